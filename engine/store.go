@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// Errors of a Store, to branch on.
+var (
+	ErrLeased    = errors.New("another run has this sync")
+	ErrLeaseLost = errors.New("the lease on the sync was lost")
+	ErrPlanUsed  = errors.New("this plan was carried out before")
+)
+
+// A Store remembers between runs what design semantics §1 lists. One suite holds every implementation to
+// this page. A store opened for reading refuses every write and leaves each byte as it is.
+type Store interface {
+	// Lease takes the right to run a sync until ttl from now, or renews it for the same owner. ErrLeased
+	// (wrapped, naming the owner and the time it runs out) when another owner's lease is alive. The fence
+	// grows with every new holder.
+	Lease(ctx context.Context, sync, owner string, ttl time.Duration) (fence int64, err error)
+	Release(ctx context.Context, sync, owner string) error
+
+	// Book opens the memory of one sync. paths are the slots by side: values stored under other paths are
+	// re-ordered on reading, paths that are new come back Absent. Writes carry the fence; a smaller one
+	// than the newest gives ErrLeaseLost.
+	Book(ctx context.Context, sync string, paths [2][]string, fence int64) (Book, error)
+
+	// Spool makes an empty place for one run's own data, gone when it is closed. Works on a read-only store.
+	Spool(ctx context.Context) (Spool, error)
+
+	// UsePlan marks the digest of a saved plan as carried out; ErrPlanUsed if it was before.
+	UsePlan(ctx context.Context, digest string, at time.Time) error
+
+	StartRun(ctx context.Context, r *plan.Run) error // gives r its ID
+	FinishRun(ctx context.Context, r plan.Run) error
+	// Runs emits the newest runs first; sync "" means all; at most limit.
+	Runs(ctx context.Context, sync string, limit int, emit func(plan.Run) error) error
+	// Syncs lists what is known of each sync that ever ran, by name.
+	Syncs(ctx context.Context) ([]SyncStatus, error)
+	// Waiting emits what holds and conflicts wait, oldest first; sync "" means all.
+	Waiting(ctx context.Context, sync string, emit func(Waiting) error) error
+
+	Close() error
+}
+
+// SyncStatus sums one sync up.
+type SyncStatus struct {
+	Sync      string    `json:"sync"`
+	Links     int64     `json:"links"` // live and held
+	Detached  int64     `json:"detached"`
+	Conflicts int64     `json:"conflicts"`
+	Held      int64     `json:"held"`
+	Intents   int64     `json:"intents"` // writes whose outcome is not settled yet
+	LastRun   *plan.Run `json:"last_run,omitempty"`
+	LastGood  time.Time `json:"last_good,omitzero"`
+}
+
+// A Book is the memory of one sync. Links that it hands out belong to the caller.
+type Book interface {
+	// Prints emits the fingerprint of every record that was settled on this side, ordered by hash (as unsigned).
+	Prints(ctx context.Context, s record.Side, emit func(Print) error) error
+	// Print returns the fingerprint stored for one key hash.
+	Print(ctx context.Context, s record.Side, hash uint64) (Print, bool, error)
+
+	// Cursor returns what was stored by the last Advance; false before the first.
+	Cursor(ctx context.Context, s record.Side) (Cursor, bool, error)
+	Advance(ctx context.Context, s record.Side, c Cursor) error
+
+	// Link finds a link that is not ended by the key it has on one side; nil if there is none.
+	Link(ctx context.Context, s record.Side, key string) (*record.Link, error)
+	// LinkByID finds any link; nil if there is none.
+	LinkByID(ctx context.Context, id int64) (*record.Link, error)
+	// Links emits every link with this status by ID. Fold may be called from emit.
+	Links(ctx context.Context, status record.Status, emit func(record.Link) error) error
+	// CountLinks counts live and held links.
+	CountLinks(ctx context.Context) (int64, error)
+
+	// Tomb reports whether key on this side belonged to a link that ended and may not be created again yet.
+	Tomb(ctx context.Context, s record.Side, key string, now time.Time) (bool, error)
+
+	// Waiting emits the holds and conflicts of one link (id) or, with 0, of all links and of records without
+	// a link, by link, key and field.
+	Waiting(ctx context.Context, link int64, emit func(Waiting) error) error
+	// Choose stores a person's decision of a waiting conflict. false if no such conflict waits.
+	Choose(ctx context.Context, link int64, field string, c reconcile.Choice) (bool, error)
+
+	// Intend makes intents durable before their calls and gives them IDs.
+	Intend(ctx context.Context, ins []*Intent) error
+	// Intents returns the open ones, oldest first.
+	Intents(ctx context.Context) ([]Intent, error)
+
+	// Fold stores what became known of some links, each Fold whole or not at all; all of them in as few
+	// transactions as possible. A Fold whose Link has ID 0 and a key inserts it and fills in the ID.
+	Fold(ctx context.Context, folds []Fold) error
+}
+
+// A Print is the fingerprint of a record as it was last settled.
+type Print struct {
+	Hash  uint64 // of the key
+	Print uint64 // of the values of every declared path, and of the rules
+}
+
+// A Cursor is how far one side was observed.
+type Cursor struct {
+	Since    string    // connectors.Window.Next
+	Rules    string    // digest of the rules it was observed with
+	Endpoint string    // fingerprint of the address, account and collection
+	At       time.Time // when this was stored
+	Full     time.Time // start of the last complete full scan
+	Count    int64     // records in scope in the last complete full scan
+	Clock    reconcile.Clock
+}
+
+// An Intent is a write in flight.
+type Intent struct {
+	ID       int64
+	Link     int64 // 0 for a create whose link is not stored
+	Kind     plan.Kind
+	Side     record.Side
+	Key      string        // of the record written; "" for a create
+	Twin     string        // key on the other side
+	Marker   string        // create: path that carries the marker
+	Version  string        // expected
+	Expected record.Fields // what the fields to be written showed
+	New      record.Fields // what they get
+	At       time.Time
+	Run      int64
+}
+
+// A Waiting is one hold or conflict that is stored. Conflict or Hold is set, not both.
+type Waiting struct {
+	Conflict *plan.Conflict
+	Hold     *plan.Hold
+	Choice   *reconcile.Choice // a person's decision that the next run carries out
+	Seen     [2][]record.Value // conflict: the rule's values when it was found (Reads order)
+}
+
+// A Lost value was overwritten or lost a conflict: it goes to history.
+type Lost struct {
+	Side   record.Side
+	Path   string
+	Value  record.Value
+	By     record.Value // what replaced it
+	Rule   string
+	At     time.Time
+	Run    int64
+	Author string // who had written it, where known
+}
+
+// An Origin says who set a path's value.
+type Origin struct {
+	Side   record.Side
+	Path   string
+	Rule   string // "" when a person set it
+	Run    int64
+	At     time.Time
+	Author string
+}
+
+// A Fold is everything that became known of one link (or of a record that has none).
+type Fold struct {
+	Intent    int64        // closed by this; 0: none
+	Link      *record.Link // stored as it is; nil: the link is untouched
+	End       string       // with Link.Status Ended: why; the keys get a tomb until TombUntil
+	TombUntil time.Time
+	Prints    [2]*Print // settled fingerprint of the record on that side; nil: untouched
+	Forget    [2]uint64 // key hash whose fingerprint goes; 0: none
+	// Waiting replaces all holds and conflicts of the link (or, without Link, those of the records Keys
+	// that have no link) when Decided is true. Since and Tries of one that waited before are kept.
+	Decided bool
+	Keys    [2]string
+	Waiting []Waiting
+	Origins []Origin
+	Lost    []Lost
+}
+
+// A Spool holds one run's own data outside memory: the records that moved and the items of the plan.
+type Spool interface {
+	// Put stores records that moved on a side; a key that is there already is replaced. match has, for each
+	// match block, the hash of the record's value on that side (0: it has none).
+	Put(ctx context.Context, s record.Side, recs []Moved) error
+	// Get returns one record by key.
+	Get(ctx context.Context, s record.Side, key string) (Moved, bool, error)
+	// Each emits the records of a side by key. Get, SetDone and Add may be called from emit.
+	Each(ctx context.Context, s record.Side, emit func(Moved) error) error
+	// Matching emits the records of a side whose match hash of one block is hash.
+	Matching(ctx context.Context, s record.Side, block int, hash uint64, emit func(Moved) error) error
+	// Count is the number of records of a side.
+	Count(ctx context.Context, s record.Side) (int64, error)
+
+	// Add appends items of the plan with the data that carrying them out needs. order sorts them, then seq of Add.
+	Add(ctx context.Context, items []Spooled) error
+	// Items emits everything added, sorted.
+	Items(ctx context.Context, emit func(Spooled) error) error
+	Close() error
+}
+
+// A Moved is a record that is new, changed, gone or out of scope since it was last settled.
+type Moved struct {
+	Record   record.Record
+	Presence reconcile.Presence
+	Print    Print
+	Match    []uint64
+}
+
+// A Spooled is an item of a plan, or a settlement without one.
+type Spooled struct {
+	Order int
+	Sort  string // inside Order
+	Data  []byte // the engine's own encoding
+}
