@@ -1,0 +1,320 @@
+// Package sim is a ServiceNow instance for tests and for trying out mappings: an [http.Handler] that answers
+// the Table, Attachment and Aggregate APIs as an instance does, its surprises included.
+//
+// What it knows: incident and its parent task, users, groups, journals, the dictionary and the choices, as
+// real rows that can be queried, so that Insert into sys_dictionary or sys_choice adds a column or a choice.
+// Writes go through the incident rules: priority, stamps, the data policy on resolving, closed incidents
+// that are read only. Queries drop what they do not understand. Start with [New]; tests play people with
+// [Server.Insert], [Server.Update] and [Server.Delete], and look with [Server.Get] and [Server.Journal].
+//
+// It is not: domain separation, flows, SLAs, XML, import sets, batch, OAuth. Nothing panics on what a client
+// sends; failures are the answers an instance gives.
+package sim
+
+import (
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	_ "time/tzdata" // users have time zones, whatever the machine has
+)
+
+// Options are the settings of a Server. The zero value is a usual instance.
+type Options struct {
+	Now            func() time.Time // the instance's clock; nil is the machine's
+	Users          []User           // who may log in; nil is DefaultUsers
+	Seed           int64            // of the sys_ids, which are the same for the same seed and calls
+	DefaultLimit   int              // rows of a list without sysparm_limit; 0 is 10000
+	Empty          bool             // no sample people and groups
+	HideDictionary bool             // sys_dictionary and its kin only for admins, as on instances of late
+	NoCompression  bool             // never gzip
+}
+
+// A User may log in.
+type User struct {
+	Login, Name string
+	Password    string // "" refuses Basic
+	APIKey      string // "" has none
+	Roles       []string
+	TimeZone    string // "" is GMT
+
+	zone *time.Location
+}
+
+// DefaultUsers are an administrator, an integration with the rights for incidents, a person who may also
+// close them, and one without any role.
+func DefaultUsers() []User {
+	return []User{
+		{Login: "admin", Name: "System Administrator", Password: "admin", Roles: []string{"admin"}},
+		{Login: "integration", Name: "Integration User", Password: "secret", APIKey: "integration-key", Roles: []string{"itil", "sn_incident_write", "incident_manager"}},
+		{Login: "closer", Name: "Carla Closer", Password: "secret", Roles: []string{"itil", "itil_admin"}},
+		{Login: "noroles", Name: "Norman Nobody", Password: "secret"},
+	}
+}
+
+func (u *User) has(roles ...string) bool {
+	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(u.Roles, r) })
+}
+
+func (u *User) location() *time.Location {
+	if u.zone == nil {
+		return time.UTC
+	}
+	return u.zone
+}
+
+// people is who makes changes that name nobody: it has no password.
+var people = User{Login: "people", Name: "People", Roles: []string{"itil", "itil_admin"}}
+
+// A Server is an instance. It is safe for concurrent use.
+type Server struct {
+	options  Options
+	users    []User
+	requests atomic.Int64
+	writes   atomic.Int64
+
+	mu      sync.RWMutex // guards all below
+	now     func() time.Time
+	random  *rand.Rand
+	tables  map[string]*table
+	choices map[string][]choice // by table.field; nil after sys_choice changed
+	files   map[string][]byte   // content by sys_attachment id
+
+	journalMu sync.Mutex
+	journal   []Request
+}
+
+// New makes an instance.
+func New(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Users == nil {
+		o.Users = DefaultUsers()
+	}
+	if o.DefaultLimit <= 0 {
+		o.DefaultLimit = 10000
+	}
+	s := &Server{
+		options: o, users: append(slices.Clone(o.Users), people), now: o.Now,
+		random: rand.New(rand.NewPCG(uint64(o.Seed), 0x5eed)), tables: map[string]*table{}, files: map[string][]byte{},
+	}
+	for i := range s.users {
+		// A zone that does not exist is shown as GMT, as an instance does.
+		if zone, err := time.LoadLocation(s.users[i].TimeZone); err == nil {
+			s.users[i].zone = zone
+		}
+	}
+	s.define()
+	s.populate()
+	return s
+}
+
+// A Request is one entry of the journal. Credentials are not in it.
+type Request struct {
+	Time   time.Time
+	Method string // after X-HTTP-Method-Override
+	Path   string
+	Query  string // as sent
+	User   string // login; "" when refused
+	Status int
+	Body   string // of a write with JSON
+	Bytes  int    // of the answer, before compression
+}
+
+// A call is one request on its way through the server.
+type call struct {
+	*http.Request
+	method  string
+	user    *User
+	version string // "v1", "v2" or ""
+	path    []string
+	params  params
+	body    []byte
+}
+
+// A reply is what a call is answered with.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// The limits of the web tier, the REST layer and the attachments.
+const (
+	maxURL  = 8192
+	maxBody = 10 << 20
+	maxFile = 1 << 30
+)
+
+// ServeHTTP answers one request. Every request passes through here: read, answered, recorded, sent.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	c := s.read(r)
+	out := s.answer(c)
+	if out.status < 300 && c.method != http.MethodGet && c.method != http.MethodHead {
+		s.writes.Add(1)
+	}
+	s.record(c, out)
+	s.send(w, c, out)
+}
+
+func (s *Server) read(r *http.Request) *call {
+	c := &call{Request: r, method: r.Method, params: readParams(r.URL.RawQuery)}
+	if over := r.Header.Get("X-HTTP-Method-Override"); over != "" && r.Method == http.MethodPost {
+		c.method = strings.ToUpper(over)
+	}
+	if rest, ok := strings.CutPrefix(r.URL.Path, "/api/now/"); ok {
+		c.path = strings.Split(strings.Trim(rest, "/"), "/")
+		if v := c.path[0]; len(c.path) > 1 && (v == "v1" || v == "v2") {
+			c.version, c.path = v, c.path[1:]
+		}
+	}
+	c.user = s.authenticate(c)
+	return c
+}
+
+// answer decides, in the order an instance does: web tier, log-in, resource, formats, rights.
+func (s *Server) answer(c *call) reply {
+	switch {
+	case len(c.base())+len(c.Request.RequestURI) > maxURL:
+		return reply{status: http.StatusRequestURITooLong, body: []byte("<html><body><h1>414 Request-URI Too Large</h1></body></html>"),
+			header: http.Header{"Content-Type": {"text/html"}}}
+	case c.user == nil:
+		out := failed(unauthenticated)
+		out.header.Set("WWW-Authenticate", `BASIC realm="Service-now"`)
+		return out
+	case len(c.path) < 1:
+		return failed(noResource)
+	}
+	if c.method != http.MethodGet && c.method != http.MethodHead && c.method != http.MethodDelete {
+		most := int64(maxBody)
+		if c.path[0] == "attachment" {
+			most = maxFile
+		}
+		if c.ContentLength > most {
+			return failed(tooLarge(c.ContentLength))
+		}
+		var err error
+		if c.body, err = io.ReadAll(io.LimitReader(c.Body, most+1)); err != nil {
+			return failed(unreadable("The request body ended early"))
+		}
+		if int64(len(c.body)) > most {
+			return failed(tooLarge(int64(len(c.body))))
+		}
+	}
+	switch {
+	case c.path[0] == "table" && len(c.path) <= 3 && len(c.path) > 1:
+		return s.tableAPI(c)
+	case c.path[0] == "stats" && len(c.path) == 2:
+		return s.statsAPI(c)
+	case c.path[0] == "attachment" && c.version != "v2":
+		return s.attachmentAPI(c)
+	}
+	return failed(noResource)
+}
+
+// send writes a reply with the headers every answer carries.
+func (s *Server) send(w http.ResponseWriter, c *call, out reply) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json;charset=UTF-8")
+	h.Set("Server", "ServiceNow")
+	h.Set("Date", s.time().UTC().Format(http.TimeFormat))
+	h.Set("X-Is-Logged-In", strconv.FormatBool(c.user != nil))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Pragma", "no-store,no-cache")
+	h.Set("Cache-Control", "no-cache,no-store,must-revalidate,max-age=-1")
+	h.Set("Expires", "0")
+	n := s.requests.Load()
+	h.Set("X-Transaction-ID", strconv.FormatInt(0xc2e8b1900000+n, 16))
+	h.Add("Set-Cookie", "glide_user_route=glide."+strconv.FormatInt(n, 16)+"; Path=/; HttpOnly")
+	h.Add("Set-Cookie", "glide_session_store="+strconv.FormatInt(n, 16)+"; Max-Age=1800; Path=/; HttpOnly")
+	for k, v := range out.header {
+		h[k] = v
+	}
+	if len(out.body) == 0 {
+		if out.status != http.StatusOK {
+			h.Del("Content-Type")
+		}
+		w.WriteHeader(out.status)
+		return
+	}
+	if c.Request.Method == http.MethodHead {
+		h.Set("Content-Length", strconv.Itoa(len(out.body)))
+		w.WriteHeader(out.status)
+		return
+	}
+	if s.options.NoCompression || len(out.body) < 512 || !strings.Contains(c.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Length", strconv.Itoa(len(out.body)))
+		w.WriteHeader(out.status)
+		_, _ = w.Write(out.body) // a client that went away is its own business
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
+	w.WriteHeader(out.status)
+	compress(w, out.body)
+}
+
+func (s *Server) record(c *call, out reply) {
+	e := Request{Time: s.time(), Method: c.method, Path: c.URL.Path, Query: withoutKey(c.URL.RawQuery), Status: out.status, Bytes: len(out.body)}
+	if c.user != nil {
+		e.User = c.user.Login
+	}
+	if strings.Contains(c.Header.Get("Content-Type"), "json") {
+		e.Body = string(c.body)
+	}
+	s.journalMu.Lock()
+	s.journal = append(s.journal, e)
+	s.journalMu.Unlock()
+}
+
+// Journal lists every request so far, in the order of their answers.
+func (s *Server) Journal() []Request {
+	s.journalMu.Lock()
+	defer s.journalMu.Unlock()
+	return slices.Clone(s.journal)
+}
+
+// Writes counts the writes over HTTP that succeeded.
+func (s *Server) Writes() int64 { return s.writes.Load() }
+
+// Requests counts all requests.
+func (s *Server) Requests() int64 { return s.requests.Load() }
+
+// SetNow replaces the instance's clock.
+func (s *Server) SetNow(now func() time.Time) {
+	s.mu.Lock()
+	s.now = now
+	s.mu.Unlock()
+}
+
+// time is the instance's clock for callers that hold no lock.
+func (s *Server) time() time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.now()
+}
+
+// clock is the instance's time in whole seconds, UTC, for callers that hold the lock.
+func (s *Server) clock() time.Time { return s.now().UTC().Truncate(time.Second) }
+
+// base is the address of the instance as the client sees it.
+func (c *call) base() string {
+	if c.TLS != nil {
+		return "https://" + c.Host
+	}
+	return "http://" + c.Host
+}
+
+// api is the address of the API, with the version the client used.
+func (c *call) api() string {
+	if c.version != "" {
+		return c.base() + "/api/now/" + c.version
+	}
+	return c.base() + "/api/now"
+}
