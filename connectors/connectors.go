@@ -155,6 +155,12 @@ type Updater interface {
 	Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error)
 }
 
+// A Conditional collection makes an Update or Delete that is given a version conditional on it, in one step
+// that nothing can come between. Of others the caller reads the record again before it writes.
+type Conditional interface {
+	Conditional() bool
+}
+
 // A Deleter removes a record; ErrStale as for Updater. Not found counts as done.
 type Deleter interface {
 	Delete(ctx context.Context, key, version string) error

@@ -78,6 +78,8 @@ type Book interface {
 	LinkByID(ctx context.Context, id int64) (*record.Link, error)
 	// Links emits every link with this status by ID. Fold may be called from emit.
 	Links(ctx context.Context, status record.Status, emit func(record.Link) error) error
+	// Keys emits the key on one side of every live or held link, without reading the rest of it.
+	Keys(ctx context.Context, s record.Side, emit func(link int64, key string) error) error
 	// CountLinks counts live and held links.
 	CountLinks(ctx context.Context) (int64, error)
 
@@ -127,7 +129,8 @@ type Intent struct {
 	Twin     string        // key on the other side
 	Marker   string        // create: path that carries the marker
 	Version  string        // expected
-	Expected record.Fields // what the fields to be written showed
+	Expected record.Fields // what the record to be written showed when that was decided; nil for a create
+	Source   record.Fields // what the record on the other side showed then
 	New      record.Fields // what they get
 	At       time.Time
 	Run      int64

@@ -115,6 +115,9 @@ type Change struct {
 	At        string       `json:"at"`    // file:line of the rule
 	Why       string       `json:"why"`   // `ticket.status "open" → "resolved"`
 	Sensitive bool         `json:"sensitive,omitempty"`
+	// Pending: To is not known yet; it is what the record created by the same plan will show under this
+	// path of its own (its number, say).
+	Pending string `json:"pending,omitempty"`
 }
 
 // A Conflict is a field, or a whole record, that needs a person.

@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+const (
+	foldBatch   = 2000                // settlements remembered at a time
+	tombLife    = 90 * 24 * time.Hour // how long the keys of an ended link cannot be created again
+	concurrency = 4                   // actions in flight where the connection sets no limit
+)
+
+// An Approval says how much of a plan may be carried out.
+type Approval struct {
+	// Saved is the plan file that was approved: only its actions are carried out, and only where they would
+	// still be exactly the same. nil: the whole of what this run planned.
+	Saved *SavedPlan
+	// Stops is the digest of a plan that a person approved although it runs into limits; "" if nobody did.
+	Stops string
+	// Emit is told the outcome of each action, in the order in which they end; it may be nil.
+	Emit func(plan.Result)
+}
+
+// A StoppedError says which limits and gates keep a plan from being carried out.
+type StoppedError struct {
+	Sync   string
+	Digest string // what an approval has to name
+	Stops  []plan.Stop
+}
+
+func (e *StoppedError) Error() string {
+	var why []string
+	for _, s := range e.Stops {
+		why = append(why, s.Why)
+	}
+	return fmt.Sprintf("%s: stopped before the first write: %s", e.Sync, strings.Join(why, "; "))
+}
+
+// Apply carries the plan out and remembers what came of it. The account of the run is returned with every
+// error, and is stored. It works once for each Run.
+func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
+	acc := plan.Run{Sync: r.rules.Sync, Started: r.started, Trigger: r.job.Trigger, Footer: r.footer, Rules: r.rules.Digest}
+	switch {
+	case !r.leased:
+		return acc, errors.New("a preview cannot be carried out")
+	case r.used:
+		return acc, ErrPlanUsed
+	case len(r.footer.Stops) > 0 && a.Stops != r.footer.Digest:
+		acc.Err = (&StoppedError{r.rules.Sync, r.footer.Digest, r.footer.Stops}).Error()
+		acc.Ended = r.now()
+		if err := r.e.Store.StartRun(ctx, &acc); err == nil {
+			_ = r.e.Store.FinishRun(ctx, acc)
+		}
+		return acc, &StoppedError{r.rules.Sync, r.footer.Digest, r.footer.Stops}
+	}
+	r.used = true
+	ctx, cancel := r.underLease(ctx)
+	defer cancel()
+	for _, digest := range []string{a.Stops, savedDigest(a.Saved)} {
+		if digest == "" {
+			continue
+		}
+		if err := r.e.Store.UsePlan(ctx, digest, r.now()); err != nil {
+			return acc, err
+		}
+	}
+	if err := r.e.Store.StartRun(ctx, &acc); err != nil {
+		return acc, fmt.Errorf("record the run: %w", err)
+	}
+	c := &carrier{r: r, run: acc.ID, approval: a, left: map[string]plan.Action{}}
+	if a.Saved != nil {
+		for d, act := range a.Saved.Actions {
+			c.left[d] = act
+		}
+	}
+	err := c.all(ctx)
+	acc.Done, acc.Skipped, acc.Failed = c.done, c.skipped, c.failed
+	acc.Complete = err == nil && !c.unsettled
+	if acc.Complete {
+		err = r.advance(ctx)
+	}
+	if err = r.leaseError(err); err != nil {
+		acc.Err, acc.Hint, acc.Complete = err.Error(), connectors.Hint(err), false
+	}
+	acc.Ended = r.now()
+	// The account is kept even when the reason for ending is that somebody asked to stop.
+	if ferr := r.e.Store.FinishRun(context.WithoutCancel(ctx), acc); ferr != nil {
+		err = errors.Join(err, fmt.Errorf("record the run: %w", ferr))
+	}
+	r.log().Info("run ended", "run", acc.ID, "trigger", acc.Trigger, "done", acc.Done, "skipped", acc.Skipped, "failed", acc.Failed,
+		"conflicts", acc.Footer.Conflicts, "complete", acc.Complete)
+	return acc, err
+}
+
+func savedDigest(s *SavedPlan) string {
+	if s == nil {
+		return ""
+	}
+	return s.Footer.Digest
+}
+
+// advance moves the cursors over scans whose every record is settled or held.
+func (r *Run) advance(ctx context.Context) error {
+	for _, s := range record.Sides {
+		v := &r.views[s]
+		c := Cursor{Since: v.window.Next, Rules: r.rules.Digest, Endpoint: r.job.Ends[s].Endpoint, At: r.now(),
+			Full: v.before.Full, Count: v.before.Count, Clock: r.clock(s)}
+		if v.full {
+			c.Full, c.Count = v.started, v.count
+		}
+		if err := r.book.Advance(ctx, s, c); err != nil {
+			return fmt.Errorf("advance the cursor of %s: %w", r.name(s), err)
+		}
+	}
+	return nil
+}
+
+// A carrier carries one plan out.
+type carrier struct {
+	r        *Run
+	run      int64
+	approval Approval
+
+	mu                    sync.Mutex
+	left                  map[string]plan.Action // of a saved plan: not met yet
+	done, skipped, failed int64
+	unsettled             bool // some record of the scans is neither settled nor held
+	folds                 []Fold
+}
+
+// all goes through the spool in order: settlements, creates, updates, deletes. Actions of one kind run side by
+// side; the next kind starts when they have ended.
+func (c *carrier) all(ctx context.Context) error {
+	r := c.r
+	for _, s := range record.Sides {
+		for _, h := range r.views[s].strays {
+			f := Fold{}
+			f.Forget[s] = h
+			if err := c.fold(ctx, f); err != nil {
+				return err
+			}
+		}
+	}
+	var g *errgroup.Group
+	var gctx context.Context
+	order := -1
+	wait := func() error {
+		if g == nil {
+			return nil
+		}
+		err := g.Wait()
+		g = nil
+		return err
+	}
+	var n int64
+	total := r.footer.Changes()
+	err := r.each(ctx, func(u unit) error {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if !u.Lead {
+			return nil
+		}
+		if u.order != order {
+			if err := errors.Join(wait(), c.flush(ctx)); err != nil {
+				return err
+			}
+			order = u.order
+		}
+		if u.Item == nil || u.Item.Action == nil {
+			return c.settle(ctx, u)
+		}
+		if g == nil {
+			g, gctx = errgroup.WithContext(ctx)
+			g.SetLimit(c.inFlight())
+		}
+		if gctx.Err() != nil {
+			return wait()
+		}
+		n++
+		r.progress("carry out", n, total)
+		g.Go(func() error { return c.carry(gctx, u) })
+		return nil
+	})
+	err = errors.Join(err, wait())
+	if err != nil {
+		return err
+	}
+	if err := c.flush(ctx); err != nil {
+		return err
+	}
+	for _, a := range c.left {
+		c.result(plan.Result{Action: a, Outcome: plan.Skipped, Why: "the plan of now has no such action: a record or a rule changed since the plan was made"})
+	}
+	return nil
+}
+
+func (c *carrier) inFlight() int {
+	n := concurrency
+	for _, e := range c.r.job.Ends {
+		if e.Limits.Concurrency > 0 {
+			n = e.Limits.Concurrency
+		}
+	}
+	return n
+}
+
+// A loaded unit is a link with its records and its decision.
+type loaded struct {
+	in     reconcile.Input
+	prints [2]*Print // of the records that this run observed
+	d      reconcile.Decision
+	keys   [2]string // what a record without a link waits under
+}
+
+// load brings a unit's records back and decides again: the same input gives the same decision.
+func (c *carrier) load(ctx context.Context, u unit) (loaded, error) {
+	l := record.Link{Key: u.Keys}
+	if u.Link != 0 {
+		stored, err := c.r.book.LinkByID(ctx, u.Link)
+		if err != nil {
+			return loaded{}, err
+		}
+		if stored == nil {
+			return loaded{}, fmt.Errorf("link %d has gone from the state", u.Link)
+		}
+		l = *stored
+	}
+	in, prints, err := c.r.input(ctx, l)
+	if err != nil {
+		return loaded{}, err
+	}
+	ds, err := c.r.decideAll(ctx, []reconcile.Input{in})
+	if err != nil {
+		return loaded{}, err
+	}
+	return loaded{in, prints, ds[0], u.Keys}, nil
+}
+
+// settle remembers what needs no write: a pair that agrees, a conflict, a hold, an end.
+func (c *carrier) settle(ctx context.Context, u unit) error {
+	if u.Item != nil { // an ambiguous match, or a create in flight: there is no link to remember it by
+		w := Waiting{Conflict: u.Item.Conflict, Hold: u.Item.Hold}
+		return c.fold(ctx, Fold{Decided: true, Keys: u.Keys, Waiting: []Waiting{w}})
+	}
+	if u.Only {
+		f := Fold{Decided: len(c.r.waiting[waitKey(u.Keys)]) > 0, Keys: u.Keys}
+		for _, s := range record.Sides {
+			if u.Keys[s] == "" {
+				continue
+			}
+			m, there, err := c.r.spool.Get(ctx, s, u.Keys[s])
+			if err != nil {
+				return err
+			}
+			if there && m.Presence == reconcile.Present {
+				f.Prints[s] = &m.Print
+			} else {
+				f.Forget[s] = keyHash(u.Keys[s])
+			}
+		}
+		return c.fold(ctx, f)
+	}
+	ld, err := c.load(ctx, u)
+	if err != nil {
+		return err
+	}
+	return c.fold(ctx, c.r.outcome(ld, written{}))
+}
+
+// fold gathers settlements and stores them by the batch.
+func (c *carrier) fold(ctx context.Context, f Fold) error {
+	if c.folds = append(c.folds, f); len(c.folds) >= foldBatch {
+		return c.flush(ctx)
+	}
+	return nil
+}
+
+func (c *carrier) flush(ctx context.Context) error {
+	if len(c.folds) == 0 {
+		return nil
+	}
+	err := c.r.book.Fold(ctx, c.folds)
+	c.folds = c.folds[:0]
+	if err != nil {
+		return fmt.Errorf("remember: %w", err)
+	}
+	return nil
+}
+
+func (c *carrier) result(res plan.Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch res.Outcome {
+	case plan.Done, plan.Partly:
+		c.done++
+	case plan.Skipped:
+		c.skipped++
+		c.unsettled = true
+	case plan.Failed:
+		c.failed++
+	}
+	if c.approval.Emit != nil {
+		c.approval.Emit(res)
+	}
+}
+
+func (c *carrier) leaveUnsettled() {
+	c.mu.Lock()
+	c.unsettled = true
+	c.mu.Unlock()
+}
+
+// allowed reports whether an action is approved, and crosses it off the saved plan.
+func (c *carrier) allowed(a plan.Action) bool {
+	if c.approval.Saved == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := ActionDigest(a)
+	_, ok := c.left[d]
+	delete(c.left, d)
+	return ok
+}

@@ -1,0 +1,483 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// carry does everything for one link: its writes, each with intent and precondition, and what is remembered of
+// them. An error stops the whole run (credentials, a lost connection, the state); what concerns the record
+// alone becomes a result and a hold.
+func (c *carrier) carry(ctx context.Context, u unit) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// From here on the action is carried through: stopping waits for its end.
+	ctx = context.WithoutCancel(ctx)
+	ld, err := c.load(ctx, u)
+	if err != nil {
+		return err
+	}
+	acts := c.r.actions(ld.in, ld.d)
+	switch ld.d.Life {
+	case reconcile.CreateOn:
+		return c.create(ctx, ld, acts)
+	case reconcile.DeleteOn:
+		return c.remove(ctx, ld, acts[0])
+	}
+	return c.updates(ctx, ld, acts)
+}
+
+// updates writes the sides of one link, one write each.
+func (c *carrier) updates(ctx context.Context, ld loaded, acts []plan.Action) error {
+	var w written
+	for _, a := range acts {
+		w.failed[a.Side] = true
+	}
+	for _, a := range acts {
+		if !c.allowed(a) {
+			w.wait = true
+			c.leaveUnsettled()
+			continue
+		}
+		step := c.update(ctx, a, ld)
+		if err := c.afterWrite(ctx, &ld, &w, a, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A step is what one write came to.
+type step struct {
+	rec    *record.Record // what the system holds now; nil when it was not written
+	intent int64          // to be closed with what is remembered; 0: none open
+	res    plan.Result
+	hold   *plan.Hold // Failed
+	open   bool       // the intent stays open: nobody knows yet
+	err    error      // stops the run
+}
+
+// afterWrite remembers a step and reports it.
+func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan.Action, st step) error {
+	if st.err != nil {
+		if st.intent != 0 {
+			st.err = errors.Join(st.err, c.r.book.Fold(ctx, []Fold{{Intent: st.intent}}))
+		}
+		return st.err
+	}
+	if st.rec != nil {
+		w.record[a.Side], w.failed[a.Side] = st.rec, false
+	}
+	switch {
+	case st.hold != nil:
+		w.holds = append(w.holds, *st.hold)
+	case st.rec == nil:
+		w.wait = true
+	}
+	if st.rec != nil || st.hold != nil {
+		f := c.r.outcome(*ld, *w)
+		if !st.open {
+			f.Intent = st.intent
+		}
+		c.account(&f, ld.in, ld.d, a, st)
+		folds := []Fold{f}
+		if f.Link != nil && f.Link.ID == 0 && len(c.r.waiting[waitKey(ld.keys)]) > 0 {
+			folds = append(folds, Fold{Decided: true, Keys: ld.keys}) // it waited without a link, and has one now
+		}
+		if err := c.r.book.Fold(ctx, folds); err != nil {
+			return fmt.Errorf("remember: %w", err)
+		}
+		if f.Link != nil {
+			ld.in.Link.ID = f.Link.ID
+		}
+	} else if st.intent != 0 && !st.open {
+		if err := c.r.book.Fold(ctx, []Fold{{Intent: st.intent}}); err != nil {
+			return fmt.Errorf("remember: %w", err)
+		}
+	}
+	c.result(st.res)
+	c.r.log().Info("wrote", "run", c.run, "op", a.Kind, "side", a.SideName, "record", cmpOr(st.res.Label, st.res.Key, a.Label, a.Key), "outcome", st.res.Outcome)
+	return nil
+}
+
+func cmpOr(ss ...string) string {
+	for _, s := range ss {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// account adds who wrote what, and what was overwritten.
+func (c *carrier) account(f *Fold, in reconcile.Input, d reconcile.Decision, a plan.Action, st step) {
+	if st.rec == nil {
+		return
+	}
+	for _, set := range d.Sets[a.Side] {
+		path := c.r.rules.Sides[a.Side].Paths[set.Slot]
+		rule := "match"
+		if set.Rule >= 0 {
+			rule = c.r.rules.Fields[set.Rule].Name
+		}
+		f.Origins = append(f.Origins, Origin{Side: a.Side, Path: path, Rule: rule, Run: c.run, At: c.r.now()})
+		if a.Kind == plan.Update && set.Slot < len(in.Record[a.Side].Values) {
+			old := in.Record[a.Side].Values[set.Slot]
+			if old.Known() && !old.Empty() && old != set.To {
+				f.Lost = append(f.Lost, Lost{Side: a.Side, Path: path, Value: old, By: set.To, Rule: rule, At: c.r.now(), Run: c.run, Author: in.Record[a.Side].Author})
+			}
+		}
+	}
+}
+
+// fields are the values that a decision sets on a side, by path.
+func (c *carrier) fields(d reconcile.Decision, s record.Side) record.Fields {
+	f := record.Fields{}
+	for _, set := range d.Sets[s] {
+		f[c.r.rules.Sides[s].Paths[set.Slot]] = set.To
+	}
+	return f
+}
+
+// shown are a side's values by path.
+func (c *carrier) shown(in reconcile.Input, s record.Side) record.Fields {
+	f := record.Fields{}
+	for i, v := range in.Record[s].Values {
+		f[c.r.rules.Sides[s].Paths[i]] = v
+	}
+	return f
+}
+
+// update writes one side of a link, if it still shows what the decision was made on.
+func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
+	s := a.Side
+	h := c.r.job.Ends[s].Handle
+	up, ok := h.(connectors.Updater)
+	if !ok {
+		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "update " + a.Collection, Detail: "this system cannot be written through this connector"})
+	}
+	key, version := ld.in.Record[s].Key, ld.in.Record[s].Version
+	cond, _ := h.(connectors.Conditional)
+	reread := cond == nil || !cond.Conditional() || version == ""
+	for try := 0; ; try++ {
+		if reread {
+			cur, st := c.current(ctx, a, ld)
+			if cur == nil {
+				return st
+			}
+			if already(ld.d.Sets[s], *cur) {
+				return step{rec: cur, res: plan.Result{Action: a, Outcome: plan.Done, Key: cur.Key, Label: cur.Label, Why: "it showed these values already"}}
+			}
+			version = cur.Version
+		}
+		in := &Intent{Link: a.Link, Kind: a.Kind, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: version,
+			Expected: c.shown(ld.in, s), New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run}
+		if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
+			return step{err: fmt.Errorf("write down the intent: %w", err)}
+		}
+		rec, err := up.Update(ctx, c.r.rules.Sides[s].Paths, key, version, in.New)
+		switch {
+		case err == nil:
+			st := step{rec: owned(rec), intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: rec.Key, Label: rec.Label}}
+			c.compare(&st, ld.d, s)
+			return st
+		case errors.Is(err, connectors.ErrStale) && try < 3:
+			if ferr := c.r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
+				return step{err: ferr}
+			}
+			reread = true
+		case errors.Is(err, connectors.ErrStale), errors.Is(err, connectors.ErrNotFound):
+			return step{intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Skipped, Why: err.Error()}}
+		case unknownOutcome(err) && try < 2:
+			cur, st := c.current(ctx, a, ld)
+			switch {
+			case cur != nil && already(ld.d.Sets[s], *cur):
+				return step{rec: cur, intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: cur.Key, Label: cur.Label, Why: "the answer was lost, the write was found done"}}
+			case cur != nil: // it shows what it showed before: the write did not happen
+				if ferr := c.r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
+					return step{err: ferr}
+				}
+				reread = true
+			case st.res.Outcome == plan.Skipped:
+				st.intent = in.ID
+				return st
+			default:
+				return c.unsure(a, in.ID, err)
+			}
+		case unknownOutcome(err):
+			return c.unsure(a, in.ID, err)
+		default:
+			st := c.refused(a, ld, err)
+			st.intent = in.ID
+			return st
+		}
+	}
+}
+
+// current reads the record again and holds it against what the decision was made on. nil and a step when
+// there is no going on.
+func (c *carrier) current(ctx context.Context, a plan.Action, ld loaded) (*record.Record, step) {
+	s := a.Side
+	key := ld.in.Record[s].Key
+	found, err := c.r.read(ctx, s, []string{key})
+	if err != nil {
+		return nil, c.refused(a, ld, err)
+	}
+	cur, ok := found[key]
+	if !ok {
+		return nil, step{res: plan.Result{Action: a, Outcome: plan.Skipped, Why: "the record is no longer there"}}
+	}
+	if already(ld.d.Sets[s], cur) {
+		return &cur, step{}
+	}
+	for _, set := range ld.d.Sets[s] {
+		if was, is := ld.in.Record[s].Values[set.Slot], cur.Values[set.Slot]; was != is {
+			path := c.r.rules.Sides[s].Paths[set.Slot]
+			return nil, step{res: plan.Result{Action: a, Outcome: plan.Skipped,
+				Why: path + " changed since it was observed; the next run decides again"}}
+		}
+	}
+	return &cur, step{}
+}
+
+// already reports whether rec shows every value that is to be set.
+func already(sets []reconcile.Set, rec record.Record) bool {
+	for _, set := range sets {
+		if rec.Values[set.Slot] != set.To {
+			return false
+		}
+	}
+	return true
+}
+
+// compare says where the system stored something else than what was sent.
+func (c *carrier) compare(st *step, d reconcile.Decision, s record.Side) {
+	for _, set := range d.Sets[s] {
+		if got := st.rec.Values[set.Slot]; got != set.To {
+			st.res.Outcome = plan.Partly
+			path := c.r.rules.Sides[s].Paths[set.Slot]
+			if set.Rule >= 0 && c.r.rules.Fields[set.Rule].Sensitive {
+				st.res.Why = path + " was stored as something else"
+			} else {
+				st.res.Why = fmt.Sprintf("%s: %s was sent, %s is stored", path, set.To, got)
+			}
+			return
+		}
+	}
+}
+
+func owned(rec record.Record) *record.Record {
+	rec = rec.Clone()
+	return &rec
+}
+
+// unknownOutcome reports whether a write may or may not have happened.
+func unknownOutcome(err error) bool {
+	return errors.Is(err, connectors.ErrOutcome) || errors.Is(err, connectors.ErrProtocol) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// unsure leaves the intent open: the next run looks what became of it before anything else.
+func (c *carrier) unsure(a plan.Action, intent int64, err error) step {
+	c.leaveUnsettled()
+	return step{intent: intent, open: true, res: plan.Result{Action: a, Outcome: plan.Failed,
+		Why: err.Error(), Hint: "nobody knows whether this write happened: the next run looks before it does anything else"}}
+}
+
+// refused turns an error into a hold on this record, or stops the run where nothing on the connection can work.
+func (c *carrier) refused(a plan.Action, ld loaded, err error) step {
+	if errors.Is(err, connectors.ErrAuth) || errors.Is(err, connectors.ErrOffline) {
+		return step{err: fmt.Errorf("%s: %w", a.SideName, err)}
+	}
+	in := ld.in
+	h := plan.Hold{Sync: c.r.rules.Sync, Link: in.Link.ID, Keys: in.Link.Key, Cause: err.Error(), Hint: connectors.Hint(err)}
+	for _, s := range record.Sides {
+		h.Labels[s] = in.Record[s].Label
+	}
+	if e, ok := errors.AsType[*connectors.Error](err); ok {
+		if e.RetryAfter > 0 {
+			h.Next = c.r.now().Add(e.RetryAfter)
+		}
+		if len(a.Changes) == 1 {
+			h.Field, h.At = a.Changes[0].Field, a.Changes[0].At
+		}
+	}
+	return step{hold: &h, res: plan.Result{Action: a, Outcome: plan.Failed, Why: h.Cause, Hint: h.Hint}}
+}
+
+// create makes the missing record, and writes back to its twin what only the new record could tell.
+func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) error {
+	a := acts[0]
+	if !c.allowed(a) {
+		c.leaveUnsettled()
+		return nil
+	}
+	var w written
+	w.failed[a.Side] = true
+	if err := c.afterWrite(ctx, &ld, &w, a, c.make(ctx, a, ld)); err != nil {
+		return err
+	}
+	rec := w.record[a.Side]
+	if rec == nil || len(acts) < 2 {
+		return nil
+	}
+	back := acts[1]
+	if !c.allowed(back) {
+		c.leaveUnsettled()
+		return nil
+	}
+	stored, err := c.r.book.LinkByID(ctx, ld.in.Link.ID)
+	if err != nil || stored == nil {
+		return errors.Join(err, errors.New("the link that was just stored cannot be found"))
+	}
+	next := loaded{keys: stored.Key, in: reconcile.Input{Link: *stored, Time: ld.in.Time, Clock: ld.in.Clock, Record: ld.in.Record}}
+	next.in.Record[a.Side] = *rec
+	ds, err := c.r.decideAll(ctx, []reconcile.Input{next.in})
+	if err != nil {
+		return err
+	}
+	next.d = ds[0]
+	c.onlyPlanned(&next.d, back)
+	if len(next.d.Sets[back.Side]) == 0 {
+		back.Changes = nil
+		c.result(plan.Result{Action: back, Outcome: plan.Done, Why: "the new record gave nothing to write back"})
+		return nil
+	}
+	back.Link, back.Changes = next.in.Link.ID, reconcile.Changes(c.r.rules, next.in, next.d, back.Side)
+	back.From = plan.Ref{SideName: c.r.name(a.Side), Key: rec.Key, Label: rec.Label, Version: rec.Version}
+	return c.afterWrite(ctx, &next, &written{failed: [2]bool{back.Side == 0, back.Side == 1}}, back, c.update(ctx, back, next))
+}
+
+// onlyPlanned takes out of a decision what the preview did not announce; the next run plans it.
+func (c *carrier) onlyPlanned(d *reconcile.Decision, back plan.Action) {
+	announced := make(map[string]bool)
+	for _, ch := range back.Changes {
+		announced[ch.Path] = true
+	}
+	s := back.Side
+	drop := func(set reconcile.Set) bool { return !announced[c.r.rules.Sides[s].Paths[set.Slot]] }
+	leave := func(rule int) {
+		d.Verdicts[rule].Outcome, d.Verdicts[rule].Why = reconcile.Hold, "the new record asks for a write that the preview did not announce; the next run plans it"
+	}
+	for _, set := range d.Sets[s] {
+		if drop(set) && set.Rule >= 0 {
+			leave(set.Rule)
+		}
+	}
+	d.Sets[s] = slices.DeleteFunc(d.Sets[s], drop)
+	if len(d.Sets[s.Other()]) > 0 {
+		for _, set := range d.Sets[s.Other()] {
+			if set.Rule >= 0 {
+				leave(set.Rule)
+			}
+		}
+		d.Sets[s.Other()] = nil
+	}
+}
+
+// make creates the record with its marker; after a lost answer it is looked for by the marker.
+func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
+	s := a.Side
+	cr, ok := c.r.job.Ends[s].Handle.(connectors.Creator)
+	if !ok {
+		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: "this system cannot create records through this connector"})
+	}
+	in := &Intent{Link: a.Link, Kind: plan.Create, Side: s, Twin: ld.in.Link.Key[s.Other()], Marker: a.Marker,
+		New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run}
+	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
+		return step{err: fmt.Errorf("write down the intent: %w", err)}
+	}
+	rec, err := cr.Create(ctx, c.r.rules.Sides[s].Paths, in.New)
+	if err == nil {
+		st := step{rec: owned(rec), intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: rec.Key, Label: rec.Label}}
+		c.compare(&st, ld.d, s)
+		return st
+	}
+	if unknownOutcome(err) {
+		found, ferr := c.r.marked(ctx, s, a.Marker, in.New[a.Marker])
+		if ferr == nil && len(found) > 0 {
+			return step{rec: &found[0], intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: found[0].Key, Label: found[0].Label,
+				Why: "the answer was lost, the record was found by its marker"}}
+		}
+		return c.unsure(a, in.ID, err)
+	}
+	st := c.refused(a, ld, err)
+	st.intent = in.ID
+	return st
+}
+
+// marked finds records by the marker of a create, oldest key order as the system gives them.
+func (r *Run) marked(ctx context.Context, s record.Side, marker string, value record.Value) ([]record.Record, error) {
+	slot := slices.Index(r.rules.Sides[s].Paths, marker)
+	if slot < 0 {
+		return nil, fmt.Errorf("the rules have no path %q any more", marker)
+	}
+	var found []record.Record
+	err := r.find(ctx, s, slot, []record.Value{value}, func(rec record.Record) error {
+		found = append(found, rec.Clone())
+		return nil
+	})
+	return found, err
+}
+
+// remove deletes the record whose twin is gone, if it still shows what the decision was made on.
+func (c *carrier) remove(ctx context.Context, ld loaded, a plan.Action) error {
+	var w written
+	w.failed[a.Side] = true
+	if !c.allowed(a) {
+		c.leaveUnsettled()
+		return nil
+	}
+	return c.afterWrite(ctx, &ld, &w, a, c.delete(ctx, ld, a))
+}
+
+func (c *carrier) delete(ctx context.Context, ld loaded, a plan.Action) step {
+	s := a.Side
+	del, ok := c.r.job.Ends[s].Handle.(connectors.Deleter)
+	if !ok {
+		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "delete " + a.Collection, Detail: "this system cannot delete records through this connector"})
+	}
+	key := ld.in.Record[s].Key
+	gone := func(why string, intent int64) step {
+		rec := ld.in.Record[s]
+		return step{rec: &rec, intent: intent, res: plan.Result{Action: a, Outcome: plan.Done, Key: key, Label: a.Label, Why: why}}
+	}
+	found, err := c.r.read(ctx, s, []string{key})
+	if err != nil {
+		return c.refused(a, ld, err)
+	}
+	cur, there := found[key]
+	if !there {
+		return gone("it was gone already", 0)
+	}
+	for i, was := range ld.in.Record[s].Values {
+		if was != cur.Values[i] {
+			return step{res: plan.Result{Action: a, Outcome: plan.Skipped, Why: c.r.rules.Sides[s].Paths[i] + " changed since it was observed; a changed record is not deleted"}}
+		}
+	}
+	in := &Intent{Link: a.Link, Kind: plan.Delete, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: cur.Version,
+		Expected: c.shown(ld.in, s), At: c.r.now(), Run: c.run}
+	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
+		return step{err: fmt.Errorf("write down the intent: %w", err)}
+	}
+	err = del.Delete(ctx, key, cur.Version)
+	switch {
+	case err == nil, errors.Is(err, connectors.ErrNotFound):
+		return gone("", in.ID)
+	case errors.Is(err, connectors.ErrStale):
+		return step{intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Skipped, Why: err.Error()}}
+	case unknownOutcome(err):
+		return c.unsure(a, in.ID, err)
+	}
+	st := c.refused(a, ld, err)
+	st.intent = in.ID
+	return st
+}

@@ -1,0 +1,348 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// spoolBatch is how many moved records are put into the spool at a time, readBatch how many keys are asked
+// for in one direct read.
+const (
+	spoolBatch = 500
+	readBatch  = 200
+)
+
+// A view is what one observation of a side found out.
+type view struct {
+	full     bool
+	first    bool // nothing was ever settled on this side: what the spool holds is all there is
+	window   connectors.Window
+	started  time.Time
+	count    int64 // records that the scan delivered in scope (full scans)
+	before   Cursor
+	had      bool     // before was stored
+	strays   []uint64 // prints of records that are gone and had no link
+	endpoint bool     // the side is another system than last time
+}
+
+// observe reads both sides at the same time and leaves in the spool what is new, changed, gone or out of
+// scope since it was last settled. Unmoved records cost a hash and a look-up and are not kept.
+func (r *Run) observe(ctx context.Context) error {
+	full := r.job.Full
+	for _, s := range record.Sides {
+		v := &r.views[s]
+		var err error
+		if v.before, v.had, err = r.book.Cursor(ctx, s); err != nil {
+			return fmt.Errorf("read cursor of %s: %w", r.name(s), err)
+		}
+		// Rules that changed make every record worth a look, on both sides.
+		full = full || !v.had || v.before.Rules != r.rules.Digest
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range record.Sides {
+		g.Go(func() error {
+			v := &r.views[s]
+			v.started = r.now()
+			v.endpoint = v.had && v.before.Endpoint != r.job.Ends[s].Endpoint
+			v.full = full || v.before.Since == "" || v.before.Full.Before(r.job.FullSince)
+			var err error
+			if v.full {
+				err = r.observeAll(gctx, s, v)
+			} else {
+				err = r.observeChanges(gctx, s, v)
+			}
+			if err != nil {
+				return fmt.Errorf("observe %s: %w", r.name(s), err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (r *Run) observeAll(ctx context.Context, s record.Side, v *view) error {
+	table := &printTable{}
+	if err := r.book.Prints(ctx, s, func(p Print) error { table.add(p); return nil }); err != nil {
+		return err
+	}
+	table.sealed()
+	v.first = len(table.hashes) == 0
+	sink := r.sink(ctx, s)
+	window, err := r.scan(ctx, s, "", func(rec record.Record, p Print) error {
+		i, known := table.find(p.Hash)
+		if known && !table.see(i) && table.prints[i] == p.Print {
+			v.count++
+			return nil
+		}
+		in, err := r.inScope(s, rec.Values)
+		if err != nil {
+			return fmt.Errorf("record %s: where: %w", rec.Key, err)
+		}
+		switch {
+		case in:
+			v.count++
+			return sink.put(rec, reconcile.Present, p)
+		case known:
+			return sink.put(rec, reconcile.OutOfScope, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	v.window = window
+	if err := sink.flush(); err != nil {
+		return err
+	}
+	if shrunk(v) != "" {
+		return nil // absence proves nothing now: the plan stops before anything would be called gone
+	}
+	return r.findGone(ctx, s, v, table)
+}
+
+// shrunk says what is suspicious about how many records a full scan found, or "".
+func shrunk(v *view) string {
+	switch {
+	case !v.full || !v.had || v.before.Count < 1:
+	case v.count == 0:
+		return fmt.Sprintf("it shows no records at all, last time there were %d", v.before.Count)
+	case v.before.Count >= 10 && v.count < v.before.Count/2:
+		return fmt.Sprintf("it shows %d records, last time there were %d", v.count, v.before.Count)
+	}
+	return ""
+}
+
+func (r *Run) observeChanges(ctx context.Context, s record.Side, v *view) error {
+	sink := r.sink(ctx, s)
+	window, err := r.scan(ctx, s, v.before.Since, func(rec record.Record, p Print) error {
+		old, known, err := r.book.Print(ctx, s, p.Hash)
+		if err != nil {
+			return err
+		}
+		if known && old.Print == p.Print {
+			return nil
+		}
+		in, err := r.inScope(s, rec.Values)
+		if err != nil {
+			return fmt.Errorf("record %s: where: %w", rec.Key, err)
+		}
+		switch {
+		case in:
+			return sink.put(rec, reconcile.Present, p)
+		case known:
+			return sink.put(rec, reconcile.OutOfScope, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	v.window = window
+	return sink.flush()
+}
+
+// scan reads a side and hands on each record with its fingerprint.
+func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(record.Record, Print) error) (connectors.Window, error) {
+	paths := r.rules.Sides[s].Paths
+	pr := newPrinter(r.rules.Digest)
+	phase := "observe " + r.name(s)
+	var n int64
+	w, err := r.job.Ends[s].Handle.Scan(ctx, connectors.Query{Paths: paths, Native: r.job.Ends[s].Native, Since: since}, func(rec record.Record) error {
+		if n++; n%1000 == 0 {
+			r.progress(phase, n, 0)
+		}
+		if rec.Key == "" {
+			return &connectors.Error{Kind: connectors.ErrProtocol, Op: "scan " + r.job.Ends[s].Collection, Detail: "a record without a key came back"}
+		}
+		if len(rec.Values) != len(paths) {
+			return &connectors.Error{Kind: connectors.ErrProtocol, Op: "scan " + r.job.Ends[s].Collection, Detail: fmt.Sprintf("record %s has %d values for %d paths", rec.Key, len(rec.Values), len(paths))}
+		}
+		return emit(rec, pr.of(rec.Key, rec.Values))
+	})
+	r.observed[s] = n
+	r.progress(phase, n, n)
+	return w, err
+}
+
+func (r *Run) inScope(s record.Side, values []record.Value) (bool, error) {
+	where := r.rules.Sides[s].Where
+	if where == nil {
+		return true, nil
+	}
+	env := reconcile.Env{Time: r.started}
+	env.Values[s] = values
+	return where(env)
+}
+
+// findGone settles what became of records that a complete scan did not show: a direct read tells deleted
+// from out of scope. Records that never had a link are only forgotten.
+func (r *Run) findGone(ctx context.Context, s record.Side, v *view, table *printTable) error {
+	missing := 0
+	_ = table.eachUnseen(func(uint64) error { missing++; return nil })
+	if missing == 0 {
+		return nil
+	}
+	linked := make(map[uint64]bool)
+	var keys []string
+	check := func() error {
+		err := r.settleAbsence(ctx, s, keys)
+		keys = keys[:0]
+		return err
+	}
+	err := r.book.Keys(ctx, s, func(_ int64, key string) error {
+		h := keyHash(key)
+		if key == "" || !table.unseen(h) {
+			return nil
+		}
+		linked[h] = true
+		if keys = append(keys, key); len(keys) == readBatch {
+			return check()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := check(); err != nil {
+		return err
+	}
+	return table.eachUnseen(func(h uint64) error {
+		if !linked[h] {
+			v.strays = append(v.strays, h)
+		}
+		return nil
+	})
+}
+
+// settleAbsence reads keys that a scan did not show and spools what it learns.
+func (r *Run) settleAbsence(ctx context.Context, s record.Side, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	found, err := r.read(ctx, s, keys)
+	if err != nil {
+		return fmt.Errorf("read %d records that the scan did not show: %w", len(keys), err)
+	}
+	sink := r.sink(ctx, s)
+	pr := newPrinter(r.rules.Digest)
+	for _, key := range keys {
+		rec, ok := found[key]
+		presence := reconcile.Gone
+		if !ok {
+			rec = record.Record{Key: key}
+		} else {
+			presence = reconcile.OutOfScope
+			in, err := r.inScope(s, rec.Values)
+			if err != nil {
+				return fmt.Errorf("record %s: where: %w", key, err)
+			}
+			if in && r.job.Ends[s].Native == "" {
+				presence = reconcile.Present // it came back between the scan and the read
+			}
+		}
+		if err := sink.put(rec, presence, pr.of(key, rec.Values)); err != nil {
+			return err
+		}
+	}
+	return sink.flush()
+}
+
+// read gets records by key, owned by the caller.
+func (r *Run) read(ctx context.Context, s record.Side, keys []string) (map[string]record.Record, error) {
+	found := make(map[string]record.Record, len(keys))
+	for chunk := range slices.Chunk(keys, readBatch) {
+		err := r.job.Ends[s].Handle.Read(ctx, r.rules.Sides[s].Paths, chunk, func(rec record.Record) error {
+			found[rec.Key] = rec.Clone()
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// find looks records up by the value of a path. A collection that cannot search is scanned once for all
+// values.
+func (r *Run) find(ctx context.Context, s record.Side, slot int, values []record.Value, emit func(record.Record) error) error {
+	paths := r.rules.Sides[s].Paths
+	h := r.job.Ends[s].Handle
+	if f, ok := h.(connectors.Finder); ok {
+		err := f.Find(ctx, paths, paths[slot], values, emit)
+		if err == nil || !errors.Is(err, connectors.ErrConfig) {
+			return err
+		}
+	}
+	want := make(map[string]bool, len(values))
+	for _, v := range values {
+		want[v.Plain()] = true
+	}
+	_, err := h.Scan(ctx, connectors.Query{Paths: paths}, func(rec record.Record) error {
+		if want[rec.Values[slot].Plain()] {
+			return emit(rec)
+		}
+		return nil
+	})
+	return err
+}
+
+// A sink gathers moved records for the spool.
+type sink struct {
+	r     *Run
+	ctx   context.Context
+	side  record.Side
+	batch []Moved
+}
+
+func (r *Run) sink(ctx context.Context, s record.Side) *sink {
+	return &sink{r: r, ctx: ctx, side: s}
+}
+
+func (k *sink) put(rec record.Record, p reconcile.Presence, print Print) error {
+	k.batch = append(k.batch, Moved{Record: rec.Clone(), Presence: p, Print: print, Match: k.r.matchHashes(k.side, rec.Values)})
+	if len(k.batch) >= spoolBatch {
+		return k.flush()
+	}
+	return nil
+}
+
+func (k *sink) flush() error {
+	if len(k.batch) == 0 {
+		return nil
+	}
+	err := k.r.spool.Put(k.ctx, k.side, k.batch)
+	k.batch = k.batch[:0]
+	return err
+}
+
+// matchHashes are a record's hashes for the match blocks; 0 where it has no value: blank never matches.
+func (r *Run) matchHashes(s record.Side, values []record.Value) []uint64 {
+	if len(values) == 0 {
+		return make([]uint64, len(r.rules.Match))
+	}
+	hs := make([]uint64, len(r.rules.Match))
+	for i, m := range r.rules.Match {
+		if v := matchValue(values[m.Slots[s]]); v != "" {
+			hs[i] = keyHash(v)
+		}
+	}
+	return hs
+}
+
+// matchValue is the form in which match values are compared: numbers and text of the same writing are the
+// same, blank is nothing.
+func matchValue(v record.Value) string {
+	if !v.Known() {
+		return ""
+	}
+	return v.Plain()
+}

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// written is what became of a link's writes so far.
+type written struct {
+	record [2]*record.Record // as the system stored it; nil where nothing was written
+	failed [2]bool           // a write was due on that side and did not happen (yet)
+	holds  []plan.Hold       // why
+	wait   bool              // something is not settled: the observed records must be looked at again
+}
+
+// outcome says what is to be remembered of a link after its writes: of a quiet one, after none.
+func (r *Run) outcome(ld loaded, w written) Fold {
+	in, d := ld.in, ld.d
+	f := Fold{Decided: true, Keys: ld.keys, Waiting: r.waits(in, d, w)}
+	link := in.Link
+	switch d.Life {
+	case reconcile.Stay, reconcile.CreateOn:
+		if d.Life == reconcile.CreateOn && w.record[d.Side] == nil {
+			if in.Link.ID == 0 {
+				return f // nothing was made: only its hold is remembered, by its key
+			}
+			link.Status = record.Held
+			f.Link = &link
+			return f
+		}
+		var stored [2][]record.Value
+		for _, s := range record.Sides {
+			if w.record[s] != nil {
+				stored[s] = settled(in, d, s, w.record[s])
+				in.Presence[s] = reconcile.Present
+				in.Record[s].Key, in.Record[s].Label, in.Record[s].Version = w.record[s].Key, w.record[s].Label, w.record[s].Version
+			}
+		}
+		link = reconcile.Settle(r.rules, in, d, stored, w.failed)
+		if len(w.holds) > 0 {
+			link.Status = record.Held
+		}
+		for _, s := range record.Sides {
+			switch {
+			case w.wait:
+			case stored[s] != nil:
+				p := newPrinter(r.rules.Digest).of(link.Key[s], stored[s])
+				f.Prints[s] = &p
+			default:
+				f.Prints[s] = ld.prints[s]
+			}
+		}
+	case reconcile.Ignore:
+		f.Decided = len(r.waiting[waitKey(ld.keys)]) > 0
+		f.Prints = ld.prints
+		return f
+	case reconcile.HoldLink:
+		if link.ID == 0 {
+			return f
+		}
+		link.Status = record.Held
+		for _, s := range record.Sides {
+			link.Now[s] = shownNow(link, in, s)
+			f.Prints[s] = ld.prints[s]
+			if in.Presence[s] == reconcile.Gone {
+				f.Prints[s], f.Forget[s] = nil, keyHash(link.Key[s])
+			}
+		}
+	case reconcile.Detach:
+		link.Status = record.Detached
+		for _, s := range record.Sides {
+			if in.Presence[s] == reconcile.Present {
+				link.Now[s], f.Prints[s] = shownNow(link, in, s), ld.prints[s]
+			} else {
+				f.Forget[s] = keyHash(link.Key[s])
+			}
+		}
+	default: // End, UpdateOn, DeleteOn
+		if w.failed[d.Side] && d.Life != reconcile.End {
+			if len(w.holds) > 0 {
+				link.Status = record.Held
+				f.Link = &link
+			}
+			return f
+		}
+		link.Status = record.Ended
+		f.End, f.TombUntil = d.Why, r.started.Add(tombLife)
+		for _, s := range record.Sides {
+			switch {
+			case in.Presence[s] != reconcile.Present || d.Life == reconcile.DeleteOn:
+				f.Forget[s] = keyHash(link.Key[s])
+			case w.record[s] != nil:
+				p := newPrinter(r.rules.Digest).of(link.Key[s], settled(in, d, s, w.record[s]))
+				f.Prints[s] = &p
+			default:
+				f.Prints[s] = ld.prints[s]
+			}
+		}
+	}
+	f.Link = &link
+	return f
+}
+
+// settled is what a side shows after a write as far as this run has decided about it: what was observed, with
+// the written values as the system stored them. What else the answer shows (somebody's edit meanwhile, a
+// server rule) is left out, so that the next observation finds it moved.
+func settled(in reconcile.Input, d reconcile.Decision, s record.Side, rec *record.Record) []record.Value {
+	if len(in.Record[s].Values) == 0 {
+		return rec.Values
+	}
+	vs := slices.Clone(in.Record[s].Values)
+	for _, set := range d.Sets[s] {
+		vs[set.Slot] = rec.Values[set.Slot]
+	}
+	return vs
+}
+
+// shownNow is what a side shows, or nil where that is its base.
+func shownNow(l record.Link, in reconcile.Input, s record.Side) []record.Value {
+	vs := in.Record[s].Values
+	if in.Presence[s] != reconcile.Present || slices.Equal(vs, l.Base[s]) {
+		return nil
+	}
+	return vs
+}
+
+// waits are the conflicts and holds that a decision leaves, and those of its failed writes.
+func (r *Run) waits(in reconcile.Input, d reconcile.Decision, w written) []Waiting {
+	var ws []Waiting
+	verdict := make(map[string]*reconcile.Verdict, len(d.Verdicts))
+	for i := range d.Verdicts {
+		verdict[r.rules.Fields[d.Verdicts[i].Rule].Name] = &d.Verdicts[i]
+	}
+	for _, c := range reconcile.Conflicts(r.rules, in, d) {
+		c.Since = r.started
+		wait := Waiting{Conflict: &c}
+		if v := verdict[c.Field]; v != nil {
+			wait.Seen = v.Now
+		}
+		if choice, ok := in.Decided[c.Field]; ok {
+			wait.Choice = &choice
+		}
+		ws = append(ws, wait)
+	}
+	for _, h := range append(reconcile.Holds(r.rules, in, d), w.holds...) {
+		h.Since = r.started
+		ws = append(ws, Waiting{Hold: &h})
+	}
+	return ws
+}

@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// settleWindow is how long after a create that was never answered its record may still appear: a transaction
+// that the server is still working on. Before that it is not sent again.
+const settleWindow = 90 * time.Second
+
+// recover looks what became of the writes that an earlier run left in flight, before anything else is looked
+// at. What turns out done is remembered as that run would have: the intent holds what it had decided on, and
+// the same input gives the same decision.
+func (r *Run) recover(ctx context.Context) error {
+	r.inFlight = [2]map[string]time.Time{{}, {}}
+	ins, err := r.book.Intents(ctx)
+	if err != nil {
+		return fmt.Errorf("read open intents: %w", err)
+	}
+	for _, in := range ins {
+		if err := r.recoverOne(ctx, in); err != nil {
+			return fmt.Errorf("find out what became of the %s of %s %s sent at %s: %w",
+				in.Kind, r.name(in.Side), cmpOr(in.Key, "for "+in.Twin), in.At.UTC().Format(time.DateTime), err)
+		}
+	}
+	return nil
+}
+
+func (r *Run) recoverOne(ctx context.Context, in Intent) error {
+	closed := Fold{Intent: in.ID}
+	var rec record.Record
+	done := false
+	switch in.Kind {
+	case plan.Create:
+		found, err := r.marked(ctx, in.Side, in.Marker, in.New[in.Marker])
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			if r.now().Sub(in.At) < settleWindow {
+				r.inFlight[in.Side.Other()][in.Twin] = in.At
+				return nil
+			}
+			break
+		}
+		rec, done = found[0], true
+	case plan.Update:
+		found, err := r.read(ctx, in.Side, []string{in.Key})
+		if err != nil {
+			return err
+		}
+		if rec, done = found[in.Key]; done {
+			done = shows(r.rules.Sides[in.Side].Paths, rec, in.New)
+		}
+	case plan.Delete:
+		found, err := r.read(ctx, in.Side, []string{in.Key})
+		if err != nil {
+			return err
+		}
+		_, there := found[in.Key]
+		done = !there
+	}
+	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", cmpOr(in.Key, rec.Key), "done", done)
+	if !done {
+		return r.book.Fold(ctx, []Fold{closed})
+	}
+	f, ok, err := r.replay(ctx, in, rec)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return r.book.Fold(ctx, []Fold{closed})
+	}
+	f.Intent = in.ID
+	return r.book.Fold(ctx, []Fold{f})
+}
+
+// replay decides again what led to an intent and gives what its run would have remembered. false when the
+// rules or the link are no longer what they were: then the ordinary way finds out.
+func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, bool, error) {
+	o := in.Side.Other()
+	l := record.Link{}
+	l.Key[o], l.Key[in.Side] = in.Twin, in.Key
+	if in.Link != 0 {
+		stored, err := r.book.LinkByID(ctx, in.Link)
+		if err != nil || stored == nil {
+			return Fold{}, false, err
+		}
+		l = *stored
+	}
+	past := reconcile.Input{Link: l, Time: in.At}
+	past.Record[o] = record.Record{Key: in.Twin, Label: l.Label[o], Version: l.Version[o], Values: byPath(r.rules.Sides[o].Paths, in.Source)}
+	past.Record[in.Side] = record.Record{Key: in.Key, Label: l.Label[in.Side], Version: in.Version, Values: byPath(r.rules.Sides[in.Side].Paths, in.Expected)}
+	switch in.Kind {
+	case plan.Create:
+		past.Presence[in.Side] = reconcile.Missing
+		if in.Link != 0 {
+			past.Presence[in.Side] = reconcile.Gone // recreated
+		}
+	case plan.Delete:
+		past.Presence[o] = reconcile.Gone
+	}
+	if in.Source == nil {
+		past.Presence[o] = reconcile.Gone
+	}
+	ds, err := r.decideAll(ctx, []reconcile.Input{past})
+	if err != nil {
+		return Fold{}, false, err
+	}
+	d := ds[0]
+	if in.Kind != plan.Delete {
+		got := record.Fields{}
+		for _, set := range d.Sets[in.Side] {
+			got[r.rules.Sides[in.Side].Paths[set.Slot]] = set.To
+		}
+		if !equalFields(got, in.New) {
+			return Fold{}, false, nil
+		}
+	}
+	var w written
+	w.record[in.Side] = &rec
+	w.wait = true // today's observation settles the fingerprints
+	if d.Life == reconcile.Stay && len(d.Sets[o]) > 0 {
+		w.failed[o] = true
+	}
+	return r.outcome(loaded{in: past, d: d, keys: l.Key}, w), true, nil
+}
+
+func byPath(paths []string, f record.Fields) []record.Value {
+	if f == nil {
+		return nil
+	}
+	vs := make([]record.Value, len(paths))
+	for i, p := range paths {
+		vs[i] = f[p]
+	}
+	return vs
+}
+
+func equalFields(a, b record.Fields) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || w != v {
+			return false
+		}
+	}
+	return true
+}
+
+// shows reports whether rec carries every one of these values.
+func shows(paths []string, rec record.Record, f record.Fields) bool {
+	for path, v := range f {
+		if i := slices.Index(paths, path); i < 0 || rec.Values[i] != v {
+			return false
+		}
+	}
+	return true
+}

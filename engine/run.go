@@ -1,0 +1,272 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// leaseTTL is how long a sync stays locked after its process died.
+const leaseTTL = 10 * time.Second
+
+// A Run is one sync, observed and decided: a plan that can be shown, saved and carried out. Close it.
+type Run struct {
+	e        *Engine
+	job      Job
+	rules    *reconcile.Rules
+	book     Book
+	spool    Spool
+	started  time.Time
+	views    [2]view
+	observed [2]int64
+	header   plan.Header
+	footer   plan.Footer
+	waiting  map[string][]Waiting // of records without a link, by waitKey
+	tally    *tally
+	inFlight [2]map[string]time.Time // keys whose twin's create was sent and never answered
+
+	leased  bool
+	stop    context.CancelFunc // ends the renewal of the lease
+	lost    context.Context    // done when the lease is lost
+	renewed sync.WaitGroup
+	used    bool
+}
+
+// Plan observes both sides and decides, and writes nothing anywhere. The run it returns can be shown and
+// saved, not carried out.
+func (e *Engine) Plan(ctx context.Context, j Job) (*Run, error) {
+	r, err := e.open(ctx, j, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// Start takes the lease on the sync, settles what an earlier run left in flight, then observes and decides.
+// The run it returns can be carried out once with [Run.Apply]. ErrLeased when another run has the sync.
+func (e *Engine) Start(ctx context.Context, j Job) (*Run, error) {
+	name := j.Rules.Sync
+	fence, err := e.Store.Lease(ctx, name, e.owner(), leaseTTL)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.open(ctx, j, fence)
+	if err != nil {
+		return nil, errors.Join(err, e.Store.Release(context.WithoutCancel(ctx), name, e.owner()))
+	}
+	r.keepLease(ctx)
+	rctx, cancel := r.underLease(ctx)
+	defer cancel()
+	err = r.recover(rctx)
+	if err == nil {
+		err = r.prepare(rctx)
+	}
+	if err != nil {
+		return nil, errors.Join(r.leaseError(err), r.Close())
+	}
+	return r, nil
+}
+
+func (e *Engine) open(ctx context.Context, j Job, fence int64) (*Run, error) {
+	r := &Run{e: e, job: j, rules: j.Rules, started: e.now(), waiting: map[string][]Waiting{}, tally: newTally(), lost: context.Background()}
+	var err error
+	if r.book, err = e.Store.Book(ctx, j.Rules.Sync, [2][]string{j.Rules.Sides[0].Paths, j.Rules.Sides[1].Paths}, fence); err != nil {
+		return nil, fmt.Errorf("open state of %s: %w", j.Rules.Sync, err)
+	}
+	if r.spool, err = e.Store.Spool(ctx); err != nil {
+		return nil, fmt.Errorf("make room for the run: %w", err)
+	}
+	r.leased = fence > 0
+	return r, nil
+}
+
+// prepare is steps 2 and 4 to 8 of a run.
+func (r *Run) prepare(ctx context.Context) error {
+	for _, s := range record.Sides {
+		if err := r.require(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", r.name(s), err)
+		}
+	}
+	links, err := r.book.CountLinks(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.observe(ctx); err != nil {
+		return err
+	}
+	if err := r.decide(ctx); err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
+	r.header = plan.Header{
+		Sync: r.rules.Sync, Sides: [2]string{r.name(0), r.name(1)}, Rules: r.rules.Digest, Made: r.started,
+		Links: links, Observed: r.observed, Elapsed: r.now().Sub(r.started).Seconds(),
+	}
+	for _, s := range record.Sides {
+		r.header.Scan[s] = "changes"
+		if r.views[s].full {
+			r.header.Scan[s] = "full"
+		}
+	}
+	r.footer = r.sum(links)
+	r.footer.Digest, err = r.digest()
+	return err
+}
+
+// require asks a collection whether the paths that rules write exist on it, where its schema cannot say so.
+func (r *Run) require(ctx context.Context, s record.Side) error {
+	q, ok := r.job.Ends[s].Handle.(connectors.Requirer)
+	if !ok {
+		return nil
+	}
+	var paths []string
+	seen := make(map[int]bool)
+	for i := range r.rules.Fields {
+		if r.rules.Fields[i].To[s] == nil {
+			continue
+		}
+		for _, slot := range r.rules.Fields[i].Paths[s] {
+			if !seen[slot] {
+				seen[slot] = true
+				paths = append(paths, r.rules.Sides[s].Paths[slot])
+			}
+		}
+	}
+	return q.Require(ctx, paths)
+}
+
+// Header tells what was planned, and on what.
+func (r *Run) Header() plan.Header { return r.header }
+
+// Footer sums the plan up.
+func (r *Run) Footer() plan.Footer { return r.footer }
+
+// Items yields what the plan would do and what waits: creates, updates, deletes, conflicts, holds.
+func (r *Run) Items() iter.Seq2[plan.Item, error] {
+	return func(yield func(plan.Item, error) bool) {
+		err := r.each(context.Background(), func(u unit) error {
+			if u.Item == nil {
+				return nil
+			}
+			if !yield(*u.Item, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(plan.Item{}, err)
+		}
+	}
+}
+
+var errStop = errors.New("stop")
+
+// each emits the units of the spool in order.
+func (r *Run) each(ctx context.Context, emit func(unit) error) error {
+	return r.spool.Items(ctx, func(s Spooled) error {
+		var u unit
+		if err := json.Unmarshal(s.Data, &u); err != nil {
+			return fmt.Errorf("read back the plan: %w", err)
+		}
+		u.order = s.Order
+		return emit(u)
+	})
+}
+
+// Close lets go of the run's own data and of the lease.
+func (r *Run) Close() error {
+	var errs []error
+	if r.stop != nil {
+		r.stop()
+		r.renewed.Wait()
+		errs = append(errs, r.e.Store.Release(context.Background(), r.rules.Sync, r.e.owner()))
+		r.stop = nil
+	}
+	if r.spool != nil {
+		errs = append(errs, r.spool.Close())
+		r.spool = nil
+	}
+	return errors.Join(errs...)
+}
+
+// keepLease renews the lease until Close; when that fails, r.lost ends.
+func (r *Run) keepLease(ctx context.Context) {
+	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
+	lost, lose := context.WithCancelCause(context.Background())
+	r.lost = lost
+	r.renewed.Go(func() {
+		tick := time.NewTicker(leaseTTL / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				lose(context.Canceled)
+				return
+			case <-tick.C:
+				if _, err := r.e.Store.Lease(ctx, r.rules.Sync, r.e.owner(), leaseTTL); err != nil && ctx.Err() == nil {
+					lose(fmt.Errorf("%w: %w", ErrLeaseLost, err))
+					return
+				}
+			}
+		}
+	})
+}
+
+// underLease is ctx, ended too when the lease is lost.
+func (r *Run) underLease(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(r.lost, func() { cancel(context.Cause(r.lost)) })
+	return ctx, func() { unhook(); cancel(context.Canceled) }
+}
+
+// leaseError puts the loss of the lease before the errors that follow from it.
+func (r *Run) leaseError(err error) error {
+	if err == nil || r.lost.Err() == nil || !errors.Is(context.Cause(r.lost), ErrLeaseLost) {
+		return err
+	}
+	return context.Cause(r.lost)
+}
+
+func (r *Run) name(s record.Side) string { return r.rules.Sides[s].Name }
+func (r *Run) now() time.Time            { return r.e.now() }
+func (r *Run) log() *slog.Logger         { return r.e.logger().With("sync", r.rules.Sync) }
+
+func (r *Run) progress(phase string, done, total int64) {
+	if r.e.Progress != nil {
+		r.e.Progress(Progress{Sync: r.rules.Sync, Phase: phase, Done: done, Total: total})
+	}
+}
+
+func (e *Engine) now() time.Time {
+	if e.Now != nil {
+		return e.Now()
+	}
+	return time.Now()
+}
+
+func (e *Engine) logger() *slog.Logger {
+	if e.Log != nil {
+		return e.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+func (e *Engine) owner() string {
+	if e.Owner == "" {
+		return "fieldsync"
+	}
+	return e.Owner
+}
