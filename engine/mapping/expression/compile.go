@@ -208,10 +208,17 @@ func (r *resolver) nullsBelow(n ast.Node, nulls map[file.Location][]int) {
 			return lets[id.Value]
 		}
 		var slots []int
-		if let, ok := n.(*ast.VariableDeclaratorNode); ok {
-			lets[let.Name] = below(let.Value)
-			slots = below(let.Expr)
-		} else {
+		switch n := n.(type) {
+		case *ast.VariableDeclaratorNode:
+			lets[n.Name] = below(n.Value)
+			slots = below(n.Expr)
+		case *ast.BinaryNode:
+			// What ?? guards cannot be the null that something above it stumbled over.
+			if left := below(n.Left); n.Operator != "??" {
+				slots = left
+			}
+			slots = append(slots, below(n.Right)...)
+		default:
 			for _, child := range children(n) {
 				slots = append(slots, below(child)...)
 			}
@@ -223,16 +230,11 @@ func (r *resolver) nullsBelow(n ast.Node, nulls map[file.Location][]int) {
 	below(n)
 }
 
+// children are the nodes right below those that nullsBelow has no rule of its own for.
 func children(n ast.Node) []ast.Node {
 	switch n := n.(type) {
 	case *ast.UnaryNode:
 		return []ast.Node{n.Node}
-	case *ast.BinaryNode:
-		// What ?? guards cannot be the null that something above it stumbled over.
-		if n.Operator == "??" {
-			return []ast.Node{n.Right}
-		}
-		return []ast.Node{n.Left, n.Right}
 	case *ast.ChainNode:
 		return []ast.Node{n.Node}
 	case *ast.MemberNode:
@@ -316,9 +318,6 @@ func (f *finisher) Visit(node *ast.Node) {
 }
 
 func counted(n ast.Node) ast.Node {
-	if _, ok := literal(n); ok {
-		return n
-	}
 	return at(&ast.CallNode{
 		Callee:    at(&ast.IdentifierNode{Value: stepName}, n),
 		Arguments: []ast.Node{at(&ast.IdentifierNode{Value: budgetName}, n), n},

@@ -202,7 +202,7 @@ func (s *scope) body(f *Function) (*function, hcl.Diagnostics) {
 		params[p] = true
 	}
 	p, diags := s.program(f.Expr, params, Any)
-	if diags.HasErrors() {
+	if p == nil {
 		return nil, diags
 	}
 	anys := slices.Repeat([]reflect.Type{reflect.TypeFor[any]()}, len(f.Params))

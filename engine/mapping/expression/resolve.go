@@ -231,8 +231,11 @@ func (r *resolver) path(v *Variable, root *ast.IdentifierNode, links []*ast.Node
 	if v.Open && (found == 0 || (found < len(parts) && leaf && typ.Kind != record.List && typ.Kind != record.Time)) {
 		found, typ = len(parts), record.Type{}
 	}
-	if found > 0 {
-		path := strings.Join(parts[:found], ".")
+	path := strings.Join(parts[:found], ".")
+	stops := found > 0 && found < len(parts) && leaf && slices.ContainsFunc(slices.Collect(maps.Keys(v.Fields)), func(known string) bool {
+		return strings.HasPrefix(known, path+".")
+	})
+	if found > 0 && !stops {
 		s := slot{name: display(v.Name, parts[:found]), variable: v.Name, path: path, typ: typ}
 		r.toSlot(links[found-1], s, span(root, names[found-1]))
 		return links[found:]
