@@ -1,0 +1,213 @@
+// Package servicenow keeps records of any ServiceNow table in step, through the Table API.
+//
+// [New] makes the settings that a connection block fills; [Settings.Open] makes the connection. Every table is
+// a collection and its key is sys_id. Values are text exactly as they are raw on the wire: "1", "true",
+// "2026-07-05 10:46:48" in UTC, a reference as the sys_id it holds. "" is null, and a path that is missing
+// from a record is unknown, because an access rule that hides a field and a field that does not exist look
+// the same.
+//
+// What ServiceNow cannot do shapes this package. There is no conditional write: [Table.Update] writes whatever
+// version the caller names, so the caller reads again first. A misspelt field in a query is dropped by the
+// server and the query answers with everything: fields in queries are proved to exist before their answer is
+// believed, and what was searched for is compared again here. A page may be short or empty while more rows
+// follow, because access rules are applied after the limit: only the server's count ends a scan.
+//
+// Errors are [connectors.Error] with a hint for the operator; classify.go holds the table. Nothing here panics
+// on data, keeps cookies or follows redirects.
+package servicenow
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors"
+)
+
+// Settings are the body of a connection "servicenow" block.
+type Settings struct {
+	URL          string `hcl:"url"`
+	Auth         Auth   `hcl:"auth,block"`
+	PageSize     int    `hcl:"page_size,optional"`     // rows a request; default 500
+	Lag          string `hcl:"lag,optional"`           // longest time between a change's stamp and its commit that every scan waits out; default "5s"
+	Overlap      string `hcl:"overlap,optional"`       // how far an incremental scan reaches back before the last one; default "2m"
+	Language     string `hcl:"language,optional"`      // of choice labels; default "en"
+	InsecureHTTP bool   `hcl:"insecure_http,optional"` // allow http:// to other machines
+}
+
+// Auth is how to log in: auth "basic" { username, password } or auth "api_key" { key }.
+type Auth struct {
+	Kind         string            `hcl:"kind,label"`
+	Username     string            `hcl:"username,optional"`
+	Password     connectors.Secret `hcl:"password,optional"`
+	Key          connectors.Secret `hcl:"key,optional"`
+	ClientID     string            `hcl:"client_id,optional"` // oauth, which Open refuses by name
+	ClientSecret connectors.Secret `hcl:"client_secret,optional"`
+}
+
+// New returns empty settings, for a [connectors.Registry].
+func New() connectors.Config { return &Settings{} }
+
+const (
+	defaultPageSize = 500
+	maxPageSize     = 10000
+	defaultLag      = 5 * time.Second
+	// The longest transaction of the Table API is 60 s (default quota rules): a row may appear that long after
+	// the second it is stamped with.
+	defaultOverlap = 2 * time.Minute
+)
+
+// Open checks the settings and makes the connection. It contacts nothing.
+func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
+	addr, err := parseAddress(s.URL, s.InsecureHTTP)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Auth.check(); err != nil {
+		return nil, err
+	}
+	conn := &Connection{pageSize: s.PageSize, language: s.Language, tables: map[string]*Table{}, concurrency: env.Limits.Concurrency}
+	switch {
+	case conn.pageSize == 0:
+		conn.pageSize = defaultPageSize
+	case conn.pageSize < 0 || conn.pageSize > maxPageSize:
+		return nil, settingsError(fmt.Sprintf("page_size is %d", s.PageSize), fmt.Sprintf("write a number from 1 to %d", maxPageSize))
+	}
+	if conn.lag, err = duration("lag", s.Lag, defaultLag); err != nil {
+		return nil, err
+	}
+	if conn.overlap, err = duration("overlap", s.Overlap, defaultOverlap); err != nil {
+		return nil, err
+	}
+	if conn.language == "" {
+		conn.language = "en"
+	}
+	if !plainValue(conn.language) {
+		return nil, settingsError(fmt.Sprintf("language is %q", s.Language), `write a language code such as "en"`)
+	}
+	if conn.concurrency <= 0 {
+		conn.concurrency = defaultConcurrency
+	}
+	conn.client = newClient(env, addr, s.Auth)
+	return conn, nil
+}
+
+func (a *Auth) check() error {
+	switch a.Kind {
+	case "basic":
+		switch {
+		case a.Username == "":
+			return settingsError(`auth "basic" has no username`, "write username and password, from env(...)")
+		case a.Password == "":
+			return settingsError(`auth "basic" has no password`, "write username and password, from env(...)")
+		case a.Key != "" || a.ClientID != "" || a.ClientSecret != "":
+			return settingsError(`auth "basic" has settings of another kind of log-in`, "leave only username and password")
+		}
+	case "api_key":
+		switch {
+		case a.Key == "":
+			return settingsError(`auth "api_key" has no key`, "write key, from env(...)")
+		case a.Username != "" || a.Password != "" || a.ClientID != "" || a.ClientSecret != "":
+			return settingsError(`auth "api_key" has settings of another kind of log-in`, "leave only key; the key acts as the user it was made for")
+		}
+	case "oauth":
+		return settingsError(`auth "oauth" is not in this version`, `use auth "basic" { username, password } or auth "api_key" { key }`)
+	case "":
+		return settingsError("there is no auth block", `write auth "basic" { username, password } or auth "api_key" { key }`)
+	default:
+		return settingsError(fmt.Sprintf("auth %q is not known", a.Kind), `write auth "basic" or auth "api_key"`)
+	}
+	return nil
+}
+
+func duration(name, s string, otherwise time.Duration) (time.Duration, error) {
+	if s == "" {
+		return otherwise, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, settingsError(fmt.Sprintf("%s is %q", name, s), `write a duration such as "5s" or "2m"`)
+	}
+	return d, nil
+}
+
+func settingsError(detail, hint string) error {
+	return &connectors.Error{Kind: connectors.ErrConfig, Op: "servicenow", Detail: detail, Hint: hint}
+}
+
+// defaultConcurrency is the number of requests in flight that a node serves well: it has four integration
+// threads for everybody (KB0564204).
+const defaultConcurrency = 4
+
+// A Connection is one instance under one account.
+type Connection struct {
+	client      *client
+	pageSize    int
+	lag         time.Duration
+	overlap     time.Duration
+	language    string
+	concurrency int
+
+	mu     sync.Mutex
+	tables map[string]*Table
+}
+
+// Collection returns the table with this name; "" is the table that the url names. The first call for a table
+// asks the instance for one row of it, so that a table that is not there is known before anything is planned.
+func (c *Connection) Collection(ctx context.Context, name string) (connectors.Collection, error) {
+	if name == "" {
+		if name = c.client.addr.table; name == "" {
+			return nil, settingsError("no table is named", `write collection = "incident", or a url that ends in /api/now/table/incident`)
+		}
+	}
+	c.mu.Lock()
+	t := c.tables[name]
+	c.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	if !tableName.MatchString(name) {
+		return nil, settingsError(fmt.Sprintf("%q cannot be the name of a table", name), "write the name, not the label: incident, sys_user, u_my_table")
+	}
+	t = &Table{conn: c, name: name, proved: map[string]bool{}}
+	if err := t.exists(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if other := c.tables[name]; other != nil {
+		return other, nil
+	}
+	c.tables[name] = t
+	return t, nil
+}
+
+// Close lets go of idle connections.
+func (c *Connection) Close() error {
+	c.client.http.CloseIdleConnections()
+	return nil
+}
+
+func newClient(env connectors.Env, addr address, auth Auth) *client {
+	c := &client{addr: addr, auth: auth, now: env.Now, log: env.Log}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	var h http.Client
+	if env.HTTP != nil {
+		h = *env.HTTP
+	}
+	// Cookies would bind every request to one session, which serves one request at a time and answers 202 to the
+	// rest (KB0564204). A redirect would carry the API key, a header net/http does not know as a credential, to
+	// wherever it points.
+	h.Jar = nil
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &h
+	return c
+}
