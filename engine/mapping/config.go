@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/mapping/expression"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
@@ -33,6 +34,12 @@ type Config struct {
 	Translations []*Translation
 	Syncs        []*Sync
 	Tests        []*Test
+	Inputs       []string // other files that were read: translations in CSV, file()
+
+	ctx       *hcl.EvalContext
+	locals    map[string]any
+	functions []expression.Function
+	sources   map[string]string // function → parameters and result, for digests
 }
 
 // Settings is the fieldsync block.
@@ -104,9 +111,10 @@ type Test struct {
 	Now    [2]record.Fields // only what differs from Base; nil side with Gone false: unchanged
 	Expect [2]record.Fields // paths that must be written, and their values; nil: nothing may be written
 	Range  hcl.Range
-}
 
-// A Translation is a translation block.
-type Translation struct {
-	Name string
+	Gone       [2]bool  // now = { SIDE = "gone" }: the record was deleted
+	ExpectGone [2]bool  // expect = { SIDE = "gone" }: the record must be deleted
+	Conflicts  []string // expect = { conflict = [FIELD…] }: fields that must be in conflict
+
+	names [2]map[string]hcl.Range // every path that the test names, and where
 }

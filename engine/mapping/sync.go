@@ -1,3 +1,428 @@
 package mapping
 
-type syncBody struct{}
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/mapping/expression"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+type schema = connectors.Schema
+
+// defaultLimits stop a first run that got something badly wrong, and let every ordinary one pass.
+var defaultLimits = Limits{
+	Creates: Limit{Number: 500},
+	Updates: Limit{Number: 5000},
+	Deletes: Limit{Number: -1, Percent: 5},
+}
+
+// A syncBody is what a sync block says, understood but not yet held against the two systems.
+type syncBody struct {
+	where   [2]hcl.Expression
+	create  [2]hcl.Range // of create = true
+	matches []matchBlock
+	fields  []*fieldBlock
+	gone    [2]*goneBlock // by the side that is gone
+	first   reconcile.First
+	policy  string // default of the fields; "" for none
+	broken  bool   // has errors: cannot be compiled
+}
+
+type matchBlock struct {
+	paths [2]ref
+	at    hcl.Range
+}
+
+// A goneBlock is an on_gone block; its settings are for the other side.
+type goneBlock struct {
+	then reconcile.GoneThen
+	set  []setting
+	at   hcl.Range
+}
+
+type setting struct {
+	path    ref
+	value   record.Value
+	valueAt hcl.Range
+}
+
+var syncSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{
+		{Name: "after"}, {Name: "schedule"}, {Name: "timezone"}, {Name: "full_scan"}, {Name: "conflict"}, {Name: "first"},
+	},
+	Blocks: []hcl.BlockHeaderSchema{
+		{Type: "side", LabelNames: []string{"name"}},
+		{Type: "match"},
+		{Type: "field", LabelNames: []string{"name"}},
+		{Type: "comments"},
+		{Type: "attachments"},
+		{Type: "on_gone", LabelNames: []string{"side"}},
+		{Type: "limits"},
+	},
+}
+
+var sideSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+	{Name: "connection", Required: true}, {Name: "collection", Required: true}, {Name: "where"}, {Name: "query"}, {Name: "create"},
+}}
+
+func (l *loader) syncs(blocks hcl.Blocks) {
+	seen := map[string]hcl.Range{}
+	after := map[*Sync]hcl.Expression{}
+	for _, b := range blocks {
+		if !l.unique(seen, "sync", b) || !l.identifier(b.Labels[0], "sync", b.LabelRanges[0]) {
+			continue
+		}
+		s := &Sync{Name: b.Labels[0], Range: b.DefRange, Timezone: time.Local, Limits: defaultLimits, body: &syncBody{}}
+		l.cfg.Syncs = append(l.cfg.Syncs, s)
+		before := errorCount(l.diags)
+		content, diags := b.Body.Content(syncSchema)
+		l.add(diags...)
+		if content != nil {
+			l.sync(s, content)
+			if a := content.Attributes["after"]; a != nil {
+				after[s] = a.Expr
+			}
+		}
+		s.body.broken = errorCount(l.diags) > before
+	}
+	l.order(after)
+}
+
+func errorCount(diags hcl.Diagnostics) int {
+	n := 0
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *loader) sync(s *Sync, content *hcl.BodyContent) {
+	by := content.Blocks.ByType()
+	l.schedules(s, content.Attributes)
+	if !l.sides(s, by["side"]) {
+		return // every other block is about the sides by their names
+	}
+	a, body := content.Attributes, s.body
+	if x := a["conflict"]; x != nil {
+		body.policy, _ = l.word(x.Expr, "conflict policy", slices.Concat(plainPolicies, []string{s.Sides[0].Name, s.Sides[1].Name})...)
+	}
+	if x := a["first"]; x != nil {
+		w, _ := l.word(x.Expr, "mode of first contact", s.Sides[0].Name, s.Sides[1].Name, "newest", "fill_empty", "ask")
+		switch w {
+		case "newest":
+			body.first.Mode = reconcile.FirstNewest
+		case "fill_empty":
+			body.first.Mode = reconcile.FirstFillEmpty
+		case s.Sides[0].Name, s.Sides[1].Name:
+			body.first = reconcile.First{Mode: reconcile.FirstSide, Side: s.side(w)}
+		}
+	}
+	for _, b := range by["match"] {
+		l.match(s, b)
+	}
+	if len(by["match"]) == 0 {
+		l.fail(s.Range, "Sync without match", "Sync %q does not say which records belong together. Add a match block with one path of each side that carry the same value: match { %s = \"…\", %s = \"…\" }, each on a line of its own.",
+			s.Name, s.Sides[0].Name, s.Sides[1].Name)
+	}
+	seen := map[string]hcl.Range{}
+	for _, b := range by["field"] {
+		if l.unique(seen, "field", b) {
+			if f := l.field(s, b); f != nil {
+				body.fields = append(body.fields, f)
+			}
+		}
+	}
+	for _, b := range by["on_gone"] {
+		l.gone(s, b)
+	}
+	l.once(by["limits"], func(b *hcl.Block) { l.limits(s, b) })
+	l.once(by["comments"], func(b *hcl.Block) { l.comments(s, b) })
+	l.once(by["attachments"], func(b *hcl.Block) { l.attachments(s, b) })
+}
+
+// once calls f with the first of blocks and reports the others.
+func (l *loader) once(blocks hcl.Blocks, f func(*hcl.Block)) {
+	for i, b := range blocks {
+		if i == 0 {
+			f(b)
+			continue
+		}
+		l.fail(b.DefRange, "Second "+b.Type+" block", "There is a %s block at %s already. Put both into one.", b.Type, at(blocks[0].DefRange))
+	}
+}
+
+// side is the side of this name, which must be one of the two.
+func (s *Sync) side(name string) record.Side {
+	if name == s.Sides[1].Name {
+		return record.Right
+	}
+	return record.Left
+}
+
+func (s *Sync) names() [2]string { return [2]string{s.Sides[0].Name, s.Sides[1].Name} }
+
+// arrow is a flow as it is written, towards one side.
+func (s *Sync) arrow(to record.Side) string {
+	return fmt.Sprintf("%s -> %s", s.Sides[to.Other()].Name, s.Sides[to].Name)
+}
+
+func (l *loader) sides(s *Sync, blocks hcl.Blocks) bool {
+	if len(blocks) != 2 {
+		where := s.Range
+		if len(blocks) > 2 {
+			where = blocks[2].DefRange
+		}
+		l.fail(where, "A sync has two sides", "Sync %q has %d side blocks. Write exactly two: side \"NAME\" { connection = connection.…, collection = \"…\" }.", s.Name, len(blocks))
+		return false
+	}
+	ok := true
+	for i, b := range blocks {
+		side := &s.Sides[i]
+		side.Name, side.Range = b.Labels[0], b.DefRange
+		ok = l.identifier(side.Name, "side", b.LabelRanges[0]) && ok
+		if slices.Contains(fieldWords, side.Name) || strings.HasPrefix(side.Name, "to_") {
+			l.fail(b.LabelRanges[0], "Reserved name", "%q means something else inside a field. Give the side another name.", side.Name)
+			ok = false
+		}
+		content, diags := b.Body.Content(sideSchema)
+		l.add(diags...)
+		if content == nil {
+			continue
+		}
+		a := content.Attributes
+		if x := a["connection"]; x != nil {
+			side.Connection = l.connectionOf(x.Expr)
+		}
+		if x := a["collection"]; x != nil {
+			var good bool
+			if side.Collection, good = l.text(x.Expr); good && side.Collection == "" {
+				l.fail(x.Expr.Range(), "Empty name", "Name the kind of record this side is about: a table, a file, a collection of the connection.")
+			}
+		}
+		if x := a["query"]; x != nil {
+			side.Query, _ = l.text(x.Expr)
+		}
+		if x := a["create"]; x != nil {
+			side.Create, _ = l.truth(x.Expr)
+			s.body.create[i] = x.Expr.Range()
+		}
+		if x := a["where"]; x != nil {
+			s.body.where[i] = l.within(x.Expr)
+		}
+	}
+	if s.Sides[0].Name == s.Sides[1].Name {
+		l.fail(blocks[1].LabelRanges[0], "Two sides of one name", "Both sides are called %q. Expressions and fields tell them apart by name: give one another name.", s.Sides[0].Name)
+		return false
+	}
+	return ok
+}
+
+// within gives an expression the bytes of its file, so that diagnostics find their way through escapes.
+func (l *loader) within(e hcl.Expression) hcl.Expression {
+	if f := l.cfg.Files[e.Range().Filename]; f != nil {
+		return expression.Within(e, f.Bytes)
+	}
+	return e
+}
+
+func (l *loader) match(s *Sync, b *hcl.Block) {
+	attrs, diags := b.Body.JustAttributes()
+	l.add(diags...)
+	m := matchBlock{at: b.DefRange}
+	names := s.names()
+	for _, a := range inOrder(attrs) {
+		i := slices.Index(names[:], a.Name)
+		if i < 0 {
+			l.fail(a.NameRange, "Unexpected argument", "A match names one path of each side.%s", didYouMean(a.Name, names[:]))
+			continue
+		}
+		var ok bool
+		if m.paths[i].text, ok = l.text(a.Expr); ok && m.paths[i].text == "" {
+			l.fail(a.Expr.Range(), "Empty path", "Name the path of %s whose value tells which records belong together.", a.Name)
+		}
+		m.paths[i].at = a.Expr.Range()
+	}
+	for _, name := range names {
+		if attrs[name] == nil {
+			l.fail(b.DefRange, "Missing path", "This match has no path for side %q: add %s = \"…\".", name, name)
+		}
+	}
+	if m.paths[0].text != "" && m.paths[1].text != "" {
+		s.body.matches = append(s.body.matches, m)
+	}
+}
+
+var goneSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "then", Required: true}, {Name: "set"}}}
+
+func (l *loader) gone(s *Sync, b *hcl.Block) {
+	names := s.names()
+	i := slices.Index(names[:], b.Labels[0])
+	if i < 0 {
+		l.fail(b.LabelRanges[0], "Unknown side", "on_gone names the side whose record is gone.%s", didYouMean(b.Labels[0], names[:]))
+		return
+	}
+	if first := s.body.gone[i]; first != nil {
+		l.fail(b.DefRange, "Second on_gone for this side", "What happens when a %s is gone stands at %s already.", names[i], at(first.at))
+		return
+	}
+	content, diags := b.Body.Content(goneSchema)
+	l.add(diags...)
+	if content == nil || content.Attributes["then"] == nil {
+		return
+	}
+	g := &goneBlock{at: b.DefRange}
+	s.body.gone[i] = g
+	then := content.Attributes["then"]
+	w, ok := l.word(then.Expr, "answer to a record that is gone", "detach", "update", "delete", "recreate")
+	if !ok {
+		return
+	}
+	g.then = reconcile.GoneThen(slices.Index([]string{"detach", "update", "delete", "recreate"}, w))
+	set := content.Attributes["set"]
+	switch {
+	case g.then == reconcile.GoneUpdate && set == nil:
+		l.fail(then.Expr.Range(), "Nothing to update", "Say what the %s becomes: set = { path = value }.", names[1-i])
+	case g.then != reconcile.GoneUpdate && set != nil:
+		l.fail(set.NameRange, "set without update", "set has an effect with then = \"update\" only; here then is %q.", w)
+	case set != nil:
+		g.set = l.assignments(set.Expr)
+		if len(g.set) == 0 {
+			l.fail(set.Expr.Range(), "Nothing to update", "Say what the %s becomes: set = { path = value }.", names[1-i])
+		}
+	}
+}
+
+// assignments reads { path = value }.
+func (l *loader) assignments(e hcl.Expression) []setting {
+	pairs, diags := hcl.ExprMap(e)
+	if diags.HasErrors() {
+		v, ok := l.value(e)
+		if !ok {
+			return nil
+		}
+		if v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()) {
+			l.fail(e.Range(), "Paths and values expected", "Write { path = value }.")
+			return nil
+		}
+		for k, x := range v.Elements() {
+			pairs = append(pairs, hcl.KeyValuePair{Key: hcl.StaticExpr(k, e.Range()), Value: hcl.StaticExpr(x, e.Range())})
+		}
+	}
+	var out []setting
+	for _, p := range pairs {
+		path, ok := l.text(p.Key)
+		v, good := l.scalar(p.Value)
+		if ok && good {
+			out = append(out, setting{ref{path, p.Key.Range()}, v, p.Value.Range()})
+		}
+	}
+	return out
+}
+
+var limitsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "creates"}, {Name: "updates"}, {Name: "deletes"}}}
+
+func (l *loader) limits(s *Sync, b *hcl.Block) {
+	content, diags := b.Body.Content(limitsSchema)
+	l.add(diags...)
+	if content == nil {
+		return
+	}
+	for name, lim := range map[string]*Limit{"creates": &s.Limits.Creates, "updates": &s.Limits.Updates, "deletes": &s.Limits.Deletes} {
+		if a := content.Attributes[name]; a != nil {
+			if w, ok := l.text(a.Expr); ok {
+				if *lim, ok = limit(w); !ok {
+					l.fail(a.Expr.Range(), "Not a limit", "%q is not a limit. Write a number of records (200), a share of the links (\"1%%\"), or \"none\".", w)
+				}
+			}
+		}
+	}
+}
+
+func limit(s string) (Limit, bool) {
+	if s == "none" {
+		return Limit{Number: -1}, true
+	}
+	if p, ok := strings.CutSuffix(s, "%"); ok {
+		f, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
+		return Limit{Number: -1, Percent: f}, err == nil && f > 0 && f <= 100
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return Limit{Number: n}, err == nil && n >= 0
+}
+
+// comments understands the block and says that nothing comes of it yet.
+func (l *loader) comments(s *Sync, b *hcl.Block) {
+	names := s.names()
+	attrs := l.only(b, names[0], names[1], "flow", "format")
+	for _, name := range names {
+		if a := attrs[name]; a != nil {
+			if refs := l.names(a.Expr); len(refs) > 1 {
+				l.fail(a.Expr.Range(), "One path expected", "Comments of a side stand in one path.")
+			}
+		}
+	}
+	if a := attrs["flow"]; a != nil {
+		l.flow(s, a.Expr)
+	}
+	if a := attrs["format"]; a != nil {
+		word := func(name string, k record.Kind) expression.Variable {
+			return expression.Variable{Name: name, Fields: map[string]record.Type{"": {Kind: k}}}
+		}
+		scope := expression.Scope{
+			Vars:      []expression.Variable{word("author", record.Text), word("time", record.Text), word("text", record.Text)},
+			Locals:    l.plainLocals(),
+			Functions: l.functions,
+		}
+		_, diags := expression.Compile(l.within(a.Expr), l.ctx, scope, expression.Any)
+		l.add(diags...)
+	}
+	l.add(warn(b.DefRange, "Comments are not carried", "This version understands the comments block and carries no comments: nothing will be written because of it."))
+}
+
+// attachments is as comments.
+func (l *loader) attachments(s *Sync, b *hcl.Block) {
+	names := s.names()
+	attrs := l.only(b, names[0], names[1], "flow", "max_size", "types")
+	if a := attrs["flow"]; a != nil {
+		l.flow(s, a.Expr)
+	}
+	if a := attrs["max_size"]; a != nil {
+		if w, ok := l.text(a.Expr); ok && !isSize(w) {
+			l.fail(a.Expr.Range(), "Not a size", "%q is not a size; write \"500KiB\", \"10MiB\" or \"1GiB\".", w)
+		}
+	}
+	if a := attrs["types"]; a != nil {
+		l.names(a.Expr)
+	}
+	l.add(warn(b.DefRange, "Attachments are not carried", "This version understands the attachments block and carries no attachments: nothing will be written because of it."))
+}
+
+func isSize(s string) bool {
+	number := strings.TrimRight(s, "BKMGTi")
+	units := []string{"", "B", "KiB", "MiB", "GiB", "KB", "MB", "GB"}
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	return err == nil && n > 0 && slices.Contains(units, s[len(number):])
+}
+
+// only returns b's attributes and reports those that are not among names.
+func (l *loader) only(b *hcl.Block, names ...string) map[string]*hcl.Attribute {
+	attrs, diags := b.Body.JustAttributes()
+	l.add(diags...)
+	for _, a := range inOrder(attrs) {
+		if !slices.Contains(names, a.Name) {
+			l.fail(a.NameRange, "Unexpected argument", "A %s block has no argument %q.%s", b.Type, a.Name, didYouMean(a.Name, names))
+			delete(attrs, a.Name)
+		}
+	}
+	return attrs
+}

@@ -1,0 +1,460 @@
+package mapping
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/fieldsync/fieldsync/engine/mapping/expression"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// Compile makes the rules of s, holding every path against what the two systems say of their collections. A
+// schema that is nil is not known: every path is accepted and takes any value. With errors among the
+// diagnostics there is nothing to run, and Compiled is nil.
+func (c *Config) Compile(s *Sync, described [2]*schema) (*Compiled, hcl.Diagnostics) {
+	rules, plan, diags := c.compile(s, described, false)
+	if s.body.broken && !diags.HasErrors() {
+		diags = append(diags, fail(s.Range, "Sync has errors", "Sync %q cannot run before the errors in its files are mended.", s.Name))
+	}
+	if diags.HasErrors() {
+		return nil, sorted(diags)
+	}
+	return &Compiled{Sync: s, Rules: rules, Lookups: plan.lookups}, sorted(diags)
+}
+
+// A compiler makes the rules of one sync in two steps: first every expression is compiled and every path
+// that something names is noted; then, all paths being known, each gets its slot and the rules are built on slots.
+type compiler struct {
+	c       *Config
+	s       *Sync
+	schema  [2]*schema
+	offline bool // look-ups cannot be fetched: a test
+	diags   hcl.Diagnostics
+	named   [2]map[string]bool // every path that rules name
+	writers [2]map[string]hcl.Range
+	slots   [2]map[string]int
+	rules   *reconcile.Rules
+	digest  strings.Builder
+	texts   strings.Builder // of all expressions, to see which locals and functions count
+	plan
+}
+
+// A plan is what compiling tells about a sync beside its rules.
+type plan struct {
+	paths   [2][]string
+	writes  [2][]string
+	lookups []*Translation
+}
+
+func (c *compiler) add(d ...*hcl.Diagnostic) { c.diags = append(c.diags, d...) }
+
+func (c *compiler) fail(at hcl.Range, summary, detail string, args ...any) {
+	c.add(fail(at, summary, detail, args...))
+}
+
+func (c *Config) compile(s *Sync, described [2]*schema, offline bool) (*reconcile.Rules, *plan, hcl.Diagnostics) {
+	k := &compiler{c: c, s: s, schema: described, offline: offline}
+	if s.Sides[0].Name == "" || s.Sides[1].Name == "" || s.Sides[0].Name == s.Sides[1].Name {
+		return nil, nil, nil // the diagnostics of loading say why
+	}
+	for i := range 2 {
+		k.named[i], k.writers[i], k.slots[i] = map[string]bool{}, map[string]hcl.Range{}, map[string]int{}
+	}
+	k.collect()
+	where, fields := k.expressions()
+	k.assignSlots()
+	k.rules = &reconcile.Rules{Sync: s.Name, First: s.body.first}
+	for i, side := range s.Sides {
+		k.rules.Sides[i] = reconcile.SideRules{Name: side.Name, Paths: k.paths[i], Types: k.types(i), Create: side.Create, Where: k.condition(where[i])}
+		fmt.Fprintf(&k.digest, "side %q create %t query %q paths %q types %v\n", side.Name, side.Create, side.Query, k.paths[i], k.rules.Sides[i].Types)
+		k.note("where", s.body.where[i])
+	}
+	k.matches()
+	for _, f := range fields {
+		if r := k.rule(f); r != nil {
+			k.rules.Fields = append(k.rules.Fields, *r)
+		}
+	}
+	k.goneRules()
+	fmt.Fprintf(&k.digest, "first %v policy %q\n", s.body.first, s.body.policy)
+	k.noteDefinitions()
+	sum := sha256.Sum256([]byte(k.digest.String()))
+	k.rules.Digest = hex.EncodeToString(sum[:])
+	return k.rules, &k.plan, k.diags
+}
+
+// collect notes and checks the paths that stand outside expressions.
+func (k *compiler) collect() {
+	body := k.s.body
+	for _, m := range body.matches {
+		for i, p := range m.paths {
+			k.use(i, p)
+		}
+	}
+	for _, f := range body.fields {
+		for i := range 2 {
+			for _, p := range f.paths[i] {
+				k.use(i, p)
+				if f.leads[i] {
+					k.write(i, p)
+				}
+			}
+		}
+	}
+	for i, g := range body.gone {
+		if g == nil {
+			continue
+		}
+		for _, set := range g.set {
+			k.use(1-i, set.path)
+			k.writable(1-i, set.path)
+		}
+	}
+}
+
+// use notes a path and checks that it exists.
+func (k *compiler) use(side int, p ref) {
+	k.named[side][p.text] = true
+	sc := k.schema[side]
+	if sc == nil {
+		return
+	}
+	if _, ok := sc.Field(p.text); ok {
+		return
+	}
+	known := make([]string, len(sc.Fields))
+	for i, f := range sc.Fields {
+		known[i] = f.Path
+		// People copy the label from the screen.
+		if strings.EqualFold(f.Label, p.text) {
+			k.unknown(side, p, fmt.Sprintf(" %q is the label of %q; write that.", f.Label, f.Path))
+			return
+		}
+	}
+	if first, _, dotted := strings.Cut(p.text, "."); dotted {
+		if f, ok := sc.Field(first); ok && (f.Reference != "" || f.Type.Kind == record.Object || f.Type.Kind == record.Absent) {
+			return // a step into a reference or an object; its members are not described here
+		}
+	}
+	k.unknown(side, p, suggestion(p.text, known))
+}
+
+func (k *compiler) unknown(side int, p ref, hint string) {
+	s := k.s.Sides[side]
+	if k.schema[side].Open {
+		k.add(warn(p.at, "Path is not described", "The collection %q of side %q does not describe %q; it may have fields that this user cannot see.%s", s.Collection, s.Name, p.text, hint))
+		return
+	}
+	k.fail(p.at, "Unknown path", "The collection %q of side %q has no field %q.%s", s.Collection, s.Name, p.text, hint)
+}
+
+// write notes that a field writes p, and refuses a second writer.
+func (k *compiler) write(side int, p ref) {
+	if first, ok := k.writers[side][p.text]; ok {
+		k.fail(p.at, "Two rules write one path", "%s.%s is written by the field at %s too. Keep one of them, or let one of them flow the other way.", k.s.Sides[side].Name, p.text, at(first))
+		return
+	}
+	k.writers[side][p.text] = p.at
+	k.writable(side, p)
+}
+
+// writable checks that p may be written at all.
+func (k *compiler) writable(side int, p ref) {
+	sc := k.schema[side]
+	if sc == nil {
+		return
+	}
+	s := k.s.Sides[side]
+	f, _ := sc.Field(p.text)
+	switch {
+	case p.text == sc.Key:
+		k.fail(p.at, "A key cannot be written", "%q is the key of %s: the system gives it to a record once. To pair records by it, use it in a match block; to show it on the other side, let the field flow away from %s.", p.text, s.Collection, s.Name)
+	case f.Append:
+		k.fail(p.at, "A journal cannot be kept in step", "Every write to %q adds an entry and replaces none, so its content never equals another field. Carry entries with a comments block.", p.text)
+	case f.ReadOnly:
+		k.fail(p.at, "Path is read-only", "%q of %s is set by the system, or this user may not write it. Let the field flow away from %s, or ask for the right.", p.text, s.Collection, s.Name)
+	}
+}
+
+// A compiledField is a field with its expressions.
+type compiledField struct {
+	*fieldBlock
+	to      [2]*expression.Program
+	when    *expression.Program
+	resolve *expression.Program
+}
+
+// expressions compiles all of them and notes what they read.
+func (k *compiler) expressions() (where [2]*expression.Program, fields []*compiledField) {
+	for i, e := range k.s.body.where {
+		if e != nil {
+			where[i] = k.program(e, i, "The scope of a side is decided for each of its records alone", expression.Bool)
+		}
+	}
+	for _, f := range k.s.body.fields {
+		cf := &compiledField{fieldBlock: f}
+		for i, e := range f.to {
+			if e == nil {
+				continue
+			}
+			want := expression.Any
+			if len(f.paths[i]) > 1 {
+				want = expression.List
+			}
+			why := fmt.Sprintf("What is written to %s follows from %s alone, or it would move itself", k.s.Sides[i].Name, k.s.Sides[1-i].Name)
+			cf.to[i] = k.program(e, 1-i, why, want)
+		}
+		if f.when != nil {
+			cf.when = k.program(f.when, -1, "", expression.Bool)
+		}
+		if f.resolve != nil {
+			cf.resolve = k.program(f.resolve, -1, "", expression.Any)
+		}
+		fields = append(fields, cf)
+	}
+	return where, fields
+}
+
+// program compiles e. only is the side that it may read, or -1 for both; why is the reason.
+func (k *compiler) program(e hcl.Expression, only int, why string, want expression.Want) *expression.Program {
+	scope := expression.Scope{Locals: k.c.locals, Functions: k.c.functions}
+	for i, side := range k.s.Sides {
+		scope.Vars = append(scope.Vars, expression.Variable{Name: side.Name, Fields: k.fieldTypes(i), Open: k.schema[i] == nil || k.schema[i].Open})
+	}
+	p, diags := expression.Compile(e, k.c.ctx, scope, want)
+	k.add(diags...)
+	if p == nil {
+		return nil
+	}
+	reads := p.Reads()
+	for i, side := range k.s.Sides {
+		if only >= 0 && i != only && len(reads[side.Name]) > 0 {
+			k.fail(k.mention(e, side.Name), "Wrong side", "%s: this expression may read %s, not %s.", why, k.s.Sides[only].Name, side.Name)
+			return nil
+		}
+	}
+	for i, side := range k.s.Sides {
+		for _, path := range reads[side.Name] {
+			if path != "" {
+				k.named[i][path] = true
+			}
+		}
+	}
+	return p
+}
+
+// fieldTypes are the paths that expressions of this sync may name on a side, with what is known of their types.
+func (k *compiler) fieldTypes(side int) map[string]record.Type {
+	types := map[string]record.Type{}
+	for path := range k.named[side] {
+		types[path] = record.Type{}
+	}
+	if sc := k.schema[side]; sc != nil {
+		for _, f := range sc.Fields {
+			types[f.Path] = f.Type
+		}
+	}
+	return types
+}
+
+// mention is where e first speaks of name, outside quotes.
+func (k *compiler) mention(e hcl.Expression, name string) hcl.Range {
+	text := []rune(k.textOf(e))
+	want := []rune(name)
+	var quote rune
+	for i := 0; i < len(text); i++ {
+		r := text[i]
+		switch {
+		case quote != 0 && r == '\\':
+			i++
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '\'' || r == '"' || r == '`':
+			quote = r
+		case isWord(r):
+			end := i
+			for end < len(text) && isWord(text[end]) {
+				end++
+			}
+			if slices.Equal(text[i:end], want) && (i == 0 || text[i-1] != '.') {
+				return expression.Range(e, i, end)
+			}
+			i = end - 1
+		}
+	}
+	return e.Range()
+}
+
+func isWord(r rune) bool {
+	return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r > 127
+}
+
+// textOf is what the string e says.
+func (k *compiler) textOf(e hcl.Expression) string {
+	if e == nil {
+		return ""
+	}
+	v, diags := e.Value(k.c.ctx)
+	if diags.HasErrors() || !v.IsWhollyKnown() {
+		return ""
+	}
+	rv, err := fromCty(v)
+	if err != nil {
+		return ""
+	}
+	return rv.Text()
+}
+
+// note adds an expression to the digest.
+func (k *compiler) note(what string, e hcl.Expression) {
+	if e == nil {
+		return
+	}
+	text := k.textOf(e)
+	fmt.Fprintf(&k.digest, "%s %q\n", what, text)
+	k.texts.WriteString(text + "\n")
+}
+
+// noteDefinitions adds the functions and locals that the expressions mention to the digest.
+func (k *compiler) noteDefinitions() {
+	texts, noted := k.texts.String(), map[string]bool{}
+	for grown := true; grown; {
+		grown = false
+		for _, name := range slices.Sorted(maps.Keys(k.c.sources)) {
+			if !noted[name] && strings.Contains(texts, name) {
+				noted[name], grown = true, true
+				texts += k.c.sources[name] + "\n"
+				fmt.Fprintf(&k.digest, "function %s %q\n", name, k.c.sources[name])
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.c.locals)) {
+		if strings.Contains(texts, name) {
+			v, _ := record.Of(k.c.locals[name])
+			fmt.Fprintf(&k.digest, "local %s %s\n", name, v)
+		}
+	}
+}
+
+func (k *compiler) assignSlots() {
+	for i := range 2 {
+		k.paths[i] = slices.Sorted(maps.Keys(k.named[i]))
+		for slot, path := range k.paths[i] {
+			k.slots[i][path] = slot
+		}
+		writes := maps.Clone(k.writers[i])
+		if k.s.Sides[i].Create {
+			for _, m := range k.s.body.matches {
+				if k.carriesMarker(i, m.paths[i].text) {
+					writes[m.paths[i].text] = m.at
+				}
+			}
+		}
+		if g := k.s.body.gone[1-i]; g != nil {
+			for _, set := range g.set {
+				writes[set.path.text] = set.path.at
+			}
+		}
+		k.writes[i] = slices.Sorted(maps.Keys(writes))
+	}
+}
+
+func (k *compiler) types(side int) []record.Type {
+	types := make([]record.Type, len(k.paths[side]))
+	for slot, path := range k.paths[side] {
+		types[slot] = k.typeOf(side, path)
+	}
+	return types
+}
+
+func (k *compiler) typeOf(side int, path string) record.Type {
+	if sc := k.schema[side]; sc != nil {
+		f, _ := sc.Field(path)
+		return f.Type
+	}
+	return record.Type{}
+}
+
+// carriesMarker reports whether a create on this side can write path.
+func (k *compiler) carriesMarker(side int, path string) bool {
+	sc := k.schema[side]
+	if sc == nil {
+		return true
+	}
+	f, _ := sc.Field(path)
+	return path != sc.Key && !f.ReadOnly && !f.Append
+}
+
+func (k *compiler) matches() {
+	var possible [2]bool
+	for _, m := range k.s.body.matches {
+		out := reconcile.Match{At: at(m.at)}
+		for i, p := range m.paths {
+			out.Slots[i] = k.slots[i][p.text]
+			out.Marker[i] = k.carriesMarker(i, p.text)
+			possible[i] = possible[i] || out.Marker[i]
+		}
+		k.rules.Match = append(k.rules.Match, out)
+		fmt.Fprintf(&k.digest, "match %q %q %v\n", m.paths[0].text, m.paths[1].text, out.Marker)
+	}
+	for i, s := range k.s.Sides {
+		if s.Create && len(k.s.body.matches) > 0 && !possible[i] {
+			k.fail(k.s.body.create[i], "No marker for new records",
+				"A record created in %s must carry a value that tells whose twin it is, or a crash could create it twice; no match block names a path of %s that can be written. Add match { %s = \"PATH\", %s = \"KEY\" } with a path of %s that is free for it, each on a line of its own.",
+				s.Collection, s.Name, s.Name, k.s.Sides[1-i].Name, s.Collection)
+		}
+	}
+}
+
+func (k *compiler) goneRules() {
+	for i, g := range k.s.body.gone {
+		if g == nil {
+			continue
+		}
+		out := reconcile.OnGone{Then: g.then, At: at(g.at), Set: map[int]record.Value{}}
+		fmt.Fprintf(&k.digest, "gone %d %s\n", i, g.then)
+		for _, set := range g.set {
+			v, err := k.typeOf(1-i, set.path.text).Coerce(set.value)
+			if err != nil {
+				k.fail(set.valueAt, "Wrong type of value", "%s.%s: %v.", k.s.Sides[1-i].Name, set.path.text, err)
+				continue
+			}
+			k.inChoices(1-i, set.path.text, v, set.valueAt)
+			out.Set[k.slots[1-i][set.path.text]] = v
+			fmt.Fprintf(&k.digest, "set %q %s\n", set.path.text, v)
+		}
+		k.rules.Sides[i].Gone = out
+	}
+}
+
+// inChoices reports a value that a closed list of choices does not have.
+func (k *compiler) inChoices(side int, path string, v record.Value, where hcl.Range) {
+	if k.schema[side] == nil || v.Empty() {
+		return
+	}
+	f, ok := k.schema[side].Field(path)
+	if !ok || !f.Closed || len(f.Choices) == 0 {
+		return
+	}
+	var known []string
+	for _, c := range f.Choices {
+		if vocabulary(c.Value) == vocabulary(v) {
+			return
+		}
+		known = append(known, c.Value.Plain())
+		if strings.EqualFold(c.Label, v.Plain()) {
+			k.fail(where, "Not one of the choices", "%s.%s never holds %s: that is the label of %q; write that.", k.s.Sides[side].Name, path, v, c.Value.Plain())
+			return
+		}
+	}
+	k.fail(where, "Not one of the choices", "%s.%s holds %s, never %s.%s", k.s.Sides[side].Name, path, oneOf(known), v, suggestion(v.Plain(), known))
+}
