@@ -106,7 +106,6 @@ func (r *Run) storeConflicts(ctx context.Context, l record.Link) error {
 	return r.book.Fold(ctx, []Fold{{Link: &l, Decided: true, Waiting: ws}})
 }
 
-
 // linkOf finds a link by a record's key or label on either side.
 func (r *Run) linkOf(ctx context.Context, key string) (*record.Link, error) {
 	for _, s := range record.Sides {

@@ -1,0 +1,658 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/memory"
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+	"github.com/fieldsync/fieldsync/engine/state"
+)
+
+// A world is a help desk and an instance in memory, and an engine between them:
+//
+//	ticket   key, title, status, number, queue
+//	incident key, marker, summary, state, number
+//
+// title and summary are copied both ways, status and state too, number flows back one way.
+type world struct {
+	t         *testing.T
+	now       time.Time
+	ticket    *memory.Store
+	incident  *memory.Store
+	rules     *reconcile.Rules
+	job       engine.Job
+	engine    *engine.Engine
+	statePath string
+}
+
+var (
+	ticketPaths   = []string{"key", "number", "queue", "status", "title"}
+	incidentPaths = []string{"key", "marker", "number", "state", "summary"}
+)
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, now: time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC), statePath: filepath.Join(t.TempDir(), "state.db")}
+	clock := func() time.Time { return w.now }
+	w.ticket = memory.New(memory.Text("number", "queue", "status", "title")...)
+	w.ticket.Now = clock
+	w.ticket.NewKey = func(n int) string { return fmt.Sprintf("T-%d", n) }
+	w.incident = memory.New(memory.Text("marker", "number", "state", "summary")...)
+	w.incident.Now = clock
+	w.incident.NewKey = func(n int) string { return fmt.Sprintf("sys%d", n) }
+	w.incident.LabelPath = "number"
+	n := 0
+	w.incident.Normalise = func(path string, v record.Value) record.Value {
+		if path == "summary" {
+			return record.OfText(strings.TrimSpace(v.Text()))
+		}
+		if path == "number" && v.Text() == "" {
+			n++
+			return record.OfText(fmt.Sprintf("INC%d", n))
+		}
+		return v
+	}
+	w.rules = rules()
+	w.job = engine.Job{Rules: w.rules, Trigger: "apply", Limits: engine.Limits{
+		Creates: engine.Limit{Number: -1}, Updates: engine.Limit{Number: -1}, Deletes: engine.Limit{Number: -1}}}
+	w.job.Ends[0] = engine.End{Connection: "helpdesk", Collection: "tickets", Endpoint: "a", Handle: w.ticket}
+	w.job.Ends[1] = engine.End{Connection: "prod", Collection: "incident", Endpoint: "b", Handle: w.incident}
+	w.open()
+	return w
+}
+
+// open opens the state as a new process would.
+func (w *world) open() {
+	w.t.Helper()
+	store, err := state.Open(w.statePath, state.Options{Now: func() time.Time { return w.now }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { store.Close() })
+	w.engine = &engine.Engine{Store: store, Now: func() time.Time { return w.now }, Owner: fmt.Sprintf("test %p", store)}
+}
+
+func from(side record.Side, slot int) reconcile.Transform {
+	return func(e reconcile.Env) ([]record.Value, error) { return []record.Value{e.Values[side][slot]}, nil }
+}
+
+func rules() *reconcile.Rules {
+	L, R := record.Left, record.Right
+	r := &reconcile.Rules{Sync: "ticket_to_incident", Digest: "rules 1"}
+	r.Sides[L] = reconcile.SideRules{Name: "ticket", Paths: ticketPaths, Types: make([]record.Type, 5)}
+	r.Sides[R] = reconcile.SideRules{Name: "incident", Paths: incidentPaths, Types: make([]record.Type, 5), Create: true}
+	r.Match = []reconcile.Match{{At: "m.hcl:1", Slots: [2]int{0, 1}, Marker: [2]bool{false, true}}}
+	both := func(name string, l, rr int, p reconcile.Policy) reconcile.Rule {
+		return reconcile.Rule{Name: name, At: "m.hcl:9", Paths: [2][]int{{l}, {rr}}, Reads: [2][]int{{l}, {rr}},
+			To: [2]reconcile.Transform{from(R, rr), from(L, l)}, Policy: p}
+	}
+	r.Fields = []reconcile.Rule{
+		both("summary", 4, 4, reconcile.Policy{Kind: reconcile.Ask}),
+		both("state", 3, 3, reconcile.Policy{Kind: reconcile.TakeSide, Side: R}),
+		{Name: "number", At: "m.hcl:20", Paths: [2][]int{{1}, {2}}, Reads: [2][]int{{1}, {2}}, To: [2]reconcile.Transform{from(R, 2), nil}},
+	}
+	r.First = reconcile.First{Mode: reconcile.FirstSide, Side: L}
+	return r
+}
+
+func text(kv ...string) record.Fields {
+	f := record.Fields{}
+	for i := 0; i < len(kv); i += 2 {
+		f[kv[i]] = record.OfText(kv[i+1])
+	}
+	return f
+}
+
+// summary is a plan in a line an item, for comparison.
+func summary(t *testing.T, r *engine.Run) []string {
+	t.Helper()
+	var out []string
+	for it, err := range r.Items() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case it.Action != nil:
+			s := string(it.Action.Kind) + " " + it.Action.SideName + " " + it.Action.Key
+			for _, c := range it.Action.Changes {
+				s += fmt.Sprintf(" %s=%s", c.Path, c.To)
+			}
+			out = append(out, s)
+		case it.Conflict != nil:
+			out = append(out, "conflict "+it.Conflict.Keys[0]+" "+it.Conflict.Keys[1]+" "+it.Conflict.Field)
+		case it.Hold != nil:
+			out = append(out, "hold "+it.Hold.Keys[0]+" "+it.Hold.Keys[1]+" "+it.Hold.Field)
+		}
+	}
+	return out
+}
+
+func (w *world) plan() []string {
+	w.t.Helper()
+	r, err := w.engine.Plan(w.t.Context(), w.job)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Close()
+	return summary(w.t, r)
+}
+
+func (w *world) apply() plan.Run {
+	w.t.Helper()
+	acc, _, err := w.tryApply(engine.Approval{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return acc
+}
+
+func (w *world) tryApply(a engine.Approval) (plan.Run, []plan.Result, error) {
+	w.t.Helper()
+	r, err := w.engine.Start(w.t.Context(), w.job)
+	if err != nil {
+		return plan.Run{}, nil, err
+	}
+	defer r.Close()
+	var results []plan.Result
+	a.Emit = func(res plan.Result) { results = append(results, res) }
+	acc, err := r.Apply(w.t.Context(), a)
+	return acc, results, err
+}
+
+func (w *world) wantPlan(why string, want ...string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.plan()); diff != "" {
+		w.t.Errorf("%s: plan (-want +got):\n%s", why, diff)
+	}
+}
+
+func (w *world) wantIncident(key string, want record.Fields) {
+	w.t.Helper()
+	got := w.incident.Get(key)
+	for path, v := range want {
+		if got[path] != v {
+			w.t.Errorf("incident %s: %s is %s, want %s", key, path, got[path], v)
+		}
+	}
+}
+
+func TestATicketBecomesAnIncidentOnceAndGetsItsNumberBackInTheSameRun(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", " Router down ", "status", "new"))
+	w.wantPlan("a create and the number that comes back are both previewed",
+		`create incident  marker="T-1" state="new" summary=" Router down "`, `update ticket T-1 number=absent`)
+	if n := w.incident.Writes(); n != 0 {
+		t.Fatalf("the preview wrote %d times", n)
+	}
+	w.apply()
+	w.wantIncident("sys1", text("marker", "T-1", "summary", "Router down", "number", "INC1"))
+	if got := w.ticket.Get("T-1")["number"].Text(); got != "INC1" {
+		t.Errorf("ticket has number %q, want INC1", got)
+	}
+	w.wantPlan("what the server trimmed is not an edit, and the second run is quiet")
+	w.apply()
+	w.wantPlan("and stays quiet")
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+}
+
+func TestEditsTravelBothWays(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "b"))
+	w.incident.Edit("sys1", text("state", "open"))
+	w.wantPlan("one update on each side", `update ticket T-1 status="open"`, `update incident sys1 summary="b"`)
+	w.apply()
+	w.wantPlan("nothing left")
+}
+
+func TestAConflictWaitsIsDecidedByAPersonAndEnds(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "left"))
+	w.incident.Edit("sys1", text("summary", "right", "state", "open"))
+	w.wantPlan("the conflict waits, the rest flows", `update ticket T-1 status="open"`, "conflict T-1 sys1 summary")
+	w.apply()
+	w.wantPlan("it still waits", "conflict T-1 sys1 summary")
+	if err := w.engine.Resolve(t.Context(), w.job, "INC1", "summary", record.Right, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantPlan("the decision is carried out", `update ticket T-1 title="right"`)
+	w.apply()
+	w.wantPlan("done")
+}
+
+func TestADecisionIsOnlyForWhatThePersonSaw(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "left"))
+	w.incident.Edit("sys1", text("summary", "right"))
+	if err := w.engine.Resolve(t.Context(), w.job, "T-1", "summary", record.Right, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Minute)
+	w.incident.Edit("sys1", text("summary", "right again"))
+	w.wantPlan("somebody edited after the decision: it waits again", "conflict T-1 sys1 summary")
+}
+
+func TestAnEditBetweenPreviewAndWriteIsNotOverwritten(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "b"))
+	r, err := w.engine.Start(t.Context(), w.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.incident.Edit("sys1", text("summary", "by a person"))
+	var results []plan.Result
+	if _, err := r.Apply(t.Context(), engine.Approval{Emit: func(res plan.Result) { results = append(results, res) }}); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if len(results) != 1 || results[0].Outcome != plan.Skipped {
+		t.Errorf("want one skipped action, got %+v", results)
+	}
+	w.wantIncident("sys1", text("summary", "by a person"))
+	w.wantPlan("the next run sees both edits", "conflict T-1 sys1 summary")
+}
+
+func TestALostAnswerToACreateMakesNoSecondRecord(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a"))
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "create" && op.Done {
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: "create", Detail: "time-out"}
+		}
+		return nil
+	}
+	w.apply()
+	w.incident.Hook = nil
+	if w.incident.Len() != 1 {
+		t.Fatalf("%d incidents, want 1", w.incident.Len())
+	}
+	w.wantPlan("found by its marker at once")
+}
+
+func TestACreateWhoseProcessDiedIsFoundAgain(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	boom := errors.New("killed")
+	died := false
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "create" && op.Done {
+			died = true
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: "create", Err: boom}
+		}
+		if died && op.Name == "find" && !op.Done {
+			return boom // the process is gone: it never gets to look
+		}
+		return nil
+	}
+	_, results, err := w.tryApply(engine.Approval{})
+	if err != nil || len(results) != 1 || results[0].Outcome != plan.Failed {
+		t.Fatalf("want one failed result, got %+v, %v", results, err)
+	}
+	w.incident.Hook = nil
+	w.ticket.Edit("T-1", text("title", "edited meanwhile"))
+	w.now = w.now.Add(time.Minute)
+	w.open()
+	w.apply()
+	if w.incident.Len() != 1 {
+		t.Fatalf("%d incidents, want 1", w.incident.Len())
+	}
+	w.apply()
+	w.wantIncident("sys1", text("summary", "edited meanwhile"))
+	w.wantPlan("settled")
+}
+
+func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "b"))
+	dead := false
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" && op.Done {
+			dead = true
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: "update"}
+		}
+		if dead && op.Name == "read" {
+			return &connectors.Error{Kind: connectors.ErrBusy, Op: "read"}
+		}
+		return nil
+	}
+	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+		t.Fatal(err)
+	}
+	w.incident.Hook = nil
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "c"))
+	w.open()
+	w.apply()
+	w.wantIncident("sys1", text("summary", "c"))
+	w.wantPlan("no conflict with ourselves")
+}
+
+func TestARefusedCreateIsHeldAndTheRestGoesOn(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "poison"))
+	w.ticket.Add(text("title", "good"))
+	w.incident.Normalise = nil
+	w.incident.Hook = func(_ context.Context, op memory.Op) error { return nil }
+	refuse := func(v record.Value) error {
+		return &connectors.Error{Kind: connectors.ErrRefused, Op: "create incident", Detail: "data policy", Hint: "fill it in"}
+	}
+	w.job.Ends[1].Handle = &refusing{Store: w.incident, when: func(f record.Fields) bool { return f["summary"].Text() == "poison" }, err: refuse}
+	acc := w.apply()
+	if acc.Failed != 1 || w.incident.Len() != 1 {
+		t.Errorf("failed %d, incidents %d; want 1 and 1", acc.Failed, w.incident.Len())
+	}
+	w.wantPlan("it waits for its next try", "hold T-1  ")
+	w.now = w.now.Add(time.Hour)
+	w.wantPlan("and is due again", `create incident  marker="T-1" summary="poison"`, "update ticket T-1 number=absent")
+	w.job.Ends[1].Handle = w.incident
+	w.apply()
+	w.wantPlan("then it is done and nothing waits")
+}
+
+type refusing struct {
+	*memory.Store
+	when func(record.Fields) bool
+	err  func(record.Value) error
+}
+
+func (r *refusing) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
+	if r.when(f) {
+		return record.Record{}, r.err(record.NullValue)
+	}
+	return r.Store.Create(ctx, paths, f)
+}
+
+func TestFirstContactPairsByMarkerAndTheFirstSideLeads(t *testing.T) {
+	w := newWorld(t)
+	for i := range 3 {
+		w.ticket.Add(text("title", fmt.Sprintf("t%d", i), "status", "new", "number", fmt.Sprintf("INC%d", i+1)))
+		w.incident.Add(text("marker", fmt.Sprintf("T-%d", i+1), "summary", fmt.Sprintf("t%d", i), "state", "new"))
+	}
+	w.incident.Edit("sys2", text("summary", "other"))
+	w.wantPlan("two pairs agree, one differs and the ticket leads", `update incident sys2 summary="t1"`)
+	w.apply()
+	w.wantPlan("quiet")
+	if w.incident.Len() != 3 {
+		t.Errorf("%d incidents, want 3", w.incident.Len())
+	}
+}
+
+func TestTwoRecordsWithOneMarkerAreAConflictAndNeverAGuess(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a"))
+	w.incident.Add(text("marker", "T-1", "summary", "a"))
+	w.incident.Add(text("marker", "T-1", "summary", "a"))
+	w.wantPlan("ambiguous", "conflict T-1  ")
+	w.apply()
+	w.wantPlan("still ambiguous", "conflict T-1  ")
+	w.incident.Remove("sys2")
+	w.apply()
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+	w.apply()
+	w.wantPlan("once it is unique it pairs and the conflict is gone")
+}
+
+func TestANewTicketPairsWithAnIncidentThatWasSettledLongAgo(t *testing.T) {
+	w := newWorld(t)
+	w.incident.Add(text("marker", "T-1", "summary", "a"))
+	w.apply()
+	w.now = w.now.Add(time.Hour)
+	w.ticket.Add(text("title", "a"))
+	w.wantPlan("paired by a look-up, not created", `update ticket T-1 number="INC1"`)
+	w.apply()
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+}
+
+func TestADeletedTicketLeavesItsIncidentAloneAndIsNotMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Remove("T-1")
+	w.job.Full = true
+	w.wantPlan("detach is the default: nothing is written")
+	w.apply()
+	w.wantPlan("quiet")
+	if w.incident.Len() != 2 || w.ticket.Len() != 1 {
+		t.Errorf("%d incidents and %d tickets, want 2 and 1", w.incident.Len(), w.ticket.Len())
+	}
+}
+
+func TestADeletePolicyDeletesOnlyWhatDidNotChange(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[0].Gone = reconcile.OnGone{Then: reconcile.GoneDelete, At: "m.hcl:30"}
+	for _, title := range []string{"a", "b", "c"} {
+		w.ticket.Add(text("title", title, "status", "new"))
+	}
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Remove("T-1")
+	w.ticket.Remove("T-2")
+	w.incident.Edit("sys2", text("summary", "somebody still works on it"))
+	w.job.Full = true
+	w.wantPlan("one delete, one held because it changed", "delete incident sys1", "hold T-2 sys2 ")
+	w.apply()
+	if w.incident.Get("sys1") != nil || w.incident.Get("sys2") == nil {
+		t.Error("want sys1 deleted and sys2 kept")
+	}
+}
+
+func TestAnEmptySideStopsTheRunBeforeTheFirstWrite(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[0].Gone = reconcile.OnGone{Then: reconcile.GoneDelete}
+	for range 3 {
+		w.ticket.Add(text("title", "a"))
+	}
+	w.apply()
+	w.job.Full = true
+	for _, k := range w.ticket.Keys() {
+		w.ticket.Remove(k)
+	}
+	before := w.incident.Writes()
+	_, _, err := w.tryApply(engine.Approval{})
+	stopped, ok := errors.AsType[*engine.StoppedError](err)
+	if !ok || stopped.Stops[0].Limit != "shrunk side" {
+		t.Fatalf("want a stop for the shrunk side, got %v", err)
+	}
+	if w.incident.Writes() != before || w.incident.Len() != 3 {
+		t.Error("something was written")
+	}
+}
+
+func TestALimitStopsThePlanAndAnApprovalOfItsDigestLetsItGo(t *testing.T) {
+	w := newWorld(t)
+	w.job.Limits.Creates = engine.Limit{Number: 1}
+	w.ticket.Add(text("title", "a"))
+	w.ticket.Add(text("title", "b"))
+	_, _, err := w.tryApply(engine.Approval{})
+	stopped, ok := errors.AsType[*engine.StoppedError](err)
+	if !ok {
+		t.Fatalf("want a stop, got %v", err)
+	}
+	if w.incident.Len() != 0 {
+		t.Fatal("something was written")
+	}
+	if _, _, err := w.tryApply(engine.Approval{Stops: "another digest"}); err == nil {
+		t.Error("a wrong approval was taken")
+	}
+	if _, _, err := w.tryApply(engine.Approval{Stops: stopped.Digest}); err != nil {
+		t.Error(err)
+	}
+	if w.incident.Len() != 2 {
+		t.Errorf("%d incidents, want 2", w.incident.Len())
+	}
+}
+
+func TestASavedPlanIsCarriedOutOnceAndSkipsWhatMoved(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "a1"))
+	w.ticket.Edit("T-2", text("title", "b1"))
+	r, err := w.engine.Plan(t.Context(), w.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := r.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	plans, err := engine.ReadPlans(bytes.NewReader(file.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-2", text("title", "b2"))
+	w.ticket.Add(text("title", "new since the plan"))
+	acc, _, err := w.tryApply(engine.Approval{Saved: plans[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if acc.Done != 1 || acc.Skipped != 1 {
+		t.Errorf("done %d, skipped %d; want 1 and 1", acc.Done, acc.Skipped)
+	}
+	w.wantIncident("sys1", text("summary", "a1"))
+	w.wantIncident("sys2", text("summary", "b"))
+	if w.incident.Len() != 2 {
+		t.Error("something that was not in the plan was created")
+	}
+	if _, _, err := w.tryApply(engine.Approval{Saved: plans[0]}); !errors.Is(err, engine.ErrPlanUsed) {
+		t.Errorf("want ErrPlanUsed, got %v", err)
+	}
+	w.apply()
+	w.wantPlan("an ordinary run does what was left")
+	altered := strings.Replace(file.String(), "a1", "a9", 1)
+	if _, err := engine.ReadPlans(strings.NewReader(altered)); !errors.Is(err, engine.ErrPlanFile) {
+		t.Errorf("an altered plan file was taken: %v", err)
+	}
+}
+
+func TestOutOfScopeDetachesAndComingBackReattaches(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[0].Where = func(e reconcile.Env) (bool, error) { return e.Values[0][2].Text() == "noc", nil }
+	w.ticket.Add(text("title", "a", "queue", "noc"))
+	w.ticket.Add(text("title", "never in scope", "queue", "hr"))
+	w.apply()
+	if w.incident.Len() != 1 {
+		t.Fatalf("%d incidents, want 1", w.incident.Len())
+	}
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("queue", "hr", "title", "edited outside"))
+	w.wantPlan("nothing is written to the twin")
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.incident.Edit("sys1", text("state", "open"))
+	w.wantPlan("nor back")
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("queue", "noc"))
+	w.wantPlan("the old link with its old base: both edits travel", `update ticket T-1 status="open"`, `update incident sys1 summary="edited outside"`)
+	w.apply()
+	w.wantPlan("quiet")
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+}
+
+func TestTwoRunsOfOneSyncAtOnceAreRefused(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.engine.Start(t.Context(), w.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w.open()
+	if _, err := w.engine.Start(t.Context(), w.job); !errors.Is(err, engine.ErrLeased) {
+		t.Errorf("want ErrLeased, got %v", err)
+	}
+}
+
+func TestEditedRulesAreDecidedAgainFromTheSameBase(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.rules = rules()
+	w.rules.Digest = "rules 2"
+	w.rules.Fields[0].Name = "renamed"
+	w.job.Rules = w.rules
+	w.wantPlan("renaming a rule changes nothing")
+	w.rules.Digest = "rules 3"
+	w.rules.Fields[2].To[0] = func(e reconcile.Env) ([]record.Value, error) {
+		return []record.Value{record.OfText("#" + e.Values[1][2].Text())}, nil
+	}
+	w.wantPlan("an edited transform writes, although nobody edited a record", `update ticket T-1 number="#INC1"`)
+}
+
+func TestALostConnectionStopsTheRunAndTheNextOneGoesOn(t *testing.T) {
+	w := newWorld(t)
+	for i := range 20 {
+		w.ticket.Add(text("title", fmt.Sprint(i)))
+	}
+	n := 0
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "create" && !op.Done {
+			if n++; n > 5 {
+				return &connectors.Error{Kind: connectors.ErrAuth, Op: "create", Hint: "log in again"}
+			}
+		}
+		return nil
+	}
+	w.job.Ends[1].Limits.Concurrency = 1
+	_, _, err := w.tryApply(engine.Approval{})
+	if !errors.Is(err, connectors.ErrAuth) {
+		t.Fatalf("want ErrAuth, got %v", err)
+	}
+	w.incident.Hook = nil
+	w.apply()
+	w.apply()
+	if w.incident.Len() != 20 {
+		t.Errorf("%d incidents, want 20", w.incident.Len())
+	}
+	markers := map[string]bool{}
+	for _, k := range w.incident.Keys() {
+		markers[w.incident.Get(k)["marker"].Text()] = true
+	}
+	if len(markers) != 20 {
+		t.Errorf("%d different markers, want 20: %v", len(markers), slices.Sorted(maps.Keys(markers)))
+	}
+	w.wantPlan("quiet")
+}
