@@ -113,6 +113,8 @@ func (o *out) changes(a *plan.Action) {
 		switch {
 		case c.Sensitive:
 			shown[i] = sensitive
+		case c.Pending != "":
+			shown[i] = pending(a, c)
 		case a.Kind == plan.Create:
 			shown[i] = short(c.To)
 		default:
@@ -128,11 +130,20 @@ func (o *out) changes(a *plan.Action) {
 	}
 }
 
+// pending names a value that exists only once the record on the other side does.
+func pending(a *plan.Action, c plan.Change) string {
+	to := "(" + clean(c.Pending) + " of the new " + clean(a.From.SideName) + ")"
+	if a.Kind == plan.Create {
+		return to
+	}
+	return short(c.From) + " → " + to
+}
+
 // why says which field rule made a change and from what. A plain copy names its rule alone, since its source
 // shows the very same values; in a new record it needs no name either.
 func why(k plan.Kind, c plan.Change) string {
 	said := c.Why
-	copied := said == "" || strings.HasSuffix(said, " "+c.To.String()) &&
+	copied := said == "" || c.Pending != "" || strings.HasSuffix(said, " "+c.To.String()) &&
 		(k == plan.Create || strings.HasSuffix(said, " "+c.From.String()+" → "+c.To.String()))
 	switch {
 	case c.Sensitive:

@@ -105,6 +105,7 @@ func TestPlanText(t *testing.T) {
 		{Action: &plan.Action{Kind: plan.Update, SideName: "ticket", Key: "T-9", From: plan.Ref{SideName: "incident", Key: "k9"},
 			Changes: []plan.Change{
 				{Path: "secret", From: text("hunter2"), To: text("hunter3"), Field: "secret", Why: `incident.secret "hunter2" → "hunter3"`, Sensitive: true},
+				{Path: "number", From: null, Pending: "number", Field: "number", Why: "incident.number"},
 				{Path: "tags", From: record.OfList([]record.Value{text("a")}), To: record.OfList([]record.Value{text("a"), text("b")}), Field: "tags"},
 			},
 			Conflicts: []plan.Conflict{{Sync: "s", Keys: [2]string{"T-9", "k9"}, Field: "title", Base: [2]record.Value{text("a"), text("a")},
@@ -296,6 +297,7 @@ func TestStatusAndWaiting(t *testing.T) {
 			{Sync: "bravo", Known: true, Held: 2},
 			{Sync: "gone", Links: 1},
 		}, noon, report.Style{}),
+		report.StatusTable(&b, []report.Status{{Sync: "a", Known: true, Schedule: "@every 1m", Next: noon.Add(time.Minute)}, {Sync: "b", Known: true}}, noon, report.Style{}),
 		report.StatusTable(&b, nil, noon, report.Style{}),
 		report.Conflicts(&b, []report.Waiting{{Sides: sides, Conflict: &asked}, {Sides: sides, Conflict: &asked, Take: "ticket", By: "ann"}}, noon, report.Style{}),
 		report.Conflicts(&b, nil, noon, report.Style{}),
@@ -311,6 +313,24 @@ func TestStatusAndWaiting(t *testing.T) {
 		}
 	}
 	golden(t, "waiting.txt", b.String())
+}
+
+func TestFindingsText(t *testing.T) {
+	var b bytes.Buffer
+	for _, err := range []error{
+		report.Findings(&b, []report.Finding{
+			{Connection: "prod", OK: true, What: "log-in", Detail: "integration"},
+			{Connection: "prod", What: "rights", Detail: "incident cannot be written", Hint: "give integration the role itil"},
+			{Connection: "helpdesk", OK: true, What: "sync a", Detail: "tickets: 3 paths to write"},
+		}, report.Style{}),
+		report.Findings(&b, []report.Finding{{Connection: "x", OK: true, What: "log-in", Detail: "me"}}, report.Style{}),
+		report.Findings(&b, nil, report.Style{}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "findings.txt", b.String())
 }
 
 func TestExplainText(t *testing.T) {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"io"
+	"slices"
 	"time"
 
 	"github.com/fieldsync/fieldsync/engine/plan"
@@ -27,7 +28,11 @@ func StatusTable(w io.Writer, list []Status, now time.Time, st Style) error {
 	if len(list) == 0 {
 		return Note(w, "No syncs.")
 	}
+	planned := slices.ContainsFunc(list, func(s Status) bool { return !s.Next.IsZero() })
 	t := Table{Head: []string{"SYNC", "SCHEDULE", "LINKS", "DETACHED", "CONFLICTS", "HELD", "UNSETTLED", "LAST RUN", "LAST GOOD", "OUTCOME"}}
+	if planned {
+		t.Head = append(t.Head, "NEXT RUN")
+	}
 	for _, s := range list {
 		schedule, ran, how := s.Schedule, "never", ""
 		if schedule == "" {
@@ -43,8 +48,12 @@ func StatusTable(w io.Writer, list []Status, now time.Time, st Style) error {
 		if s.Held > 0 || s.Intents > 0 || s.LastRun != nil && s.LastRun.Err != "" {
 			row = t.BadRow
 		}
-		row(s.Sync, schedule, Count(s.Links), Count(s.Detached), Count(s.Conflicts), Count(s.Held), Count(s.Intents),
-			ran, Age(s.LastGood, now), how)
+		cells := []string{s.Sync, schedule, Count(s.Links), Count(s.Detached), Count(s.Conflicts), Count(s.Held), Count(s.Intents),
+			ran, Age(s.LastGood, now), how}
+		if planned && !s.Next.IsZero() {
+			cells = append(cells, moment(s.Next))
+		}
+		row(cells...)
 	}
 	return t.Print(w, st)
 }
