@@ -26,7 +26,7 @@ func (s *Server) statsAPI(c *call) reply {
 	if t.is("task") && !c.user.has(readers...) {
 		return failed(queryDenied)
 	}
-	rows := slices.DeleteFunc(slices.Clone(s.run(t, q, 0, len(t.rows())+1).rows), func(r *row) bool { return !s.readable(r, c.user) })
+	rows := slices.DeleteFunc(slices.Clone(s.run(t, q, 0, len(t.rows())+1, true).rows), func(r *row) bool { return !s.readable(r, c.user) })
 	by := s.paths(t, c.params.get("sysparm_group_by"))
 	b := []byte(`{"result":`)
 	if len(by) == 0 {

@@ -97,7 +97,7 @@ func (s *Server) attachments(c *call) reply {
 		limit = 1000
 	}
 	t := s.tables["sys_attachment"]
-	found := s.run(t, s.queryOf(c, t), offset, limit)
+	found := s.run(t, s.queryOf(c, t), offset, limit, true)
 	b, n := []byte(`{"result":[`), 0
 	for _, r := range found.rows {
 		if !s.readable(r, c.user) {

@@ -117,7 +117,11 @@ func (q *query) matches(s *Server, r *row) bool {
 
 func matchGroup(s *Server, g []clause, r *row) bool {
 	for _, c := range g {
-		if !slices.ContainsFunc(c, func(c *condition) bool { return c.match(s, r) }) {
+		hit := false
+		for i := 0; i < len(c) && !hit; i++ {
+			hit = c[i].match(s, r)
+		}
+		if !hit {
 			return false
 		}
 	}
@@ -132,7 +136,17 @@ type page struct {
 
 // run answers a query. An order that is not unique, or none, starts at another row with each request: an
 // instance promises no order either, and clients that page without one must see what that does.
-func (s *Server) run(t *table, q *query, offset, limit int) page {
+//
+// Without count the total is what the page holds, and a page that is full ends the search.
+func (s *Server) run(t *table, q *query, offset, limit int, count bool) page {
+	found := s.search(t, q, offset, limit, count)
+	if !count {
+		found.total = len(found.rows)
+	}
+	return found
+}
+
+func (s *Server) search(t *table, q *query, offset, limit int, count bool) page {
 	if q.invalid && s.property("glide.invalid_query.returns_no_rows") == "true" {
 		return page{}
 	}
@@ -153,6 +167,9 @@ func (s *Server) run(t *table, q *query, offset, limit int) page {
 		r := rows[(start+i)%len(rows)]
 		if !exact && !q.matches(s, r) {
 			continue
+		}
+		if !count && !collectAll && len(out.rows) == limit {
+			break
 		}
 		if collectAll || out.total >= offset && out.total < offset+limit {
 			out.rows = append(out.rows, r)
@@ -203,10 +220,11 @@ func (s *Server) candidates(t *table, q *query) (rows []*row, sorted, exact bool
 		slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(a.id, b.id) })
 		return rows, true, false
 	}
-	rows, rest := t.rows(), 0
+	rows = t.rows()
+	var rest []clause
 	for _, c := range group {
 		if len(c) != 1 || c[0].path.name != "sys_id" || c[0].op != ">" && c[0].op != ">=" {
-			rest++
+			rest = append(rest, c)
 			continue
 		}
 		i, found := slices.BinarySearchFunc(rows, c[0].values[0], byID)
@@ -215,7 +233,8 @@ func (s *Server) candidates(t *table, q *query) (rows []*row, sorted, exact bool
 		}
 		rows = rows[i:]
 	}
-	return rows, true, rest == 0
+	q.groups[0] = rest // the range has answered the others
+	return rows, true, len(rest) == 0
 }
 
 func (s *Server) sort(rows []*row, order []sortKey) {

@@ -173,7 +173,8 @@ func (s *Server) getList(c *call, t *table) reply {
 	if fail := s.readableTable(t, c.user, q); fail != nil {
 		return failed(fail)
 	}
-	found := s.run(t, q, offset, limit)
+	counted := c.params.get("sysparm_no_count") != "true"
+	found := s.run(t, q, offset, limit, counted)
 	// The limit came first; rows that may not be read leave holes in the page.
 	sh := s.shape(c, t)
 	b, n := []byte(`{"result":[`), 0
@@ -191,9 +192,7 @@ func (s *Server) getList(c *call, t *table) reply {
 		return failed(noMatch)
 	}
 	h := http.Header{}
-	if c.params.get("sysparm_no_count") == "true" {
-		found.total = len(found.rows)
-	} else if c.params.get("sysparm_suppress_pagination_header") != "true" {
+	if counted && c.params.get("sysparm_suppress_pagination_header") != "true" {
 		if link := c.links(offset, limit, found.total); link != "" {
 			h.Set("Link", link)
 		}
