@@ -1,0 +1,345 @@
+package state
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+var (
+	// A link is inserted under an id that is chosen here, so that many fit in one statement and one statement
+	// serves new and known links.
+	upsertLinks = newBulk("INSERT INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right) VALUES ", 19,
+		` ON CONFLICT (id) DO UPDATE SET status = excluded.status, key_left = excluded.key_left, key_right = excluded.key_right, was_left = excluded.was_left, was_right = excluded.was_right,
+		label_left = excluded.label_left, label_right = excluded.label_right, version_left = excluded.version_left, version_right = excluded.version_right,
+		shape_left = excluded.shape_left, shape_right = excluded.shape_right, base_left = excluded.base_left, base_right = excluded.base_right,
+		sent_left = excluded.sent_left, sent_right = excluded.sent_right, now_left = excluded.now_left, now_right = excluded.now_right`)
+	upsertPrints  = newBulk("INSERT INTO print (sync, side, hash, print) VALUES ", 4, " ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print")
+	upsertOrigins = newBulk("INSERT INTO origin (link, side, path, rule, run, at, author) VALUES ", 7,
+		" ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author")
+	insertHistory = newBulk("INSERT INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author) VALUES ", 11, "")
+)
+
+// Fold stores what became known, first all of it at once. When one of the folds cannot be stored, each is stored
+// by itself; the error then speaks of those that were not, and theirs are the links that have no ID.
+func (b *book) Fold(ctx context.Context, folds []engine.Fold) error {
+	if len(folds) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(folds))
+	var refused []error
+	err := b.write(ctx, "fold", len(folds), func(c *conn) error {
+		refused = nil
+		err := c.attempt(func() error { return b.fold(c, folds, ids) })
+		if err == nil || !c.inTx() {
+			return err
+		}
+		for i := range folds {
+			err := c.attempt(func() error { return b.fold(c, folds[i:i+1], ids[i:i+1]) })
+			if !c.inTx() {
+				return err
+			}
+			if err != nil {
+				ids[i] = 0
+				refused = append(refused, fmt.Errorf("%s: %w", describe(folds[i]), err))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, f := range folds {
+		if f.Link != nil && f.Link.ID == 0 {
+			f.Link.ID = ids[i]
+		}
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	const shown = 5
+	if more := len(refused) - shown; more > 0 {
+		refused = append(refused[:shown], fmt.Errorf("and %d more", more))
+	}
+	return fmt.Errorf("fold of %s: %w", b.name, fault("write state", b.s.path, errors.Join(refused...)))
+}
+
+func describe(f engine.Fold) string {
+	if f.Link == nil {
+		return fmt.Sprintf("records %q and %q", f.Keys[0], f.Keys[1])
+	}
+	return fmt.Sprintf("link %d of %q and %q", f.Link.ID, f.Link.Key[0], f.Link.Key[1])
+}
+
+// check refuses what cannot be stored.
+func (b *book) check(f *engine.Fold) error {
+	if f.Link == nil {
+		switch {
+		case len(f.Origins) > 0:
+			return errors.New("origins belong to a link, and none is given")
+		case f.Decided && f.Keys == [2]string{}:
+			return errors.New("holds and conflicts belong to a link or to a record, and neither is given")
+		}
+		return nil
+	}
+	if f.Link.Key == [2]string{} {
+		return errors.New("a link needs the key of a record")
+	}
+	if f.Link.Status > record.Ended {
+		return fmt.Errorf("there is no status %d", f.Link.Status)
+	}
+	for _, s := range record.Sides {
+		for _, vs := range [][]record.Value{f.Link.Base[s], f.Link.Sent[s], f.Link.Now[s]} {
+			if vs != nil && len(vs) != len(b.paths[s]) {
+				return fmt.Errorf("%d values on the %s, whose rules have %d paths", len(vs), s, len(b.paths[s]))
+			}
+		}
+	}
+	return nil
+}
+
+// fold stores folds and puts the ID of each one's link into ids. It goes table by table rather than fold by fold.
+func (b *book) fold(c *conn, folds []engine.Fold, ids []int64) error {
+	for i := range folds {
+		if err := b.check(&folds[i]); err != nil {
+			return err
+		}
+		if in := folds[i].Intent; in != 0 {
+			if err := c.exec("DELETE FROM intent WHERE id = ? AND sync = ?", in, b.id); err != nil {
+				return err
+			}
+		}
+	}
+	fresh, err := b.foldLinks(c, folds, ids)
+	if err != nil {
+		return err
+	}
+	if err := b.foldWaiting(c, folds, ids, fresh); err != nil {
+		return err
+	}
+	if err := b.foldPrints(c, folds); err != nil {
+		return err
+	}
+	return b.foldHistory(c, folds, ids)
+}
+
+// foldLinks stores the links and says which of them are new. Those that end come first, so that their keys are
+// free for others; new ones come last, in the order of their IDs.
+func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []bool, err error) {
+	fresh = make([]bool, len(folds))
+	order := make([]int, 0, len(folds))
+	creates := 0
+	for i, f := range folds {
+		ids[i] = 0
+		if f.Link == nil {
+			continue
+		}
+		order = append(order, i)
+		ids[i], fresh[i] = f.Link.ID, f.Link.ID == 0
+		if fresh[i] {
+			creates++
+		}
+	}
+	if len(order) == 0 {
+		return fresh, nil
+	}
+	status, err := b.statuses(c, folds, len(order)-creates)
+	if err != nil {
+		return nil, err
+	}
+	if creates > 0 {
+		next, err := nextID(c, "link")
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range order {
+			if fresh[i] {
+				ids[i] = next
+				next++
+			}
+		}
+	}
+	rank := func(i int) int {
+		if folds[i].Link.Status == record.Ended {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Or(cmp.Compare(rank(i), rank(j)), cmp.Compare(ids[i], ids[j])) })
+	err = upsertLinks.run(c, len(order), func(args []any, at int) []any {
+		l, id := folds[order[at]].Link, ids[order[at]]
+		args = append(args, id, b.id, l.Status)
+		if l.Status == record.Ended {
+			args = append(args, nil, nil, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]))
+		} else {
+			args = append(args, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]), nil, nil)
+		}
+		return append(args, l.Label[0], l.Label[1], l.Version[0], l.Version[1], b.shape[0], b.shape[1],
+			values(l.Base[0]), values(l.Base[1]), values(l.Sent[0]), values(l.Sent[1]), values(l.Now[0]), values(l.Now[1]))
+	})
+	if constraint(err) {
+		return nil, fmt.Errorf("one of the records has another link already: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var moved [4]int64
+	for _, i := range order {
+		now := folds[i].Link.Status
+		moved[now]++
+		if was, known := status[ids[i]]; known {
+			moved[was]--
+			if was == record.Ended && now != record.Ended {
+				if err := c.exec("DELETE FROM tomb WHERE link = ? AND sync = ?", ids[i], b.id); err != nil {
+					return nil, err
+				}
+			}
+		}
+		status[ids[i]] = now
+		if now == record.Ended {
+			if err := b.bury(c, folds[i], ids[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return fresh, c.exec("UPDATE sync SET live = live + ?, held = held + ?, detached = detached + ? WHERE id = ?",
+		moved[record.Live], moved[record.Held], moved[record.Detached], b.id)
+}
+
+func keyOrNull(key string) any {
+	if key == "" {
+		return nil
+	}
+	return key
+}
+
+// statuses reads how the known links among folds stood before.
+func (b *book) statuses(c *conn, folds []engine.Fold, n int) (map[int64]record.Status, error) {
+	status := make(map[int64]record.Status, n)
+	for _, f := range folds {
+		if f.Link == nil || f.Link.ID == 0 {
+			continue
+		}
+		found, err := c.one("SELECT status FROM link WHERE id = ? AND sync = ?", func(r row) {
+			status[f.Link.ID] = record.Status(r.int(0))
+		}, f.Link.ID, b.id)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, fmt.Errorf("sync %s has no link %d", b.name, f.Link.ID)
+		}
+	}
+	return status, nil
+}
+
+// bury gives the keys of a link that ended their tombs.
+func (b *book) bury(c *conn, f engine.Fold, id int64) error {
+	for _, s := range record.Sides {
+		if f.Link.Key[s] == "" {
+			continue
+		}
+		if err := c.exec("INSERT INTO tomb (sync, side, key, link, until, reason) VALUES (?,?,?,?,?,?) ON CONFLICT (sync, side, key) DO UPDATE SET link = excluded.link, until = excluded.until, reason = excluded.reason",
+			b.id, s, f.Link.Key[s], id, f.TombUntil, f.End); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A mark is what becomes of one fingerprint.
+type mark struct {
+	side   record.Side
+	hash   int64
+	print  uint64
+	forget bool
+}
+
+// foldPrints writes in the order of the table: it is far larger than the cache of a first contact.
+func (b *book) foldPrints(c *conn, folds []engine.Fold) error {
+	marks := make([]mark, 0, 2*len(folds))
+	for _, f := range folds {
+		for _, s := range record.Sides {
+			if h := f.Forget[s]; h != 0 {
+				marks = append(marks, mark{side: s, hash: sortable(h), forget: true})
+			}
+			if p := f.Prints[s]; p != nil {
+				marks = append(marks, mark{side: s, hash: sortable(p.Hash), print: p.Print})
+			}
+		}
+	}
+	slices.SortStableFunc(marks, func(x, y mark) int { return cmp.Or(cmp.Compare(x.side, y.side), cmp.Compare(x.hash, y.hash)) })
+	keep := marks[:0]
+	for i, m := range marks {
+		if i+1 < len(marks) && marks[i+1].side == m.side && marks[i+1].hash == m.hash {
+			continue // the last word counts
+		}
+		if m.forget {
+			if err := c.exec("DELETE FROM print WHERE sync = ? AND side = ? AND hash = ?", b.id, m.side, m.hash); err != nil {
+				return err
+			}
+			continue
+		}
+		keep = append(keep, m)
+	}
+	return upsertPrints.run(c, len(keep), func(args []any, i int) []any {
+		return append(args, b.id, keep[i].side, keep[i].hash, int64(keep[i].print))
+	})
+}
+
+// foldHistory stores who set values and what they replaced.
+func (b *book) foldHistory(c *conn, folds []engine.Fold, ids []int64) error {
+	type origin struct {
+		link int64
+		engine.Origin
+	}
+	type lost struct {
+		link int64
+		key  string
+		engine.Lost
+	}
+	var origins []origin
+	var losts []lost
+	for i, f := range folds {
+		for _, o := range f.Origins {
+			origins = append(origins, origin{ids[i], o})
+		}
+		keys := f.Keys
+		if f.Link != nil {
+			keys = f.Link.Key
+		}
+		for _, l := range f.Lost {
+			losts = append(losts, lost{ids[i], keys[l.Side], l})
+		}
+	}
+	slices.SortStableFunc(origins, func(x, y origin) int {
+		return cmp.Or(cmp.Compare(x.link, y.link), cmp.Compare(x.Side, y.Side), strings.Compare(x.Path, y.Path))
+	})
+	err := upsertOrigins.run(c, len(origins), func(args []any, i int) []any {
+		o := origins[i]
+		return append(args, o.link, o.Side, o.Path, o.Rule, o.Run, o.At, o.Author)
+	})
+	if err != nil {
+		return err
+	}
+	return insertHistory.run(c, len(losts), func(args []any, i int) []any {
+		l := losts[i]
+		return append(args, b.id, l.link, l.Side, l.key, l.Path, values([]record.Value{l.Value}), values([]record.Value{l.By}), l.Rule, l.Run, l.At, l.Author)
+	})
+}
+
+// retryDelay is how long a hold waits for its next try: a minute, then twice as long each time, at most six hours.
+func retryDelay(tries int) time.Duration {
+	const most = 6 * time.Hour
+	if tries > 9 {
+		return most
+	}
+	return min(time.Minute<<max(tries-1, 0), most)
+}

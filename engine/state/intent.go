@@ -1,0 +1,66 @@
+package state
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+var insertIntents = newBulk("INSERT INTO intent (id, sync, link, kind, side, key, twin, marker, version, expected, source, new, at, run) VALUES ", 14, "")
+
+// Intend makes intents durable and gives them IDs.
+func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
+	if len(ins) == 0 {
+		return nil
+	}
+	var first int64
+	err := b.write(ctx, "intend", len(ins), func(c *conn) (err error) {
+		if first, err = nextID(c, "intent"); err != nil {
+			return err
+		}
+		return insertIntents.run(c, len(ins), func(args []any, i int) []any {
+			in := ins[i]
+			return append(args, first+int64(i), b.id, in.Link, string(in.Kind), in.Side, in.Key, in.Twin, in.Marker, in.Version,
+				fields(in.Expected), fields(in.Source), fields(in.New), in.At, in.Run)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for i, in := range ins {
+		in.ID = first + int64(i)
+	}
+	return nil
+}
+
+// Intents returns the open ones, oldest first.
+func (b *book) Intents(ctx context.Context) ([]engine.Intent, error) {
+	var all []engine.Intent
+	err := b.read(ctx, "read intents", func(c *conn) error {
+		all = nil
+		return c.each("SELECT id, link, kind, side, key, twin, marker, version, expected, source, new, at, run FROM intent WHERE sync = ? ORDER BY id", func(r row) (err error) {
+			in := engine.Intent{ID: r.int(0), Link: r.int(1), Kind: plan.Kind(r.text(2)), Side: record.Side(r.int(3)), Key: r.text(4), Twin: r.text(5),
+				Marker: r.text(6), Version: r.text(7), At: instant(r.int(11)), Run: r.int(12)}
+			for i, f := range []*record.Fields{&in.Expected, &in.Source, &in.New} {
+				if *f, err = readFields(r.blob(8 + i)); err != nil {
+					return fmt.Errorf("intent %d: %w", in.ID, err)
+				}
+			}
+			all = append(all, in)
+			return nil
+		}, b.id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// nextID returns the number that the next row of a table with AUTOINCREMENT gets.
+func nextID(c *conn, table string) (int64, error) {
+	last, err := c.number("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
+	return last + 1, err
+}
