@@ -208,11 +208,9 @@ func (c *carrier) all(ctx context.Context) error {
 }
 
 func (c *carrier) inFlight() int {
-	n := concurrency
-	for _, e := range c.r.job.Ends {
-		if e.Limits.Concurrency > 0 {
-			n = e.Limits.Concurrency
-		}
+	n := max(c.r.job.Ends[0].Limits.Concurrency, c.r.job.Ends[1].Limits.Concurrency)
+	if n == 0 {
+		n = concurrency
 	}
 	return n
 }
@@ -252,8 +250,15 @@ func (c *carrier) load(ctx context.Context, u unit) (loaded, error) {
 // settle remembers what needs no write: a pair that agrees, a conflict, a hold, an end.
 func (c *carrier) settle(ctx context.Context, u unit) error {
 	if u.Item != nil { // an ambiguous match, or a create in flight: there is no link to remember it by
-		w := Waiting{Conflict: u.Item.Conflict, Hold: u.Item.Hold}
-		return c.fold(ctx, Fold{Decided: true, Keys: u.Keys, Waiting: []Waiting{w}})
+		f := Fold{Decided: true, Keys: u.Keys, Waiting: []Waiting{{Conflict: u.Item.Conflict, Hold: u.Item.Hold}}}
+		for _, s := range record.Sides {
+			if m, there, err := c.r.spool.Get(ctx, s, u.Keys[s]); err != nil {
+				return err
+			} else if there {
+				f.Prints[s] = &m.Print
+			}
+		}
+		return c.fold(ctx, f)
 	}
 	if u.Only {
 		f := Fold{Decided: len(c.r.waiting[waitKey(u.Keys)]) > 0, Keys: u.Keys}

@@ -56,14 +56,9 @@ func newWorld(t *testing.T) *world {
 	w.incident.Now = clock
 	w.incident.NewKey = func(n int) string { return fmt.Sprintf("sys%d", n) }
 	w.incident.LabelPath = "number"
-	n := 0
 	w.incident.Normalise = func(path string, v record.Value) record.Value {
 		if path == "summary" {
 			return record.OfText(strings.TrimSpace(v.Text()))
-		}
-		if path == "number" && v.Text() == "" {
-			n++
-			return record.OfText(fmt.Sprintf("INC%d", n))
 		}
 		return v
 	}
@@ -71,7 +66,8 @@ func newWorld(t *testing.T) *world {
 	w.job = engine.Job{Rules: w.rules, Trigger: "apply", Limits: engine.Limits{
 		Creates: engine.Limit{Number: -1}, Updates: engine.Limit{Number: -1}, Deletes: engine.Limit{Number: -1}}}
 	w.job.Ends[0] = engine.End{Connection: "helpdesk", Collection: "tickets", Endpoint: "a", Handle: w.ticket}
-	w.job.Ends[1] = engine.End{Connection: "prod", Collection: "incident", Endpoint: "b", Handle: w.incident}
+	w.job.Ends[1] = engine.End{Connection: "prod", Collection: "incident", Endpoint: "b", Handle: &instance{Store: w.incident}}
+	w.job.Ends[1].Limits.Concurrency = 1 // so that keys are given in the order of the plan
 	w.open()
 	return w
 }
@@ -362,12 +358,12 @@ func TestARefusedCreateIsHeldAndTheRestGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "poison"))
 	w.ticket.Add(text("title", "good"))
-	w.incident.Normalise = nil
-	w.incident.Hook = func(_ context.Context, op memory.Op) error { return nil }
-	refuse := func(v record.Value) error {
-		return &connectors.Error{Kind: connectors.ErrRefused, Op: "create incident", Detail: "data policy", Hint: "fill it in"}
-	}
-	w.job.Ends[1].Handle = &refusing{Store: w.incident, when: func(f record.Fields) bool { return f["summary"].Text() == "poison" }, err: refuse}
+	w.job.Ends[1].Handle = &instance{Store: w.incident, refuse: func(f record.Fields) error {
+		if f["summary"].Text() == "poison" {
+			return &connectors.Error{Kind: connectors.ErrRefused, Op: "create incident", Detail: "data policy", Hint: "fill it in"}
+		}
+		return nil
+	}}
 	acc := w.apply()
 	if acc.Failed != 1 || w.incident.Len() != 1 {
 		t.Errorf("failed %d, incidents %d; want 1 and 1", acc.Failed, w.incident.Len())
@@ -375,29 +371,33 @@ func TestARefusedCreateIsHeldAndTheRestGoesOn(t *testing.T) {
 	w.wantPlan("it waits for its next try", "hold T-1  ")
 	w.now = w.now.Add(time.Hour)
 	w.wantPlan("and is due again", `create incident  marker="T-1" summary="poison"`, "update ticket T-1 number=absent")
-	w.job.Ends[1].Handle = w.incident
+	w.job.Ends[1].Handle = &instance{Store: w.incident}
 	w.apply()
 	w.wantPlan("then it is done and nothing waits")
 }
 
-type refusing struct {
+// An instance numbers what it creates, as ServiceNow does, and may refuse to.
+type instance struct {
 	*memory.Store
-	when func(record.Fields) bool
-	err  func(record.Value) error
+	refuse func(record.Fields) error
 }
 
-func (r *refusing) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
-	if r.when(f) {
-		return record.Record{}, r.err(record.NullValue)
+func (i *instance) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
+	if i.refuse != nil {
+		if err := i.refuse(f); err != nil {
+			return record.Record{}, err
+		}
 	}
-	return r.Store.Create(ctx, paths, f)
+	f = maps.Clone(f)
+	f["number"] = record.OfText(fmt.Sprintf("INC%d", i.Len()+1))
+	return i.Store.Create(ctx, paths, f)
 }
 
 func TestFirstContactPairsByMarkerAndTheFirstSideLeads(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
 		w.ticket.Add(text("title", fmt.Sprintf("t%d", i), "status", "new", "number", fmt.Sprintf("INC%d", i+1)))
-		w.incident.Add(text("marker", fmt.Sprintf("T-%d", i+1), "summary", fmt.Sprintf("t%d", i), "state", "new"))
+		w.incident.Add(text("marker", fmt.Sprintf("T-%d", i+1), "summary", fmt.Sprintf("t%d", i), "state", "new", "number", fmt.Sprintf("INC%d", i+1)))
 	}
 	w.incident.Edit("sys2", text("summary", "other"))
 	w.wantPlan("two pairs agree, one differs and the ticket leads", `update incident sys2 summary="t1"`)
@@ -427,7 +427,7 @@ func TestTwoRecordsWithOneMarkerAreAConflictAndNeverAGuess(t *testing.T) {
 
 func TestANewTicketPairsWithAnIncidentThatWasSettledLongAgo(t *testing.T) {
 	w := newWorld(t)
-	w.incident.Add(text("marker", "T-1", "summary", "a"))
+	w.incident.Add(text("marker", "T-1", "summary", "a", "number", "INC1"))
 	w.apply()
 	w.now = w.now.Add(time.Hour)
 	w.ticket.Add(text("title", "a"))
@@ -636,7 +636,6 @@ func TestALostConnectionStopsTheRunAndTheNextOneGoesOn(t *testing.T) {
 		}
 		return nil
 	}
-	w.job.Ends[1].Limits.Concurrency = 1
 	_, _, err := w.tryApply(engine.Approval{})
 	if !errors.Is(err, connectors.ErrAuth) {
 		t.Fatalf("want ErrAuth, got %v", err)

@@ -25,7 +25,10 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 	case reconcile.Stay, reconcile.CreateOn:
 		if d.Life == reconcile.CreateOn && w.record[d.Side] == nil {
 			if in.Link.ID == 0 {
-				return f // nothing was made: only its hold is remembered, by its key
+				// Nothing was made: its hold is remembered by its key, and its fingerprint, so that it is
+				// looked at again when the hold is due or when it changes, not whenever it is seen.
+				f.Prints = ld.prints
+				return f
 			}
 			link.Status = record.Held
 			f.Link = &link
@@ -59,6 +62,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		return f
 	case reconcile.HoldLink:
 		if link.ID == 0 {
+			f.Prints = ld.prints
 			return f
 		}
 		link.Status = record.Held

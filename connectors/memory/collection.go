@@ -41,7 +41,7 @@ func (s *Store) show(r row, slots []int, buf []record.Value) record.Record {
 		}
 	}
 	out := record.Record{Key: r.key, Version: strconv.FormatUint(r.edits, 10), Modified: r.modified, Author: r.author, Values: buf}
-	if s.LabelPath != "" {
+	if s.LabelPath != "" && r.values != nil {
 		if slot, ok := s.slots[s.LabelPath]; ok && slot >= 0 {
 			out.Label = r.values[slot].Plain()
 		}
