@@ -92,7 +92,7 @@ func (k *check) account(ctx context.Context) error {
 		}
 		k.userID = strings.Clone(p.value(row, "sys_id").Text())
 		k.good("log-in", fmt.Sprintf("accepted as %s (%s)", auth.Username, p.value(row, "name").Plain()))
-		k.zone(p.value(row, "time_zone").Text())
+		k.zone(strings.Clone(p.value(row, "time_zone").Text()))
 		return nil
 	}
 	k.good("log-in", "accepted as "+auth.Username+"; its own row of sys_user is not readable, so roles and time zone are not known")
