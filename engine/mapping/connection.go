@@ -28,7 +28,7 @@ func (l *loader) connections(blocks hcl.Blocks) {
 	seen := map[string]hcl.Range{}
 	for _, b := range blocks {
 		c := &Connection{Type: b.Labels[0], Name: b.Labels[1], Dir: l.cfg.Dir, Range: b.DefRange}
-		if !l.unique(seen, "connection", b) || !l.identifier(c.Name, "connection", b.LabelRanges[1]) {
+		if !l.unique(seen, "connection", b) || !l.label(c.Name, "connection", b.LabelRanges[1]) {
 			continue
 		}
 		// A connection with wrong settings is kept: syncs may refer to it, and only its own mistakes count.

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -207,7 +208,7 @@ func (l *loader) direction(s *Sync, f *fieldBlock, attrs map[string]*hcl.Attribu
 // shape holds the numbers of paths against how values get across.
 func (l *loader) shape(s *Sync, f *fieldBlock) {
 	names := s.names()
-	for i := range names {
+	for _, i := range []int{1, 0} {
 		if !f.leads[i] || f.to[i] != nil {
 			continue
 		}
@@ -218,14 +219,21 @@ func (l *loader) shape(s *Sync, f *fieldBlock) {
 				f.name, len(from), names[1-i], len(to), names[i], names[i])
 			return
 		case f.via == nil && len(from) != len(to):
-			l.fail(f.at, "Unequal numbers of paths", "Field %q copies %d paths of %s to %d of %s. Name as many on both sides, or compute the values: to_%s = \"[…]\".",
-				f.name, len(from), names[1-i], len(to), names[i], names[i])
+			l.fail(f.at, "Unequal numbers of paths", "Field %q copies %s of %s to %s of %s. Name as many on both sides, or compute the values: to_%s = \"[…]\".",
+				f.name, paths(len(from)), names[1-i], paths(len(to)), names[i], names[i])
 			return
 		}
 	}
 	if f.via != nil && f.to[0] != nil && f.to[1] != nil || f.via != nil && !f.twoWay() && (f.to[0] != nil || f.to[1] != nil) {
 		l.fail(f.viaAt, "Translation never used", "Field %q computes its values with to_…, so via has no effect. Keep one of them.", f.name)
 	}
+}
+
+func paths(n int) string {
+	if n == 1 {
+		return "one path"
+	}
+	return fmt.Sprintf("%d paths", n)
 }
 
 func (l *loader) oneWayArguments(s *Sync, f *fieldBlock, attrs map[string]*hcl.Attribute) {

@@ -288,7 +288,7 @@ func (l *loader) variables(blocks hcl.Blocks) {
 	for _, b := range blocks {
 		name := b.Labels[0]
 		names = append(names, name)
-		if !l.unique(seen, "variable", b) || !l.identifier(name, "variable", b.LabelRanges[0]) {
+		if !l.unique(seen, "variable", b) || !l.label(name, "variable", b.LabelRanges[0]) {
 			continue
 		}
 		content, diags := b.Body.Content(variableSchema)
@@ -492,6 +492,16 @@ func (l *loader) unique(seen map[string]hcl.Range, kind string, b *hcl.Block) bo
 // reserved words have a meaning of their own in expr, so nothing that expressions name may be called so.
 var reserved = []string{"run", "local", "true", "false", "nil", "not", "and", "or", "in", "matches", "contains", "startsWith", "endsWith", "let", "if", "else"}
 
+// label checks the name of a block that other blocks refer to.
+func (l *loader) label(name, kind string, at hcl.Range) bool {
+	if !hclsyntax.ValidIdentifier(name) {
+		l.fail(at, "Not a name", "A %s has a name of letters, digits, underscores and dashes that starts with a letter; %q is none.", kind, name)
+		return false
+	}
+	return true
+}
+
+// identifier checks a name that expressions use.
 func (l *loader) identifier(name, kind string, at hcl.Range) bool {
 	if !hclsyntax.ValidIdentifier(name) || strings.Contains(name, "-") || strings.HasPrefix(name, "$") {
 		l.fail(at, "Not a name", "A %s has a name of letters, digits and underscores that starts with a letter; %q is none.", kind, name)

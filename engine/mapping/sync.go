@@ -77,7 +77,7 @@ func (l *loader) syncs(blocks hcl.Blocks) {
 	seen := map[string]hcl.Range{}
 	after := map[*Sync]hcl.Expression{}
 	for _, b := range blocks {
-		if !l.unique(seen, "sync", b) || !l.identifier(b.Labels[0], "sync", b.LabelRanges[0]) {
+		if !l.unique(seen, "sync", b) || !l.label(b.Labels[0], "sync", b.LabelRanges[0]) {
 			continue
 		}
 		s := &Sync{Name: b.Labels[0], Range: b.DefRange, Timezone: time.Local, Limits: defaultLimits, body: &syncBody{}}

@@ -52,12 +52,15 @@ func (l *loader) test(b *hcl.Block, attrs hcl.Attributes) *Test {
 	if a := attrs["expect"]; a != nil {
 		l.members(t, a.Expr, "gone", &t.ExpectGone, &t.Expect, &t.Conflicts)
 	}
+	if errorCount(l.diags) > before {
+		return nil
+	}
 	for i, side := range s.Sides {
 		if t.Gone[i] && t.Base[i] == nil {
 			l.fail(attrs["now"].Expr.Range(), "Gone before it was there", "The test says that the %s is gone, but base has none. Add it: base = { %s = { … } }.", side.Name, side.Name)
 		}
 	}
-	if t.Base[0] == nil && t.Base[1] == nil && t.Now[0] == nil && t.Now[1] == nil {
+	if t.Base[0] == nil && t.Base[1] == nil && t.Now[0] == nil && t.Now[1] == nil && !t.Gone[0] && !t.Gone[1] {
 		l.fail(attrs["now"].Expr.Range(), "Test without records", "Say what a side shows: now = { %s = { path = value } }.", s.Sides[0].Name)
 	}
 	if errorCount(l.diags) > before {

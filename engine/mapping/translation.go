@@ -89,7 +89,7 @@ func (l *loader) translations(blocks hcl.Blocks) {
 	seen := map[string]hcl.Range{}
 	for _, b := range blocks {
 		t := &Translation{Name: b.Labels[0], Range: b.DefRange}
-		if !l.unique(seen, "translation", b) || !l.identifier(t.Name, "translation", b.LabelRanges[0]) {
+		if !l.unique(seen, "translation", b) || !l.label(t.Name, "translation", b.LabelRanges[0]) {
 			continue
 		}
 		l.cfg.Translations = append(l.cfg.Translations, t)

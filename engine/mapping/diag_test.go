@@ -1,0 +1,341 @@
+package mapping_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/mapping"
+)
+
+// sound is a small configuration without mistakes, for breaking one thing at a time.
+const sound = `
+connection "sql" "desk" {
+  driver = "sqlite"
+  dsn    = "x"
+}
+connection "servicenow" "prod" {
+  url = "https://localhost"
+  auth "basic" {
+    password = env("SNOW_PASSWORD")
+  }
+}
+translation "state" {
+  columns = ["ticket", "incident"]
+  rows    = [["new", "1"], ["open", "2"], ["closed", "7"]]
+}
+sync "main" {
+  side "ticket" {
+    connection = connection.desk
+    collection = "tickets"
+  }
+  side "incident" {
+    connection = connection.prod
+    collection = "incident"
+  }
+  match {
+    ticket   = "id"
+    incident = "correlation_id"
+  }
+  field "title" {
+    ticket   = "title"
+    incident = "short_description"
+  }
+}
+`
+
+const titleField = `  field "title" {
+    ticket   = "title"
+    incident = "short_description"
+  }
+`
+
+// field replaces the only field of sound.
+func field(body string) [2]string { return [2]string{titleField, "field \"f\" {\n" + body + "\n}\n"} }
+
+// extra adds something to the end of sound.
+func extra(text string) [2]string { return [2]string{"", text} }
+
+func TestMistakesAreShownWhereTheyStand(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		change  [2]string // what is replaced by what; "" adds at the end
+		summary string
+		detail  string // part of it
+		at      string // exactly the underlined characters
+	}{
+		// files and blocks
+		{"a block of an unknown kind", extra(`synk "x" {}`), "Unsupported block type", `Did you mean "sync"?`, `synk`},
+		{"a sync of the same name", extra(`sync "main" {}`), "Second sync of this name", "sound.hcl:16", `"main"`},
+		{"a name that is none", extra(`sync "a b" {}`), "Not a name", "letters, digits", `"a b"`},
+		{"an argument of a sync that does not exist", [2]string{`sync "main" {`, "sync \"main\" {\n  schedul = \"\""}, "Unsupported argument", `Did you mean "schedule"?`, `schedul`},
+		{"a second fieldsync block", extra("fieldsync {}\nfieldsync {}"), "Second fieldsync block", "Put both into one", "fieldsync"},
+		{"an address to listen on that is none", extra(`fieldsync { listen = "8440" }`), "Not an address", "HOST:PORT", `"8440"`},
+		{"the environment outside a connection", extra(`fieldsync { state = env("DATABASE_URL") }`), "Environment variable not set", "DATABASE_URL is not set", `env("DATABASE_URL")`},
+		{"a command outside a connection", extra(`fieldsync { state = command("true") }`), "Error in function call", "inside a connection block only", `command(`},
+
+		// connections
+		{"an unknown connector", [2]string{`connection "sql"`, `connection "sqll"`}, "Unknown connector", `Did you mean "sql"?`, `"sqll"`},
+		{"a setting that is missing", [2]string{`  dsn    = "x"`, ``}, "Missing required argument", `"dsn" is required`, ``},
+		{"a setting of the wrong name", [2]string{`dsn    =`, "dns = \"x\"\n  dsn    ="}, "Unsupported argument", `not expected here`, `dns`},
+		{"a rate without a unit", [2]string{`dsn    = "x"`, "dsn = \"x\"\nlimits { rate = \"20\" }"}, "Not a rate", `"20/s"`, `"20"`},
+		{"a concurrency of nothing", [2]string{`dsn    = "x"`, "dsn = \"x\"\nlimits { concurrency = 0 }"}, "Not a number of requests", "from 1", `0`},
+
+		// variables, locals, functions
+		{"a variable without a value", extra(`variable "queue" {}`), "Variable without a value", "-var queue=VALUE", `variable "queue"`},
+		{"locals in a circle", extra("locals {\n a = local.b\n b = local.a\n}"), "Locals in a circle", "local.b needs local.a", `local.a`},
+		{"a function with a mistake", extra("function \"f\" {\n params = [\"a\"]\n result = \"a +\"\n}"), "", "", ``},
+		{"a function with a reserved parameter", extra("function \"f\" {\n params = [\"run\"]\n result = \"1\"\n}"), "Reserved name", "meaning of its own", `"run"`},
+
+		// translations
+		{"a translation without rows", extra("translation \"t\" {\n columns = [\"a\", \"b\"]\n}"), "Translation without rows", "lookup block", `translation "t"`},
+		{"a translation with one column", extra("translation \"t\" {\n columns = [\"a\"]\n rows = []\n}"), "Two columns needed", "two vocabularies", `["a"]`},
+		{"a row with three cells", [2]string{`["open", "2"]`, `["open", "2", "3"]`}, "Not a pair", `one value for "ticket"`, `["open", "2", "3"]`},
+		{"the same row twice", [2]string{`["open", "2"]`, `["open", "2"], ["open", "2"]`}, "Second row of this kind", "Remove one", `"open", "2"`},
+		{"a table that is not there", extra("translation \"t\" {\n file = \"no.csv\"\n}"), "File cannot be read", "no.csv", `"no.csv"`},
+		{"a look-up that does not say where", extra("translation \"t\" {\n columns = [\"a\", \"b\"]\n lookup {\n connection = connection.prod\n collection = \"sys_user\"\n a = \"email\"\n }\n}"), "Missing argument", "does not say b", `lookup`},
+		{"a look-up with a path for nobody", extra("translation \"t\" {\n columns = [\"a\", \"b\"]\n lookup {\n connection = connection.prod\n collection = \"sys_user\"\n a = \"email\"\n b = \"x\"\n c = \"y\"\n }\n}"), "Unexpected argument", `no argument "c"`, `c`},
+		{"a translation that is not one-to-one on a two-way field", [2]string{titleField, "field \"s\" {\n ticket = \"status\"\n incident = \"state\"\n via = translation.wide\n}\n"}, "Translation is not one-to-one", "lossy = true", `"2"`},
+
+		// sides
+		{"one side", [2]string{`side "incident" {
+    connection = connection.prod
+    collection = "incident"
+  }`, ""}, "A sync has two sides", "1 side blocks", `sync "main"`},
+		{"an unknown connection", [2]string{"connection.desk", "connection.dask"}, "Unknown connection", `Did you mean "desk"?`, `.dask`},
+		{"a connection in quotes", [2]string{"connection.desk", `"desk"`}, "Not a connection", "without quotes", `"desk"`},
+		{"a side called like a part of a field", [2]string{`side "ticket"`, `side "when"`}, "Reserved name", "inside a field", `"when"`},
+		{"a scope that reads the other side", [2]string{`collection = "tickets"`, "collection = \"tickets\"\n where = \"ticket.a == 'incident' && incident.b == 1\""}, "Wrong side", "may read ticket, not incident", `incident`},
+		{"a scope that is no condition", [2]string{`collection = "tickets"`, "collection = \"tickets\"\n where = \"'noc'\""}, "Wrong type of result", "true or false", `'noc'`},
+
+		// match
+		{"no match", [2]string{"match {\n    ticket   = \"id\"\n    incident = \"correlation_id\"\n  }", ""}, "Sync without match", "Add a match block", `sync "main"`},
+		{"a match of one side", [2]string{"\n    incident = \"correlation_id\"", ""}, "Missing path", `side "incident"`, `match`},
+		{"a match of a stranger", [2]string{"    incident = \"correlation_id\"", "    incident = \"correlation_id\"\n    incidnt = \"x\""}, "Unexpected argument", `Did you mean "incident"?`, `incidnt`},
+
+		// the direction of fields
+		{"a transform and none back", field("ticket = \"a\"\nincident = \"b\"\nto_incident = \"ticket.a\""), "No way back", `flow = "ticket -> incident"`, `to_incident`},
+		{"a two-way flow with one transform", field("flow = \"ticket <-> incident\"\nticket = \"a\"\nincident = \"b\"\nto_incident = \"ticket.a\""), "No way back", `Add to_ticket`, `to_incident`},
+		{"a flow to nowhere", field("flow = \"ticket -> alarm\"\nincident = \"b\""), "Unknown side", `There is "ticket" or "incident".`, `"ticket -> alarm"`},
+		{"a flow that is none", field("flow = \"ticket\"\nincident = \"b\""), "Not a flow", `"ticket <-> incident"`, `"ticket"`},
+		{"a flow to a side without a path", field("flow = \"ticket <- incident\"\nincident = \"b\""), "Nowhere to write", "Add ticket =", `"ticket <- incident"`},
+		{"a transform against the flow", field("flow = \"ticket -> incident\"\nticket = \"a\"\nincident = \"b\"\nto_ticket = \"incident.b\""), "Against the flow", "does not lead to ticket", `to_ticket`},
+		{"one path and no flow", field("incident = \"b\""), "No flow", `to_incident`, `field "f"`},
+		{"one path and nothing to fill it", field("flow = \"ticket -> incident\"\nincident = \"b\""), "Nothing to write", `to_incident`, `field "f"`},
+		{"no paths", field(""), "Field without paths", "ticket =", `field "f"`},
+		{"a copy of two paths to one", field("ticket = [\"a\", \"b\"]\nincident = \"c\""), "Unequal numbers of paths", "2 paths of ticket to one path", `field "f"`},
+		{"a translation of two paths", field("ticket = [\"a\", \"b\"]\nincident = \"c\"\nvia = translation.state"), "One path expected", "takes one path", `translation.state`},
+		{"an unknown translation", field("ticket = \"a\"\nincident = \"c\"\nvia = translation.stat"), "Unknown translation", `Did you mean "state"?`, `.stat`},
+		{"an argument that does not exist", field("ticket = \"a\"\nincident = \"c\"\nconflikt = \"ask\""), "Unexpected argument", `Did you mean "conflict"?`, `conflikt`},
+		{"two rules that write one path", [2]string{titleField, titleField + "field \"g\" {\nflow = \"ticket -> incident\"\nticket = \"x\"\nincident = \"short_description\" # again\n}\n"}, "Two rules write one path", "sound.hcl:31", `"short_description"`},
+		{"the same path twice", field("ticket = [\"a\", \"a\"]\nincident = [\"c\", \"d\"]"), "Path named twice", "in this list already", `"a"`},
+
+		// policies
+		{"an unknown policy", field("ticket = \"a\"\nincident = \"c\"\nconflict = \"newset\""), "Unknown conflict policy", `Did you mean "newest"?`, `"newset"`},
+		{"a policy of a one-way field", field("flow = \"ticket -> incident\"\nticket = \"a\"\nincident = \"c\"\nconflict = \"ask\""), "Only for two-way fields", "goes one way", `conflict`},
+		{"drift on a two-way field", field("ticket = \"a\"\nincident = \"c\"\ndrift = \"keep\""), "Only for one-way fields", "goes both ways", `drift`},
+		{"highest without an order", field("ticket = \"a\"\nincident = \"c\"\nconflict = \"highest\""), "No order", "add order", `"highest"`},
+		{"an order without highest", field("ticket = \"a\"\nincident = \"c\"\norder = [\"a\", \"b\"]"), "Order never used", "has neither", `order`},
+		{"an order of words that the translation lacks", field("ticket = \"a\"\nincident = \"c\"\nvia = translation.state\nconflict = \"highest\"\norder = [\"new\", \"opem\", \"closed\"]"), "Not in the translation", `Did you mean "open"?`, `"opem"`},
+		{"an order over computed values", field("ticket = \"a\"\nincident = \"c\"\nto_ticket = \"incident.c\"\nto_incident = \"ticket.a\"\nconflict = \"highest\"\norder = [\"1\", \"2\"]"), "Order cannot be compared", "resolve", `["1", "2"]`},
+		{"a policy and an expression", field("ticket = \"a\"\nincident = \"c\"\nconflict = \"ask\"\nresolve = \"ticket.a\""), "Two policies", "Keep one", `conflict`},
+		{"a deadline and nothing after it", field("ticket = \"a\"\nincident = \"c\"\nconflict = \"ask\"\ndeadline = \"72h\""), "Deadline without fallback", "fallback =", `deadline`},
+		{"a deadline in words", field("ticket = \"a\"\nincident = \"c\"\nconflict = \"ask\"\nfallback = \"newest\"\ndeadline = \"3 days\""), "Not a length of time", `"72h"`, `"3 days"`},
+		{"highest for a whole sync", [2]string{`sync "main" {`, "sync \"main\" {\n  conflict = \"highest\""}, "Unknown conflict policy", `"newest"`, `"highest"`},
+		{"a mode of first contact that does not exist", [2]string{`sync "main" {`, "sync \"main\" {\n  first = \"tickets\""}, "Unknown mode of first contact", `Did you mean "ticket"?`, `"tickets"`},
+
+		// expressions
+		{"a transform that reads its own side", field("flow = \"ticket -> incident\"\nticket = \"a\"\nincident = \"c\"\nto_incident = \"ticket.a + incident.c\""), "Wrong side", "follows from ticket alone", `incident`},
+		{"an expression in a heredoc", field("flow = \"ticket -> incident\"\nincident = \"c\"\nto_incident = <<-EOT\n    ticket.a == 'x' ?\n      incident.c : 'y'\n  EOT\n"), "Wrong side", "not incident", `incident`},
+		{"an unknown variable", field("flow = \"ticket -> incident\"\nincident = \"c\"\nto_incident = \"tickt.a\""), "", "ticket", `tickt`},
+		{"a condition that is text", field("ticket = \"a\"\nincident = \"c\"\nwhen = \"'yes'\""), "Wrong type of result", "true or false", `'yes'`},
+		{"a text for two paths", field("flow = \"ticket -> incident\"\nincident = [\"c\", \"d\"]\nto_incident = \"'x'\""), "Wrong type of result", "a list", `'x'`},
+
+		// the end of a link, limits, schedules
+		{"on_gone of a stranger", [2]string{titleField, titleField + "on_gone \"alarm\" {\n then = \"detach\"\n}\n"}, "Unknown side", `"ticket" or "incident"`, `"alarm"`},
+		{"an update of nothing", [2]string{titleField, titleField + "on_gone \"ticket\" {\n then = \"update\"\n}\n"}, "Nothing to update", "set =", `"update"`},
+		{"a set without update", [2]string{titleField, titleField + "on_gone \"ticket\" {\n then = \"delete\"\n set = { a = 1 }\n}\n"}, "set without update", `then is "delete"`, `set`},
+		{"an unknown answer", [2]string{titleField, titleField + "on_gone \"ticket\" {\n then = \"remove\"\n}\n"}, "Unknown answer to a record that is gone", `"recreate"`, `"remove"`},
+		{"a limit that is none", [2]string{titleField, titleField + "limits {\n deletes = \"many\"\n}\n"}, "Not a limit", `"none"`, `"many"`},
+		{"a schedule on Sunday the seventh", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 * * 7\""}, "Not a schedule", "0 for Sunday", `"0 0 * * 7"`},
+		{"a schedule on the last day", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 L * *\""}, "Not a schedule", "(L)", `"0 0 L * *"`},
+		{"a schedule on a day that never comes", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 30 2 *\""}, "Not a schedule", "never comes", `"0 0 30 2 *"`},
+		{"a schedule of six fields", [2]string{`sync "main" {`, "sync \"main\" {\n  full_scan = \"0 0 0 * * *\""}, "Not a schedule", "cannot be read", `"0 0 0 * * *"`},
+		{"a schedule that is faster than a second", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"@every 10ms\""}, "Not a schedule", "one second", `"@every 10ms"`},
+		{"a zone inside a schedule", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"TZ=\""}, "Not a schedule", "timezone", `"TZ="`},
+		{"a zone that does not exist", [2]string{`sync "main" {`, "sync \"main\" {\n  timezone = \"Europe/Brussel\""}, "Unknown time zone", "IANA", `"Europe/Brussel"`},
+		{"a sync after itself", [2]string{`sync "main" {`, "sync \"main\" {\n  after = [sync.main]"}, "Syncs in a circle", "main after main", `[sync.main]`},
+		{"a sync after a stranger", [2]string{`sync "main" {`, "sync \"main\" {\n  after = [sync.man]"}, "Unknown sync", `Did you mean "main"?`, `.man`},
+		{"comments with a wrong format", [2]string{titleField, titleField + "comments {\n ticket = \"c\"\n incident = \"work_notes\"\n format = \"autor + text\"\n}\n"}, "", "author", `autor`},
+		{"an attachment of no size", [2]string{titleField, titleField + "attachments {\n max_size = \"10 apples\"\n}\n"}, "Not a size", "MiB", `"10 apples"`},
+
+		// tests
+		{"a test of a side that does not exist", extra("test \"t\" {\n sync = sync.main\n now = { tickets = { id = 1 } }\n}"), "Unknown side", `Did you mean "ticket"?`, `tickets`},
+		{"a test of a path that has no rule", extra("test \"t\" {\n sync = sync.main\n now = { ticket = { titel = 1 } }\n}"), "Path without a rule", `Did you mean "title"?`, `titel`},
+		{"a test of a record that goes before it was there", extra("test \"t\" {\n sync = sync.main\n now = { ticket = \"gone\" }\n}"), "Gone before it was there", "base", `{ ticket = "gone" }`},
+		{"a test that expects a conflict of no field", extra("test \"t\" {\n sync = sync.main\n now = { ticket = { title = 1 } }\n expect = { conflict = [\"titel\"] }\n}"), "Unknown field", `Did you mean "title"?`, `"titel"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := broken(t, tt.change)
+			c, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+			expect(t, c, src, diags, hcl.DiagError, tt.summary, tt.detail, tt.at)
+		})
+	}
+}
+
+func broken(t *testing.T, change [2]string) string {
+	t.Helper()
+	src := sound + "translation \"wide\" {\n columns = [\"ticket\", \"incident\"]\n rows = [[\"new\", \"1\"], [\"open\", \"2\"], [\"waiting\", \"2\"]]\n}\n"
+	if change[0] == "" {
+		return src + change[1]
+	}
+	if !strings.Contains(src, change[0]) {
+		t.Fatalf("there is no %q to break", change[0])
+	}
+	return strings.Replace(src, change[0], change[1], 1)
+}
+
+// expect finds one diagnostic with this text that underlines at, and no other error.
+func expect(t *testing.T, c *mapping.Config, src string, diags hcl.Diagnostics, severity hcl.DiagnosticSeverity, summary, detail, at string) {
+	t.Helper()
+	n := 0
+	for _, d := range diags {
+		if d.Severity != severity {
+			continue
+		}
+		n++
+		got := ""
+		if d.Subject != nil {
+			got = src[d.Subject.Start.Byte:d.Subject.End.Byte]
+		}
+		if !strings.Contains(d.Summary, summary) || !strings.Contains(d.Detail, detail) || at != "" && got != at {
+			t.Errorf("unexpected, underlining %q:\n%s", got, show(c, hcl.Diagnostics{d}))
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d diagnostics, want one:\n%s", n, show(c, diags))
+	}
+}
+
+func TestMistakesAgainstTheSystemsAreShown(t *testing.T) {
+	create := [2]string{`collection = "incident"`, "collection = \"incident\"\n create = true"}
+	for _, tt := range []struct {
+		name     string
+		changes  [][2]string
+		open     bool
+		severity hcl.DiagnosticSeverity
+		summary  string
+		detail   string
+		at       string
+	}{
+		{"a path that does not exist", [][2]string{{`"short_description"`, `"short_descripton"`}}, false, hcl.DiagError, "Unknown path", `Did you mean "short_description"?`, `"short_descripton"`},
+		{"a path that is a label", [][2]string{{`"short_description"`, `"Short Description"`}}, false, hcl.DiagError, "Unknown path", `label of "short_description"`, `"Short Description"`},
+		{"a path that may exist", [][2]string{{`"short_description"`, `"u_ours"`}}, true, hcl.DiagWarning, "Path is not described", "cannot see", `"u_ours"`},
+		{"a path of a match", [][2]string{{`"correlation_id"`, `"corelation_id"`}}, false, hcl.DiagError, "Unknown path", `"correlation_id"`, `"corelation_id"`},
+		{"a step out of a text", [][2]string{{`"short_description"`, `"state.x"`}}, true, hcl.DiagWarning, "Path is not described", "state.x", `"state.x"`},
+		{"a key that is written", [][2]string{{`"short_description"`, `"sys_id"`}}, false, hcl.DiagError, "A key cannot be written", "match block", `"sys_id"`},
+		{"a read-only path that is written", [][2]string{{`"short_description"`, `"number"`}}, false, hcl.DiagError, "Path is read-only", "away from incident", `"number"`},
+		{"a journal that is written", [][2]string{{`"short_description"`, `"work_notes"`}}, false, hcl.DiagError, "A journal cannot be kept in step", "comments block", `"work_notes"`},
+		{"a create without a marker", [][2]string{create, {`"correlation_id"`, `"number"`}}, false, hcl.DiagError, "No marker for new records", "Add match", `true`},
+		{"a row with a value that is no choice", [][2]string{field("ticket = \"status\"\nincident = \"state\"\nvia = translation.state"), {`["open", "2"]`, `["open", "22"]`}}, false, hcl.DiagError, "Not one of the choices", `never "22". Did you mean "2"?`, `"22"`},
+		{"a row with a label", [][2]string{field("ticket = \"status\"\nincident = \"state\"\nvia = translation.state"), {`["open", "2"]`, `["open", "in progress"]`}}, false, hcl.DiagError, "Not one of the choices", `label of "2"`, `"in progress"`},
+		{"a choice without a row", [][2]string{field("ticket = \"status\"\nincident = \"state\"\nvia = translation.state")}, false, hcl.DiagWarning, "Values without a row", `"3" (On Hold), "6" (Resolved), "8" (Canceled)`, `translation.state`},
+		{"a row that does not fit the type", [][2]string{field("ticket = \"priority\"\nincident = \"urgency\"\nvia = translation.state"), {`rows    = [["new", "1"], ["open", "2"], ["closed", "7"]]`, `rows = [["1", "1"], ["low", "2"]]`}}, false, hcl.DiagError, "Wrong type of value", "does not fit", `"low"`},
+		{"an expression with an unknown path", [][2]string{field("flow = \"ticket -> incident\"\nincident = \"urgency\"\nto_incident = \"ticket.priorty <= 2 ? '1' : '2'\"")}, false, hcl.DiagError, "", "priority", `priorty`},
+		{"an expression of the wrong type", [][2]string{field("flow = \"ticket -> incident\"\nincident = \"urgency\"\nto_incident = \"ticket.priority + ticket.title\"")}, false, hcl.DiagError, "", "", ``},
+		{"a last value that is no choice", [][2]string{{titleField, titleField + "on_gone \"ticket\" {\n then = \"update\"\n set = { state = \"9\" }\n}\n"}}, false, hcl.DiagError, "Not one of the choices", "never \"9\"", `"9"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := sound
+			for _, change := range tt.changes {
+				if !strings.Contains(src, change[0]) {
+					t.Fatalf("there is no %q to break", change[0])
+				}
+				src = strings.Replace(src, change[0], change[1], 1)
+			}
+			c, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+			if len(diags) > 0 {
+				t.Fatal(show(c, diags))
+			}
+			s, _ := c.Sync("main")
+			schema := incidents()
+			schema.Open = tt.open
+			got, diags := c.Compile(s, [2]*connectors.Schema{tickets(), schema})
+			expect(t, c, src, diags, tt.severity, tt.summary, tt.detail, tt.at)
+			if (got == nil) != (tt.severity == hcl.DiagError) {
+				t.Errorf("compiled: %t", got != nil)
+			}
+		})
+	}
+}
+
+func TestAStepIntoAReferenceIsAccepted(t *testing.T) {
+	src := strings.Replace(sound, titleField, "field \"mail\" {\nflow = \"ticket <- incident\"\nticket = \"mail\"\nincident = \"caller_id.email\"\nwhen = \"incident.caller_id.email != null\"\n}\n", 1)
+	src = strings.Replace(src, "!= null", "!= nil", 1)
+	c, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+	s, _ := c.Sync("main")
+	if got, more := c.Compile(s, [2]*connectors.Schema{tickets(), incidents()}); got == nil {
+		t.Error(show(c, append(diags, more...)))
+	}
+}
+
+func TestSeveralMistakesAreShownTogether(t *testing.T) {
+	src := strings.NewReplacer("connection.desk", "connection.dask", "connection.prod", "connection.prob", `"7"]]`, `"7"], ["new", "1"]]`).Replace(sound)
+	_, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+	if got := summaries(diags); len(got) != 3 {
+		t.Errorf("diagnostics are %q", got)
+	}
+}
+
+func TestASyntaxErrorIsShownAlone(t *testing.T) {
+	src := strings.Replace(sound, `match {`, `match `, 1)
+	c, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+	for _, d := range diags {
+		if d.Subject == nil || strings.HasPrefix(d.Summary, "Unknown") {
+			t.Error(show(c, diags))
+		}
+	}
+	if !diags.HasErrors() {
+		t.Error("no error")
+	}
+}
+
+func TestDirectoriesThatCannotBeLoaded(t *testing.T) {
+	empty, odd := t.TempDir(), t.TempDir()
+	if err := os.Symlink(filepath.Join(odd, "nowhere"), filepath.Join(odd, "a.hcl")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, dir, summary, detail string }{
+		{"a directory that does not exist", filepath.Join(empty, "x"), "No mapping directory", "-d DIR"},
+		{"a directory without mapping files", empty, "No mapping files", "no *.hcl files"},
+		{"a file that cannot be read", odd, "File cannot be read", "permissions"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, diags := mapping.Load(tt.dir, options())
+			if c == nil || len(diags) != 1 || diags[0].Summary != tt.summary || !strings.Contains(diags[0].Detail, tt.detail) {
+				t.Errorf("%v", diags)
+			}
+		})
+	}
+}
+
+func TestDiagnosticsNeverShowValues(t *testing.T) {
+	src := "locals {\n password = \"hunter2\"\n}\nfieldsync {\n listen = local.password.x\n}\n"
+	c, diags := mapping.Parse(map[string][]byte{"a.hcl": []byte(src)}, ".", options())
+	out := show(c, diags)
+	if rest := strings.ReplaceAll(out, `password = "hunter2"`, ""); !diags.HasErrors() || strings.Contains(rest, "hunter2") {
+		t.Error(out)
+	}
+}
+
+func TestCaretsStandUnderTheMistake(t *testing.T) {
+	src := "fieldsync {\n\tlisten = \"ü8440\" # no\n}\n"
+	c, diags := mapping.Parse(map[string][]byte{"a.hcl": []byte(src)}, ".", options())
+	if out := show(c, diags); !strings.Contains(out, "   2: \tlisten = \"ü8440\" # no\n      \t         ^^^^^^^\n") {
+		t.Error(out)
+	}
+}
