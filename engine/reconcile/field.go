@@ -124,21 +124,25 @@ func (f *field) weigh() {
 
 // stored reports whether side s still carries what it stored when exactly the implied values were sent.
 func (f *field) stored(s record.Side) bool {
-	base, sent, implied := f.in.Link.Base[s], f.in.Link.Sent[s], f.v.Implied[s]
-	if sent == nil {
+	if f.in.Link.Sent[s] == nil {
 		return false
 	}
 	for k, slot := range f.rule.Paths[s] {
-		b := at(base, slot)
-		want := at(sent, slot)
-		if !want.Known() {
-			want = b
-		}
-		if !b.Known() || at(f.env.Values[s], slot) != b || implied[k] != want {
+		now, implied := at(f.env.Values[s], slot), f.v.Implied[s][k]
+		if now != implied && (implied != at(f.in.Link.Sent[s], slot) || now != lastSeen(&f.in.Link, s, slot)) {
 			return false
 		}
 	}
 	return true
+}
+
+// lastSeen is what side s showed in a slot when it could last be read. Sent is about this value, not about
+// the base: a slot whose base waits for another rule may have been written all the same.
+func lastSeen(l *record.Link, s record.Side, slot int) record.Value {
+	if v := at(l.Shown(s), slot); v.Known() {
+		return v
+	}
+	return at(l.Base[s], slot)
 }
 
 // drift decides row 5. Drift is an edit of the rule's own paths; once the leading side moves too, its value

@@ -188,12 +188,14 @@ func (f *field) ancestor() ([]record.Value, bool) {
 	switch {
 	case errBack == nil && slices.Equal(back, left):
 		return left, true
-	case errBack == nil && (f.dropped(record.Right) || errForth == nil && slices.Equal(forth, right)):
+	case errBack == nil && errForth == nil && slices.Equal(forth, right):
 		return back, true
+	case f.dropped(record.Left) == f.dropped(record.Right):
+		return nil, false
 	case f.dropped(record.Left):
 		return left, true
 	}
-	return nil, false
+	return back, errBack == nil
 }
 
 // agreed returns the base values of the rule's paths on side s.

@@ -47,7 +47,7 @@ func Settle(r *Rules, in Input, d Decision, stored [2][]record.Value, failed [2]
 			l.Status = record.Held
 			return l
 		}
-		l.Base, l.Sent = [2][]record.Value{}, [2][]record.Value{}
+		l.Base, l.Sent, l.Now = [2][]record.Value{}, [2][]record.Value{}, [2][]record.Value{}
 	}
 	book := ledger{r: r, in: &in, d: &d, failed: failed}
 	for _, s := range record.Sides {
@@ -167,16 +167,21 @@ func (b *ledger) open() bool {
 
 func (b *ledger) settle(l *record.Link, s record.Side, entries []entry, shown []record.Value) {
 	base, sent := sized(l.Base[s], len(shown)), sized(l.Sent[s], len(shown))
+	old := *l
+	was := func(slot int) record.Value { return lastSeen(&old, s, slot) }
 	for slot, e := range entries {
-		wrote := e.sent.Known()
-		if e.open || e.late || e.early && !wrote || !shown[slot].Known() {
+		if !shown[slot].Known() {
 			continue
 		}
+		wrote := e.sent.Known()
 		switch {
 		case wrote && e.sent != shown[slot]:
 			sent[slot] = e.sent.Clone()
-		case wrote || !e.keep || base[slot] != shown[slot]:
+		case wrote || !e.keep || was(slot) != shown[slot]:
 			sent[slot] = record.Value{}
+		}
+		if e.open || e.late || e.early && !wrote {
+			continue
 		}
 		if base[slot] != shown[slot] {
 			base[slot] = shown[slot].Clone()
