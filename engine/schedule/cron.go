@@ -37,7 +37,7 @@ var shorthands = map[string]string{
 // that a spec for 29 February is not taken for one that never fires.
 var reference = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Parse reads a spec of five fields, or @every with a duration of whole seconds, or @hourly, @daily, @weekly,
+// Parse reads a spec of five fields, or @every with a duration of a second or more, or @hourly, @daily, @weekly,
 // @monthly, @yearly. Times are those of loc; nil means UTC. The error says what to write instead.
 func Parse(spec string, loc *time.Location) (Schedule, error) {
 	if loc == nil {
@@ -80,8 +80,6 @@ func parseEvery(text string) (Schedule, error) {
 		return Schedule{}, fmt.Errorf("@every %s: write a duration such as @every 10m or @every 1h30m", text)
 	case d < time.Second:
 		return Schedule{}, fmt.Errorf("@every %s: the shortest is @every 1s", text)
-	case d%time.Second != 0:
-		return Schedule{}, fmt.Errorf("@every %s: write whole seconds", text)
 	}
 	return Schedule{every: d, loc: time.UTC}, nil
 }
@@ -129,7 +127,10 @@ func (s Schedule) Next(after time.Time) time.Time {
 	after = after.Round(0) // due times are about the wall clock
 	switch {
 	case s.every > 0:
-		return after.Truncate(time.Second).Add(s.every).UTC()
+		if s.every%time.Second == 0 {
+			after = after.Truncate(time.Second)
+		}
+		return after.Add(s.every).UTC()
 	case s.spec == nil:
 		return time.Time{}
 	case s.fixed:

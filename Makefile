@@ -1,0 +1,56 @@
+# Everything is here: make build, test, check, bench, demo. Needed: Go (the version in go.mod, which go fetches
+# itself) and a C compiler, for SQLite.
+
+TAGS       := sqlite_omit_load_extension
+STATICTAGS := $(TAGS) osusergo netgo
+# musl's static binaries look up hosts and users without the machine's glibc; glibc's serve where musl is missing.
+STATICCC   := $(shell command -v musl-gcc || echo gcc)
+# The release that calls itself 2026.2.2. go run with a version leaves go.mod alone.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# The race detector is dear: it runs on what is small, and on what starts goroutines.
+RACE := ./engine/record ./engine/plan ./engine/reconcile ./engine/schedule ./engine/mapping/expression
+
+export CGO_ENABLED := 1
+
+.PHONY: all build test check bench demo deps clean
+
+all: check test
+
+# One static binary, bin/fieldsync.
+build: deps
+	CC=$(STATICCC) go build -trimpath -tags '$(STATICTAGS)' \
+		-ldflags '-s -w -linkmode external -extldflags "-static"' -o bin/fieldsync ./cmd/fieldsync
+
+# Installs what the tests need, then runs them all.
+test: deps
+	go vet -tags '$(TAGS)' ./...
+	go test -tags '$(TAGS)' ./...
+	go test -race -tags '$(TAGS)' $(RACE)
+
+# What a change must pass before it is shown to others. The import table is a test in ./engine.
+check: deps
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w:"; echo "$$unformatted"; exit 1; fi
+	go vet -tags '$(TAGS)' ./...
+	go run $(STATICCHECK) -tags '$(TAGS)' ./...
+	go test -tags '$(TAGS)' -run 'TestPackagesImportOnlyWhatTheTableAllows|TestTheCoreIsPure' ./engine
+
+bench: deps
+	go test -tags '$(TAGS)' -run '^$$' -bench . ./engine/...
+
+# A tour of the main job on this machine alone.
+demo: deps
+	go run -tags '$(TAGS)' ./cmd/fieldsync demo
+
+# A C compiler and the modules of go.mod.
+deps:
+	@command -v go >/dev/null || { echo "Go is missing: https://go.dev/dl/" >&2; exit 1; }
+	@command -v cc >/dev/null || command -v gcc >/dev/null || { \
+		echo "no C compiler: installing gcc"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		command -v apt-get >/dev/null && $$sudo apt-get update -q && $$sudo apt-get install -qy --no-install-recommends gcc libc6-dev; \
+	} || { echo "install a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@go mod download
+
+clean:
+	rm -rf bin
