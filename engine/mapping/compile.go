@@ -83,6 +83,7 @@ func (c *Config) compile(s *Sync, described [2]*schema, offline bool) (*reconcil
 		}
 	}
 	k.goneRules()
+	k.required()
 	fmt.Fprintf(&k.digest, "first %v policy %q\n", s.body.first, s.body.policy)
 	k.noteDefinitions()
 	sum := sha256.Sum256([]byte(k.digest.String()))
@@ -411,6 +412,25 @@ func (k *compiler) matches() {
 			k.fail(k.s.body.create[i], "No marker for new records",
 				"A record created in %s must carry a value that tells whose twin it is, or a crash could create it twice; no match block names a path of %s that can be written. Add match { %s = \"PATH\", %s = \"KEY\" } with a path of %s that is free for it, each on a line of its own.",
 				s.Collection, s.Name, s.Name, k.s.Sides[1-i].Name, s.Collection)
+		}
+	}
+}
+
+// required warns of paths that a new record needs and nothing fills. It may be that the system fills them itself.
+func (k *compiler) required() {
+	for i, s := range k.s.Sides {
+		if !s.Create || k.schema[i] == nil {
+			continue
+		}
+		var missing []string
+		for _, f := range k.schema[i].Fields {
+			if f.Required && !f.ReadOnly && f.Path != k.schema[i].Key && !slices.Contains(k.writes[i], f.Path) {
+				missing = append(missing, f.Path)
+			}
+		}
+		if missing, more := few(missing); len(missing) > 0 {
+			k.add(warn(k.s.body.create[i], "Required path is not written", "A new record of %s needs %s%s, which no field writes. Unless the system fills them itself, creates will be refused: add a field for each.",
+				s.Collection, allOf(missing), more))
 		}
 	}
 }

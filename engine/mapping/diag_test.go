@@ -152,6 +152,8 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"a transform that reads its own side", field("flow = \"ticket -> incident\"\nticket = \"a\"\nincident = \"c\"\nto_incident = \"ticket.a + incident.c\""), "Wrong side", "follows from ticket alone", `incident`},
 		{"an expression in a heredoc", field("flow = \"ticket -> incident\"\nincident = \"c\"\nto_incident = <<-EOT\n    ticket.a == 'x' ?\n      incident.c : 'y'\n  EOT\n"), "Wrong side", "not incident", `incident`},
 		{"an unknown variable", field("flow = \"ticket -> incident\"\nincident = \"c\"\nto_incident = \"tickt.a\""), "", "ticket", `tickt`},
+		{"an expression of what the environment lacks", field("ticket = \"a\"\nincident = \"c\"\nwhen = \"ticket.a == '${env(\"NOPE\")}'\""), "Environment variable not set", "NOPE", `"ticket.a == '${env("NOPE")}'"`},
+		{"an expression that is a number", field("ticket = \"a\"\nincident = \"c\"\nwhen = [1]"), "Text expected", "double quotes", `[1]`},
 		{"a condition that is text", field("ticket = \"a\"\nincident = \"c\"\nwhen = \"'yes'\""), "Wrong type of result", "true or false", `'yes'`},
 		{"a text for two paths", field("flow = \"ticket -> incident\"\nincident = [\"c\", \"d\"]\nto_incident = \"'x'\""), "Wrong type of result", "a list", `'x'`},
 
@@ -247,6 +249,8 @@ func TestMistakesAgainstTheSystemsAreShown(t *testing.T) {
 		{"a row that does not fit the type", [][2]string{field("ticket = \"priority\"\nincident = \"urgency\"\nvia = translation.state"), {`rows    = [["new", "1"], ["open", "2"], ["closed", "7"]]`, `rows = [["1", "1"], ["low", "2"]]`}}, false, hcl.DiagError, "Wrong type of value", "does not fit", `"low"`},
 		{"an expression with an unknown path", [][2]string{field("flow = \"ticket -> incident\"\nincident = \"urgency\"\nto_incident = \"ticket.priorty <= 2 ? '1' : '2'\"")}, false, hcl.DiagError, "", "priority", `priorty`},
 		{"an expression of the wrong type", [][2]string{field("flow = \"ticket -> incident\"\nincident = \"urgency\"\nto_incident = \"ticket.priority + ticket.title\"")}, false, hcl.DiagError, "", "", ``},
+		{"a required path that nothing writes", [][2]string{create}, false, hcl.DiagWarning, "Required path is not written", "caller_id", `true`},
+		{"a copy of a choice that the other side refuses", [][2]string{field("flow = \"ticket -> incident\"\nticket = \"status\"\nincident = \"state\"")}, false, hcl.DiagWarning, "Values that are refused", `"new", "open"`, `"state"`},
 		{"a last value that is no choice", [][2]string{{titleField, titleField + "on_gone \"ticket\" {\n then = \"update\"\n set = { state = \"9\" }\n}\n"}}, false, hcl.DiagError, "Not one of the choices", "never \"9\"", `"9"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

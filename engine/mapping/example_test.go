@@ -106,6 +106,7 @@ func text(f ...string) []connectors.Field {
 func tickets() *connectors.Schema {
 	s := &connectors.Schema{Key: "id", Fields: text("id", "title", "status", "queue", "resolution", "incident_number", "mail")}
 	s.Fields[0].ReadOnly = true
+	s.Fields[2].Choices = []connectors.Choice{{Value: record.OfText("new")}, {Value: record.OfText("open")}}
 	s.Fields = append(s.Fields, connectors.Field{Path: "priority", Type: record.Type{Kind: record.Int}})
 	return s
 }
@@ -128,7 +129,7 @@ func incidents() *connectors.Schema {
 	}
 	s.Fields = append(s.Fields,
 		connectors.Field{Path: "work_notes", Type: record.Type{Kind: record.Text}, Append: true},
-		connectors.Field{Path: "caller_id", Type: record.Type{Kind: record.Text}, Reference: "sys_user"},
+		connectors.Field{Path: "caller_id", Type: record.Type{Kind: record.Text}, Reference: "sys_user", Required: true},
 	)
 	return s
 }
@@ -191,7 +192,7 @@ func TestTheExampleCompiles(t *testing.T) {
 	c := load(t)
 	s, _ := c.Sync("ticket_to_incident")
 	got, diags := c.Compile(s, [2]*connectors.Schema{tickets(), incidents()})
-	if want := []string{"Values without a row"}; !slices.Equal(summaries(diags), want) || got == nil {
+	if want := []string{"Required path is not written", "Values without a row"}; !slices.Equal(summaries(diags), want) || got == nil {
 		t.Fatal(show(c, diags))
 	}
 	r := got.Rules

@@ -70,16 +70,12 @@ func (l *loader) field(s *Sync, b *hcl.Block) *fieldBlock {
 		if a := attrs[name]; a != nil {
 			f.paths[i] = l.pathList(a.Expr)
 		}
-		if a := attrs["to_"+name]; a != nil {
-			f.to[i] = l.within(a.Expr)
-		}
+		f.to[i] = l.optional(attrs["to_"+name])
 	}
 	if a := attrs["via"]; a != nil {
 		f.via, f.viaAt = l.translationOf(a.Expr), a.Expr.Range()
 	}
-	if a := attrs["when"]; a != nil {
-		f.when = l.within(a.Expr)
-	}
+	f.when = l.optional(attrs["when"])
 	if a := attrs["sensitive"]; a != nil {
 		f.sensitive, _ = l.truth(a.Expr)
 	}

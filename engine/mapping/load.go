@@ -134,6 +134,9 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 			continue
 		}
 		l.cfg.Files[name] = f
+		if l.absurd(f.Body) {
+			continue
+		}
 		content, diags := f.Body.Content(topSchema)
 		l.add(diags...)
 		if content != nil {
@@ -175,6 +178,27 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 		return l.cfg, syntax
 	}
 	return l.cfg, sorted(l.diags)
+}
+
+// absurd reports numbers that no system holds: written out they would fill the memory.
+func (l *loader) absurd(body hcl.Body) bool {
+	b, ok := body.(*hclsyntax.Body)
+	if !ok {
+		return false
+	}
+	found := false
+	_ = hclsyntax.VisitAll(b, func(n hclsyntax.Node) hcl.Diagnostics {
+		lit, ok := n.(*hclsyntax.LiteralValueExpr)
+		if !ok || lit.Val.Type() != cty.Number || lit.Val.IsNull() || !lit.Val.IsKnown() {
+			return nil
+		}
+		if e := lit.Val.AsBigFloat().MantExp(nil); e > 1024 || e < -1100 || lit.Val.AsBigFloat().IsInf() {
+			l.fail(lit.SrcRange, "Number out of range", "No system holds a number of this size. Write it as text, in double quotes, if it is one.")
+			found = true
+		}
+		return nil
+	})
+	return found
 }
 
 // sorted puts diags in the order of the files, each once.

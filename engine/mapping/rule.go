@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/mapping/expression"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -43,8 +44,11 @@ func (k *compiler) rule(f *compiledField) *reconcile.Rule {
 	}
 	for i := range 2 {
 		k.reads(f, i, r)
+		if f.leads[i] && f.via == nil && f.fieldBlock.to[i] == nil {
+			k.checkCopy(f, i)
+		}
 	}
-	r.Policy = k.policy(f, columns)
+	r.Policy = k.policy(f, r, columns)
 	return r
 }
 
@@ -204,7 +208,7 @@ func (k *compiler) condition(p *expression.Program) reconcile.Condition {
 var errUnknown = fmt.Errorf("a value that decides this could not be read")
 
 // policy builds what decides a conflict.
-func (k *compiler) policy(f *compiledField, columns [2]int) reconcile.Policy {
+func (k *compiler) policy(f *compiledField, r *reconcile.Rule, columns [2]int) reconcile.Policy {
 	if !f.twoWay() {
 		return reconcile.Policy{}
 	}
@@ -216,7 +220,7 @@ func (k *compiler) policy(f *compiledField, columns [2]int) reconcile.Policy {
 	out.Deadline = f.deadline
 	if f.resolve != nil {
 		out.Kind = reconcile.Resolve
-		out.Resolve = k.resolver(f)
+		out.Resolve = k.resolver(f, r)
 	}
 	if f.order != nil {
 		out.Rank = k.rank(f, columns)
@@ -241,22 +245,44 @@ func (k *compiler) policyOf(name string) reconcile.Policy {
 	return reconcile.Policy{Kind: kind}
 }
 
-// resolver gives what resolve = "expr" says: one value for each path, or one alone, such as a side's name.
-func (k *compiler) resolver(f *compiledField) reconcile.Transform {
+// resolver gives what resolve = "expr" says: a side's name, the values of a side, or new values, which take
+// the form of the left side.
+func (k *compiler) resolver(f *compiledField, r *reconcile.Rule) reconcile.Transform {
+	if f.resolve == nil {
+		return nil // it did not compile
+	}
 	vars := k.getters(f.resolve)
-	n, p := len(f.paths[0]), f.resolve
+	names, paths, p := k.s.names(), r.Paths, f.resolve
+	types := make([]record.Type, len(paths[0]))
+	for n, slot := range paths[0] {
+		types[n] = k.rules.Sides[0].Types[slot]
+	}
 	return func(env reconcile.Env) ([]record.Value, error) {
 		v, err := p.Run(vars(env), env.Time)
 		if err != nil {
 			return nil, err
 		}
-		if list := v.Items(); n > 1 && v.Kind() == record.List {
-			if len(list) != n {
-				return nil, fmt.Errorf("resolve gives %d values for %d paths", len(list), n)
-			}
-			return list, nil
+		if v.Kind() == record.Text && slices.Contains(names[:], v.Text()) {
+			return []record.Value{v}, nil
 		}
-		return []record.Value{v}, nil
+		out := []record.Value{v}
+		if len(types) > 1 {
+			out = v.Items()
+		}
+		if len(out) != len(types) {
+			return nil, fmt.Errorf("resolve gives %d values for %d paths", len(out), len(types))
+		}
+		for _, side := range record.Sides {
+			if slices.EqualFunc(out, paths[side], func(v record.Value, slot int) bool { return v == valueAt(env, side, slot) }) {
+				return out, nil
+			}
+		}
+		for n := range out {
+			if out[n], err = types[n].Coerce(out[n]); err != nil {
+				return nil, fmt.Errorf("resolve: %w", err)
+			}
+		}
+		return out, nil
 	}
 }
 
@@ -384,20 +410,54 @@ func (k *compiler) checkChoices(f *compiledField, side, column int) {
 	var missing []string
 	for _, c := range field.Choices {
 		if _, ok := f.via.row(column, c.Value); !ok && !c.Value.Empty() {
-			name := fmt.Sprintf("%q", c.Value.Plain())
-			if c.Label != "" && c.Label != c.Value.Plain() {
-				name += " (" + c.Label + ")"
-			}
-			missing = append(missing, name)
+			missing = append(missing, choice(c))
 		}
 	}
 	if len(missing) == 0 {
 		return
 	}
-	more := ""
-	if len(missing) > 12 {
-		missing, more = missing[:12], fmt.Sprintf(" and %d more", len(missing)-12)
-	}
+	missing, more := few(missing)
 	k.add(warn(f.viaAt, "Values without a row", "%s.%s can be %s%s, which translation %q does not have: field %q is held on such records. Add rows, or say what stands for them: unmatched = \"empty\", or a value.",
 		k.s.Sides[side].Name, path, strings.Join(missing, ", "), more, f.via.Name, f.name))
+}
+
+// choice shows a choice with its label.
+func choice(c connectors.Choice) string {
+	if c.Label == "" || c.Label == c.Value.Plain() {
+		return fmt.Sprintf("%q", c.Value.Plain())
+	}
+	return fmt.Sprintf("%q (%s)", c.Value.Plain(), c.Label)
+}
+
+// few cuts a long list, and says how much was cut.
+func few(list []string) ([]string, string) {
+	const most = 12
+	if len(list) <= most {
+		return list, ""
+	}
+	return list[:most], fmt.Sprintf(" and %d more", len(list)-most)
+}
+
+// checkCopy warns of values that one side may show and the other refuses.
+func (k *compiler) checkCopy(f *compiledField, to int) {
+	if k.schema[0] == nil || k.schema[1] == nil {
+		return
+	}
+	for n, p := range f.paths[to] {
+		target, _ := k.schema[to].Field(p.text)
+		source, _ := k.schema[1-to].Field(f.paths[1-to][n].text)
+		if !target.Closed || len(target.Choices) == 0 {
+			continue
+		}
+		var strange []string
+		for _, c := range source.Choices {
+			if !slices.ContainsFunc(target.Choices, func(t connectors.Choice) bool { return vocabulary(t.Value) == vocabulary(c.Value) }) {
+				strange = append(strange, choice(c))
+			}
+		}
+		if strange, more := few(strange); len(strange) > 0 {
+			k.add(warn(p.at, "Values that are refused", "%s.%s can be %s%s, which %s.%s does not take: field %q cannot carry them. Put a translation between the two: via = translation.NAME.",
+				k.s.Sides[1-to].Name, source.Path, strings.Join(strange, ", "), more, k.s.Sides[to].Name, p.text, f.name))
+		}
+	}
 }

@@ -426,13 +426,16 @@ func (l *loader) functionBlocks(blocks hcl.Blocks) {
 		if content == nil || content.Attributes["params"] == nil || content.Attributes["result"] == nil {
 			continue
 		}
-		f := expression.Function{Name: b.Labels[0], Expr: content.Attributes["result"].Expr}
+		f := expression.Function{Name: b.Labels[0], Expr: l.within(content.Attributes["result"].Expr)}
 		ok := true
 		for _, p := range l.names(content.Attributes["params"].Expr) {
 			ok = ok && l.identifier(p.text, "parameter", p.at)
 			f.Params = append(f.Params, p.text)
 		}
-		if src, good := l.text(f.Expr); ok && good {
+		if !ok || f.Expr == nil {
+			continue
+		}
+		if src, good := l.text(f.Expr); good {
 			l.functions = append(l.functions, f)
 			l.sources[f.Name] = strings.Join(f.Params, ",") + ":" + src
 		}

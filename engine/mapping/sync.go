@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/mapping/expression"
@@ -216,9 +218,7 @@ func (l *loader) sides(s *Sync, blocks hcl.Blocks) bool {
 			side.Create, _ = l.truth(x.Expr)
 			s.body.create[i] = x.Expr.Range()
 		}
-		if x := a["where"]; x != nil {
-			s.body.where[i] = l.within(x.Expr)
-		}
+		s.body.where[i] = l.optional(a["where"])
 	}
 	if s.Sides[0].Name == s.Sides[1].Name {
 		l.fail(blocks[1].LabelRanges[0], "Two sides of one name", "Both sides are called %q. Expressions and fields tell them apart by name: give one another name.", s.Sides[0].Name)
@@ -227,12 +227,45 @@ func (l *loader) sides(s *Sync, blocks hcl.Blocks) bool {
 	return ok
 }
 
-// within gives an expression the bytes of its file, so that diagnostics find their way through escapes.
+// within readies the string of an expression: with the bytes of its file, so that diagnostics find their way
+// through escapes, or as what it says when locals, variables or functions are part of it. nil: it is no string.
 func (l *loader) within(e hcl.Expression) hcl.Expression {
+	s, ok := l.text(e)
+	if !ok {
+		return nil
+	}
+	if made(e) {
+		return hcl.StaticExpr(cty.StringVal(s), e.Range())
+	}
 	if f := l.cfg.Files[e.Range().Filename]; f != nil {
 		return expression.Within(e, f.Bytes)
 	}
 	return e
+}
+
+// optional is within of an attribute that may not be there.
+func (l *loader) optional(a *hcl.Attribute) hcl.Expression {
+	if a == nil {
+		return nil
+	}
+	return l.within(a.Expr)
+}
+
+// made reports whether e is put together from other things and not just written down.
+func made(e hcl.Expression) bool {
+	if len(e.Variables()) > 0 {
+		return true
+	}
+	calls := false
+	if n, ok := e.(hclsyntax.Node); ok {
+		_ = hclsyntax.VisitAll(n, func(n hclsyntax.Node) hcl.Diagnostics {
+			if _, ok := n.(*hclsyntax.FunctionCallExpr); ok {
+				calls = true
+			}
+			return nil
+		})
+	}
+	return calls
 }
 
 func (l *loader) match(s *Sync, b *hcl.Block) {
@@ -374,7 +407,7 @@ func (l *loader) comments(s *Sync, b *hcl.Block) {
 	if a := attrs["flow"]; a != nil {
 		l.flow(s, a.Expr)
 	}
-	if a := attrs["format"]; a != nil {
+	if e := l.optional(attrs["format"]); e != nil {
 		word := func(name string, k record.Kind) expression.Variable {
 			return expression.Variable{Name: name, Fields: map[string]record.Type{"": {Kind: k}}}
 		}
@@ -383,7 +416,7 @@ func (l *loader) comments(s *Sync, b *hcl.Block) {
 			Locals:    l.plainLocals(),
 			Functions: l.functions,
 		}
-		_, diags := expression.Compile(l.within(a.Expr), l.ctx, scope, expression.Any)
+		_, diags := expression.Compile(e, l.ctx, scope, expression.Any)
 		l.add(diags...)
 	}
 	l.add(warn(b.DefRange, "Comments are not carried", "This version understands the comments block and carries no comments: nothing will be written because of it."))
