@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mattn/go-sqlite3"
 	"github.com/pressly/goose/v3"
 
 	"github.com/fieldsync/fieldsync/connectors"
@@ -57,6 +58,9 @@ func probe(path string) (kind, *pool, error) {
 			Hint: "set state to the path of a file, such as " + filepath.Join(path, "fieldsync.db")}
 	case info.Size() == 0:
 		return kind{fresh: true}, nil, nil
+	case info.Size() < 512:
+		// SQLite would take it for an empty database, and write over it.
+		return kind{}, nil, sqlite3.Error{Code: sqlite3.ErrNotADB}
 	}
 	p := frozenPool(path)
 	var k kind
