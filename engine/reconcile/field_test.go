@@ -258,3 +258,26 @@ func TestLongValuesAreShownAroundTheirDifference(t *testing.T) {
 		t.Errorf("why is %q", v.Why)
 	}
 }
+
+func TestMovedIsAboutKnownValuesWithABase(t *testing.T) {
+	pair := twoWay("pair", 0, 0)
+	pair.Reads[L] = []int{0, 1}
+	for name, in := range map[string]reconcile.Input{
+		"unknown is no move":              linked("p p", "? p", "p", "p"),
+		"without a whole base none moves": linked("p -", "q q", "p", "p"),
+	} {
+		if v := reconcile.Decide(newRules(pair), in).Verdicts[0]; v.Moved != [2]bool{} {
+			t.Errorf("%s: moved is %v", name, v.Moved)
+		}
+	}
+}
+
+func TestDriftIsAnEditOfTheRulesOwnPaths(t *testing.T) {
+	// What when reads of the target moved, not what the rule writes: nothing drifted that could be kept.
+	rule := leftToRight("f", 0, 0)
+	rule.Drift, rule.Reads[R] = reconcile.KeepDrift, []int{0, 1}
+	d := reconcile.Decide(newRules(rule), linked("p", "p", "n no", "n yes"))
+	if v := d.Verdicts[0]; v.Row != 5 || v.Outcome != reconcile.Write || show(v.To[R]) != "p" {
+		t.Errorf("row %d %v: %s", v.Row, v.Outcome, v.Why)
+	}
+}

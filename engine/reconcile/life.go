@@ -159,8 +159,6 @@ func (c *docket) create(d *Decision) {
 			d.At = m.At
 		}
 	}
-	// A record that is made anew agrees with nothing the old one showed.
-	c.in.Link.Base, c.in.Link.Sent = [2][]record.Value{}, [2][]record.Value{}
 	d.Verdicts = make([]Verdict, len(c.r.Fields))
 	for i := range c.r.Fields {
 		d.Verdicts[i] = c.born(i, s, why)

@@ -199,6 +199,12 @@ func TestCreate(t *testing.T) {
 			t.Errorf("%s, %v", wrote(d), d.Verdicts[3].Outcome)
 		}
 	})
+	t.Run("a rule that says the same as the marker adds nothing", func(t *testing.T) {
+		same := leftToRight("same", 3, 3)
+		if d := reconcile.Decide(rules(same), input("down null 3 id7")); wrote(d) != "x=down z=3 zz=id7" {
+			t.Error(wrote(d))
+		}
+	})
 	t.Run("the link of a created record agrees, and the next run brings what flows back", func(t *testing.T) {
 		r, in := rules(), input("down null null 42")
 		d := reconcile.Decide(r, in)
@@ -229,6 +235,19 @@ func TestCreate(t *testing.T) {
 		in = next(r, in, d, apply(r, in, d))
 		if got := show(in.Link.Base[L]); got != "p null null" || in.Link.Sent[L] != nil {
 			t.Errorf("base is %q, sent %v", got, in.Link.Sent[L])
+		}
+	})
+	t.Run("a held field of a recreated record has no base that its old record left", func(t *testing.T) {
+		bad := twoWay("one", 0, 0)
+		bad.To[L] = breaks(errors.New("no row"))
+		r := newRules(bad)
+		r.Sides[L].Gone.Then = reconcile.GoneRecreate
+		in := linked("old p p", "", "p p p", "p p p")
+		in.Presence[L], in.Record[L] = reconcile.Gone, record.Record{}
+		d := reconcile.Decide(r, in)
+		in = next(r, in, d, apply(r, in, d))
+		if got := show(in.Link.Base[L]); got != "- null null" {
+			t.Errorf("base is %q: the new record's null would pass for a clear", got)
 		}
 	})
 }

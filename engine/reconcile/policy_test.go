@@ -195,3 +195,14 @@ func TestANewValueGoesThroughTheRule(t *testing.T) {
 		t.Errorf("to (%s | %s), want (mid | 2)", show(v.To[L]), show(v.To[R]))
 	}
 }
+
+func TestAMergeOfSeveralPathsTakesEachByItself(t *testing.T) {
+	pair := twoWay("pair", 0, 0)
+	pair.Paths, pair.Reads = [2][]int{{0, 1, 2}, {0, 1, 2}}, [2][]int{{0, 1, 2}, {0, 1, 2}}
+	pair.To = [2]reconcile.Transform{copies(R, 0, 1, 2), copies(L, 0, 1, 2)}
+	pair.Policy.Kind = reconcile.Merge
+	v := reconcile.Decide(newRules(pair), linked("1 1 p", "2 3 p", "1 1 p", "2 1 q")).Verdicts[0]
+	if show(v.To[L]) != "2 3 q" || show(v.To[R]) != "2 3 q" {
+		t.Errorf("to (%s | %s), want the equal number, left's number and right's text: %s", show(v.To[L]), show(v.To[R]), v.Why)
+	}
+}

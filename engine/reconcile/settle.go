@@ -47,6 +47,7 @@ func Settle(r *Rules, in Input, d Decision, stored [2][]record.Value, failed [2]
 			l.Status = record.Held
 			return l
 		}
+		// A record that was made anew has agreed on nothing that the old one showed.
 		l.Base, l.Sent, l.Now = [2][]record.Value{}, [2][]record.Value{}, [2][]record.Value{}
 	}
 	book := ledger{r: r, in: &in, d: &d, failed: failed}

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -264,5 +265,52 @@ func TestADroppedWriteIsNotRepeatedWhileAnotherRuleWaits(t *testing.T) {
 	in.Record[L].Values = vals("mine p p")
 	if d = reconcile.Decide(r, in); len(d.Sets[R]) == 0 || d.Sets[R][0].To != val("mine") {
 		t.Errorf("a later edit of the refusing side writes %v", d.Sets)
+	}
+}
+
+func TestATwoWayRuleSeesWhatAnotherRuleWrote(t *testing.T) {
+	// The second rule computes ticket.b from incident.x, which the first one writes; it cannot compute y back.
+	second := twoWay("second", 1, 1)
+	second.Reads[R] = []int{0, 1}
+	second.To = [2]reconcile.Transform{copies(R, 0), breaks(errors.New("no way back"))}
+	r := newRules(leftToRight("first", 0, 0), second)
+	in := linked("p p p", "q p p", "p p p", "p p p")
+	d := reconcile.Decide(r, in)
+	in = next(r, in, d, apply(r, in, d))
+	d = reconcile.Decide(r, in)
+	if v := d.Verdicts[1]; v.Row != 4 || v.Outcome != reconcile.Write || show(v.To[L]) != "q" {
+		t.Errorf("row %d %v: %s, want the write of x to count as a move", v.Row, v.Outcome, v.Why)
+	}
+}
+
+func TestAReaderDoesNotKeepAWriterFromAgreeing(t *testing.T) {
+	// a ↔ x was written; b ← x only reads it. A second edit of a right afterwards is no conflict.
+	r := newRules(twoWay("f", 0, 0), rightToLeft("g", 1, 0))
+	in := linked("p p p", "q p p", "p p p", "p p p")
+	d := reconcile.Decide(r, in)
+	in = next(r, in, d, apply(r, in, d))
+	in.Record[L].Values = vals("n p p")
+	if v := reconcile.Decide(r, in).Verdicts[0]; v.Row != 3 || show(v.To[R]) != "n" {
+		t.Errorf("row %d %v: %s", v.Row, v.Outcome, v.Why)
+	}
+}
+
+func TestASideEffectTravelsOneWay(t *testing.T) {
+	r := newRules(twoWay("x", 0, 0), rightToLeft("y", 1, 1))
+	in := linked("p p p", "q p p", "p p p", "p p p")
+	d := reconcile.Decide(r, in)
+	in = next(r, in, d, [2][]record.Value{nil, vals("q high p")})
+	if v := reconcile.Decide(r, in).Verdicts[1]; v.Row != 4 || v.Why != `incident.y "p" → "high"` {
+		t.Errorf("row %d: %s", v.Row, v.Why)
+	}
+}
+
+func TestALinkOwnsItsValues(t *testing.T) {
+	r, in := newRules(twoWay("f", 0, 0)), linked("p p p", "q p p", "p p p", "q p p")
+	d := reconcile.Decide(r, in)
+	l := reconcile.Settle(r, in, d, [2][]record.Value{}, [2]bool{})
+	in.Record[L].Values[0], in.Record[R].Values[0] = val("gone"), val("gone")
+	if show(l.Base[L]) != "q p p" || show(l.Base[R]) != "q p p" {
+		t.Errorf("base changed with the record: %s | %s", show(l.Base[L]), show(l.Base[R]))
 	}
 }
