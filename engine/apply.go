@@ -236,7 +236,7 @@ func (c *carrier) load(ctx context.Context, u unit) (loaded, error) {
 		}
 		l = *stored
 	}
-	in, prints, err := c.r.input(ctx, l)
+	in, prints, err := c.r.input(ctx, l, [2]*Moved{})
 	if err != nil {
 		return loaded{}, err
 	}

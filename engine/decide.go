@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -43,8 +44,13 @@ func (r *Run) decide(ctx context.Context) error {
 	if err := r.wake(ctx); err != nil {
 		return err
 	}
+	virgin, err := r.noLinks(ctx)
+	if err != nil {
+		return err
+	}
+	decided := make(map[uint64]struct{})
 	for _, s := range record.Sides {
-		p := &pass{r: r, ctx: ctx, side: s, found: map[string]bool{}}
+		p := &pass{r: r, ctx: ctx, side: s, found: map[string]bool{}, decided: decided, virgin: virgin}
 		if err := r.spool.Each(ctx, s, p.visit); err != nil {
 			return err
 		}
@@ -131,7 +137,9 @@ type pass struct {
 	side      record.Side
 	strangers []Moved
 	inputs    []reconcile.Input
-	found     map[string]bool // records of the other side that this pass itself put into the spool
+	found     map[string]bool     // records of the other side that this pass itself put into the spool
+	decided   map[uint64]struct{} // key hashes of right records that the pass over the left side has decided
+	virgin    bool                // there are no links at all
 	n         int64
 }
 
@@ -140,7 +148,10 @@ func (p *pass) visit(m Moved) error {
 	if p.n++; p.n%1000 == 0 {
 		r.progress("decide", p.n, 0)
 	}
-	l, err := r.book.Link(ctx, p.side, m.Record.Key)
+	if _, done := p.decided[keyHash(m.Record.Key)]; done && p.side == record.Right {
+		return nil
+	}
+	l, err := p.link(p.side, m.Record.Key)
 	if err != nil {
 		return err
 	}
@@ -154,19 +165,38 @@ func (p *pass) visit(m Moved) error {
 		}
 		return nil
 	}
-	if p.side == record.Right && l.Key[record.Left] != "" {
-		if _, there, err := r.spool.Get(ctx, record.Left, l.Key[record.Left]); err != nil || there {
-			return err // the pass over the left side has decided this link
-		}
-	}
-	in, _, err := r.input(ctx, *l)
+	in, _, err := r.input(ctx, *l, at(p.side, &m))
 	if err != nil {
 		return err
 	}
 	return p.add(in)
 }
 
+// noLinks reports whether no link was ever stored that could come back: the first contact of a sync.
+func (r *Run) noLinks(ctx context.Context) (bool, error) {
+	links, err := r.book.CountLinks(ctx)
+	if err != nil || links > 0 {
+		return false, err
+	}
+	err = r.book.Links(ctx, record.Detached, func(record.Link) error { return errStop })
+	if errors.Is(err, errStop) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// link asks the state for a link that is not ended, unless it has none at all.
+func (p *pass) link(s record.Side, key string) (*record.Link, error) {
+	if p.virgin {
+		return nil, nil
+	}
+	return p.r.book.Link(p.ctx, s, key)
+}
+
 func (p *pass) add(in reconcile.Input) error {
+	if key := in.Link.Key[record.Right]; key != "" && p.side == record.Left {
+		p.decided[keyHash(key)] = struct{}{}
+	}
 	if p.inputs = append(p.inputs, in); len(p.inputs) >= decideBatch {
 		return p.settle()
 	}
@@ -193,6 +223,12 @@ func (p *pass) settle() error {
 		}
 	}
 	return nil
+}
+
+func at(s record.Side, m *Moved) [2]*Moved {
+	var hand [2]*Moved
+	hand[s] = m
+	return hand
 }
 
 func oneKey(s record.Side, key string) [2]string {
@@ -239,8 +275,9 @@ func (r *Run) decideAll(ctx context.Context, ins []reconcile.Input) ([]reconcile
 }
 
 // input gathers what is known of a link now: what was observed in this run, else what was seen last. The
-// fingerprints are of the records that this run observed.
-func (r *Run) input(ctx context.Context, l record.Link) (reconcile.Input, [2]*Print, error) {
+// fingerprints are of the records that this run observed. Moved records that the caller has at hand save asking
+// the spool.
+func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconcile.Input, [2]*Print, error) {
 	in := reconcile.Input{Link: l, Time: r.started}
 	var prints [2]*Print
 	for _, s := range record.Sides {
@@ -250,9 +287,15 @@ func (r *Run) input(ctx context.Context, l record.Link) (reconcile.Input, [2]*Pr
 			in.Presence[s] = reconcile.Missing
 			continue
 		}
-		m, there, err := r.spool.Get(ctx, s, key)
-		if err != nil {
-			return in, prints, err
+		var m Moved
+		there := false
+		if hand[s] != nil {
+			m, there = *hand[s], true
+		} else {
+			var err error
+			if m, there, err = r.spool.Get(ctx, s, key); err != nil {
+				return in, prints, err
+			}
 		}
 		if there {
 			in.Presence[s], in.Record[s], prints[s] = m.Presence, m.Record, &m.Print
@@ -299,7 +342,7 @@ func (r *Run) clock(s record.Side) reconcile.Clock {
 // held looks again at links that wait although nothing moved on them: a person may have decided, a deadline
 // may be over, a hold may be due.
 func (r *Run) held(ctx context.Context) error {
-	p := &pass{r: r, ctx: ctx}
+	p := &pass{r: r, ctx: ctx, side: record.Right}
 	err := r.book.Links(ctx, record.Held, func(l record.Link) error {
 		for _, s := range record.Sides {
 			if l.Key[s] == "" {
@@ -330,7 +373,7 @@ func (r *Run) held(ctx context.Context) error {
 			}
 			return nil
 		}
-		in, _, err := r.input(ctx, l)
+		in, _, err := r.input(ctx, l, [2]*Moved{})
 		if err != nil {
 			return err
 		}

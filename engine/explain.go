@@ -44,7 +44,7 @@ func (e *Engine) Explain(ctx context.Context, j Job, key string) (*Explanation, 
 
 // live reads both records of a link straight from their systems and decides.
 func (r *Run) live(ctx context.Context, l record.Link) (loaded, error) {
-	in, _, err := r.input(ctx, l)
+	in, _, err := r.input(ctx, l, [2]*Moved{})
 	if err != nil {
 		return loaded{}, err
 	}

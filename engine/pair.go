@@ -106,7 +106,7 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 	if p.side == record.Right {
 		for _, t := range twins {
 			if !p.found[t.Record.Key] && t.Presence == reconcile.Present {
-				l, err := r.book.Link(p.ctx, record.Left, t.Record.Key)
+				l, err := p.link(record.Left, t.Record.Key)
 				if err != nil {
 					return false, err
 				}
@@ -133,7 +133,7 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 		// Its twin exists and is out of scope: nothing to pair with, and nothing to create either.
 		return true, r.settleOnly(p.ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true})
 	}
-	l, err := r.book.Link(p.ctx, p.side.Other(), twin.Record.Key)
+	l, err := p.link(p.side.Other(), twin.Record.Key)
 	if err != nil {
 		return false, err
 	}
@@ -153,7 +153,9 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 	}
 	link := record.Link{}
 	link.Key[p.side], link.Key[p.side.Other()] = m.Record.Key, twin.Record.Key
-	in, _, err := r.input(p.ctx, link)
+	hand := at(p.side, &m)
+	hand[p.side.Other()] = &twin
+	in, _, err := r.input(p.ctx, link, hand)
 	if err != nil {
 		return false, err
 	}
@@ -209,7 +211,7 @@ func (p *pass) alone(m Moved) error {
 			Next:  at.Add(settleWindow)}
 		return p.r.spoolItem(p.ctx, unit{Keys: h.Keys, Lead: true}, plan.Item{Hold: &h})
 	}
-	in, _, err := p.r.input(p.ctx, record.Link{Key: oneKey(p.side, m.Record.Key)})
+	in, _, err := p.r.input(p.ctx, record.Link{Key: oneKey(p.side, m.Record.Key)}, at(p.side, &m))
 	if err != nil {
 		return err
 	}
