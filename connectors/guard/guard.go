@@ -1,0 +1,262 @@
+// Package guard holds what stands between a connector and its system: an HTTP client that keeps to limits and
+// never sends a write twice, and a wrapper that takes the ability to write away.
+//
+// [Client] is what a connection gets as Env.HTTP. Reading is tried again after failures that pass; writing only
+// when the server itself asks for that, because everything else may already have happened. [ReadOnly] is what a
+// preview works on. Errors are those of net/http, but a refused redirect is a *connectors.Error.
+package guard
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/time/rate"
+
+	"github.com/fieldsync/fieldsync/connectors"
+)
+
+const (
+	tries       = 5
+	firstWait   = 500 * time.Millisecond
+	longestWait = 30 * time.Second // what a server may ask us to wait inside one call; longer is for the engine
+	headers     = 2 * time.Minute  // until an answer begins
+	whole       = 5 * time.Minute  // until it has ended
+	inFlight    = 8                // where the limits say nothing
+)
+
+// Client makes an HTTP client with these limits. base does the requests; nil is [Transport], and anything else
+// is for tests. Each connection needs a client of its own, since the limits are per client.
+func Client(l connectors.Limits, log *slog.Logger, base http.RoundTripper) *http.Client {
+	if base == nil {
+		base = Transport(l)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	n := l.Concurrency
+	if n <= 0 {
+		n = inFlight
+	}
+	lim := &limited{base: base, slots: make(chan struct{}, n)}
+	if l.Rate > 0 {
+		lim.rate = rate.NewLimiter(rate.Limit(l.Rate), n)
+	}
+	c := &retryablehttp.Client{
+		HTTPClient:   &http.Client{Transport: lim, CheckRedirect: sameHost, Timeout: whole},
+		RetryMax:     tries - 1,
+		RetryWaitMin: firstWait,
+		RetryWaitMax: longestWait,
+		CheckRetry:   again,
+		Backoff:      wait,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		RequestLogHook: func(_ retryablehttp.Logger, r *http.Request, attempt int) {
+			if attempt > 0 {
+				log.Debug("request is tried again", "method", r.Method, "host", r.URL.Host, "attempt", attempt+1)
+			}
+		},
+	}
+	return &http.Client{Transport: &retrying{c}, CheckRedirect: asIs}
+}
+
+// Transport is net/http's own with bounds on every phase: certificates are verified, HTTPS_PROXY is honoured.
+func Transport(l connectors.Limits) *http.Transport {
+	n := l.Concurrency
+	if n <= 0 {
+		n = inFlight
+	}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: headers,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       60 * time.Second,
+		MaxIdleConnsPerHost:   n,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// asIs leaves redirects to the client inside, which has decided about them already.
+func asIs(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// sameHost follows a read to another page of the same server. Credentials go nowhere else, and a write is not
+// followed at all: net/http would turn it into a read.
+func sameHost(req *http.Request, via []*http.Request) error {
+	from, to := via[0].URL, req.URL
+	upgrade := from.Scheme == "http" && to.Scheme == "https" && from.Hostname() == to.Hostname() && from.Port() == "" && to.Port() == ""
+	if !upgrade && (from.Scheme != to.Scheme || from.Host != to.Host) {
+		return &connectors.Error{
+			Kind: connectors.ErrConfig, Op: "redirect", Detail: fmt.Sprintf("%s sends us to %s", from.Host, to.Host),
+			Hint: "write the address that the system really has in url: a redirect to another server is not followed",
+		}
+	}
+	if !reads(via[0].Method) {
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= 5 {
+		return &connectors.Error{Kind: connectors.ErrProtocol, Op: "redirect", Detail: from.Host + " sends us in circles"}
+	}
+	return nil
+}
+
+func reads(method string) bool {
+	return method == "" || method == http.MethodGet || method == http.MethodHead
+}
+
+// retrying carries the method into the context, where again finds it when there is no response.
+type retrying struct{ client *retryablehttp.Client }
+
+type methodKey struct{}
+
+func (r *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
+	out, err := retryablehttp.FromRequest(req.WithContext(context.WithValue(req.Context(), methodKey{}, req.Method)))
+	if err != nil {
+		return nil, err
+	}
+	res, err := r.client.Do(out)
+	if err == nil {
+		return res, nil
+	}
+	if res != nil { // of the redirect that was refused; its body is closed
+		_ = res.Body.Close()
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // the client outside wraps it in one of its own
+	}
+	return nil, err
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections through.
+func (r *retrying) CloseIdleConnections() { r.client.HTTPClient.CloseIdleConnections() }
+
+// again decides whether a request is sent once more.
+func again(ctx context.Context, res *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	method, _ := ctx.Value(methodKey{}).(string)
+	if err != nil {
+		return reads(method) && passes(err), nil
+	}
+	asked, wait := retryAfter(res)
+	if asked && wait > longestWait {
+		return false, nil // too long to sit here: whoever called knows better what to do meanwhile
+	}
+	switch res.StatusCode {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return asked || reads(method), nil
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return reads(method), nil
+	}
+	return false, nil
+}
+
+// passes reports whether a failure may be gone in a moment.
+func passes(err error) bool {
+	if _, ok := errors.AsType[*connectors.Error](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return false
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return false
+	}
+	return true
+}
+
+// retryAfter reads the header in both of its forms.
+func retryAfter(res *http.Response) (asked bool, wait time.Duration) {
+	h := res.Header.Get("Retry-After")
+	if h == "" {
+		return false, 0
+	}
+	if n, err := strconv.Atoi(h); err == nil && n >= 0 {
+		return true, time.Duration(n) * time.Second
+	}
+	if t, err := http.ParseTime(h); err == nil {
+		return true, max(0, time.Until(t))
+	}
+	return false, 0
+}
+
+// wait is what the server asked for, else twice as long each time, spread so that many do not come back at once.
+func wait(first, longest time.Duration, attempt int, res *http.Response) time.Duration {
+	if res != nil {
+		if asked, d := retryAfter(res); asked {
+			return min(d, longest)
+		}
+	}
+	d := min(first<<attempt, longest)
+	return d/2 + rand.N(d/2+1)
+}
+
+// limited lets only so many requests out, and only so fast.
+type limited struct {
+	base  http.RoundTripper
+	rate  *rate.Limiter
+	slots chan struct{}
+}
+
+func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	select {
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if l.rate != nil {
+		if err := l.rate.Wait(ctx); err != nil {
+			<-l.slots
+			return nil, err
+		}
+	}
+	res, err := l.base.RoundTrip(req)
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	// The request is in flight until its answer is read: that is how servers count, too.
+	res.Body = &body{ReadCloser: res.Body, free: sync.OnceFunc(func() { <-l.slots })}
+	return res, nil
+}
+
+func (l *limited) CloseIdleConnections() {
+	if c, ok := l.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// A body gives its slot back when it has been read or closed.
+type body struct {
+	io.ReadCloser
+	free func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.free()
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	defer b.free()
+	return b.ReadCloser.Close()
+}
