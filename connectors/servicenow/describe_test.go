@@ -13,6 +13,16 @@ import (
 
 func TestDescribeUnitesTheTablesOfTheChain(t *testing.T) {
 	in := newInstance(t, sim.Options{})
+	for _, c := range []map[string]string{
+		{"name": "task", "element": "state", "value": "77", "label": "Of the parent", "language": "en", "inactive": "false"},
+		{"name": "incident", "element": "state", "value": "88", "label": "Not used any more", "language": "en", "inactive": "true"},
+		{"name": "incident", "element": "state", "value": "99", "label": "Nieuw", "language": "nl", "inactive": "false"},
+		{"name": "task", "element": "close_notes", "value": "Done", "label": "Only the parent has these", "language": "en", "inactive": "false"},
+	} {
+		if in.Insert("sys_choice", c) == "" {
+			t.Fatalf("the choice %v was not stored", c)
+		}
+	}
 	tb := collection(t, admin(in.url), "incident")
 	before := in.Requests()
 	s, err := tb.Describe(t.Context())
@@ -33,8 +43,10 @@ func TestDescribeUnitesTheTablesOfTheChain(t *testing.T) {
 		{"short_description", func(f connectors.Field) bool { return f.Native == "string" && f.MaxLength == 160 && !f.ReadOnly }, "text of 160 characters"},
 		{"category", func(f connectors.Field) bool { return len(f.Choices) > 0 && !f.Closed }, "open choices"},
 		{"state", func(f connectors.Field) bool {
-			return f.Closed && len(f.Choices) > 4 && f.Choices[0] == connectors.Choice{Value: record.OfText("1"), Label: "New"}
+			return f.Closed && len(f.Choices) > 4 && f.Choices[0] == connectors.Choice{Value: record.OfText("1"), Label: "New"} &&
+				!slices.ContainsFunc(f.Choices, func(c connectors.Choice) bool { return len(c.Value.Text()) == 2 })
 		}, "the closed choices of incident, not of task, in their order"},
+		{"close_notes", func(f connectors.Field) bool { return len(f.Choices) == 1 && !f.Closed }, "the choices of task, open"},
 		{"caller_id", func(f connectors.Field) bool { return f.Reference == "sys_user" }, "a reference to sys_user"},
 		{"opened_at", func(f connectors.Field) bool { return f.Type.Layout == "2006-01-02 15:04:05" && f.ReadOnly }, "a time that is stamped"},
 		{"due_date", func(f connectors.Field) bool { return f.Type.Layout == "2006-01-02 15:04:05" && !f.ReadOnly }, "a time"},

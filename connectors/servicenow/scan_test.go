@@ -167,6 +167,16 @@ func TestScanOfAWindowTakesLittle(t *testing.T) {
 	if n := in.Requests() - before; n != 6 {
 		t.Errorf("60 rows in pages of 10 took %d requests, want 6", n)
 	}
+	journal := in.Journal()
+	counted := 0
+	for _, r := range journal[len(journal)-6:] {
+		if !strings.Contains(r.Query, "sysparm_no_count=true") {
+			counted++
+		}
+	}
+	if counted > 3 {
+		t.Errorf("%d of 6 pages made the instance count, want the first and the last ones", counted)
+	}
 	if want := in.clock.Now().Add(-5 * time.Second); !within(t, w.Next, want) {
 		t.Errorf("Next is %s, want about %s", w.Next, want)
 	}

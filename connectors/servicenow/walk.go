@@ -85,11 +85,6 @@ func (w *walk) request(ctx context.Context, pos position, uncounted bool) step {
 		s.page.release()
 		return step{err: w.table.conn.client.undecoded(cl, err)}
 	}
-	if uncounted && len(s.page.rows) == 0 {
-		// The count before was too high, or every row of the page is hidden: only a counted page can tell.
-		s.page.release()
-		return w.request(ctx, pos, false)
-	}
 	return s
 }
 
@@ -123,7 +118,7 @@ func (w *walk) advance(s *step, a *answer, uncounted bool) error {
 	case uncounted:
 		s.more = true
 		if s.next.left = pos.left - int64(pos.limit); n < pos.limit {
-			s.next.left = -1 // hidden rows may follow the last one that is shown
+			s.next.left = -1 // the count before was too high, or rows are hidden: the next page is counted again
 		}
 	case total >= 0:
 		// The count is of the whole window behind pos.last, so what the offset passed is in it.
