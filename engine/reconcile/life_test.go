@@ -160,6 +160,15 @@ func TestCreate(t *testing.T) {
 			t.Errorf("%s, %v", wrote(d), d.Verdicts[2].Outcome)
 		}
 	})
+	t.Run("nulls among several paths too", func(t *testing.T) {
+		pair := leftToRight("pair", 0, 0)
+		pair.Paths, pair.Reads, pair.To[R] = [2][]int{{0, 1}, {0, 1}}, [2][]int{{0, 1}, {0, 1}}, copies(L, 0, 1)
+		r := rules()
+		r.Fields = []reconcile.Rule{pair}
+		if d := reconcile.Decide(r, input("down null 3 42")); wrote(d) != "x=down zz=42" {
+			t.Error(wrote(d))
+		}
+	})
 	t.Run("what cannot be read or converted is held, the rest flows", func(t *testing.T) {
 		bad := leftToRight("bad", 1, 1)
 		bad.To[R] = breaks(errors.New("no row"))

@@ -104,8 +104,7 @@ func (b *ledger) entries(s record.Side, seen, shown []record.Value) []entry {
 			if seen[slot] == shown[slot] || sent != nil && slices.Contains(rule.Paths[s], slot) {
 				return
 			}
-			drifts := rule.Drift == KeepDrift && !rule.TwoWay() && rule.Leads() != s && slices.Contains(rule.Paths[s], slot)
-			if rule.TwoWay() || drifts {
+			if rule.TwoWay() {
 				e.late = true
 			} else {
 				e.early = true

@@ -314,3 +314,16 @@ func TestALinkOwnsItsValues(t *testing.T) {
 		t.Errorf("base changed with the record: %s | %s", show(l.Base[L]), show(l.Base[R]))
 	}
 }
+
+func TestWhatWasSentIsForgottenOnceTheOtherSideEdits(t *testing.T) {
+	// The right side stored "long" when "longtext" was sent, then its people wrote "lung", which went left.
+	r := newRules(twoWay("f", 0, 0))
+	in := linked("longtext p p", "longtext p p", "long p p", "lung p p")
+	in.Link.Sent[R] = vals("longtext - -")
+	d := reconcile.Decide(r, in)
+	in = next(r, in, d, apply(r, in, d))
+	in.Record[L].Values = vals("longtext p p")
+	if d = reconcile.Decide(r, in); len(d.Sets[R]) != 1 {
+		t.Errorf("the left side's new edit is taken for one that was answered: %s", d.Verdicts[0].Why)
+	}
+}
