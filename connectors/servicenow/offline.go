@@ -18,7 +18,7 @@ import (
 func (c *client) unsent(ctx context.Context, cl *call, err error) error {
 	e := &connectors.Error{Kind: connectors.ErrOffline, Op: cl.op, Err: err}
 	host := hostOf(c.addr.root)
-	if hint, detail := beforeSending(err, host); hint != "" {
+	if hint, detail := beforeSending(err, host, cl.write()); hint != "" {
 		e.Hint, e.Detail = hint, detail
 		return e
 	}
@@ -37,8 +37,9 @@ func (c *client) unsent(ctx context.Context, cl *call, err error) error {
 	return e
 }
 
-// beforeSending returns a hint and a detail when err shows that no request left.
-func beforeSending(err error, host string) (hint, detail string) {
+// beforeSending returns a hint and a detail when err shows that no request left. An alert of the other side that
+// only its text shows may also come after a request was sent, so it says nothing about a write.
+func beforeSending(err error, host string, write bool) (hint, detail string) {
 	var (
 		dns       *net.DNSError
 		op        *net.OpError
@@ -70,7 +71,7 @@ func beforeSending(err error, host string) (hint, detail string) {
 			return "nothing answers at " + host + "; check url, firewall and proxy (HTTPS_PROXY)", "the connection timed out"
 		}
 		return "nothing accepts connections at " + host + "; check url, firewall and proxy (HTTPS_PROXY)", cause(op)
-	case strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "TLS handshake"):
+	case strings.Contains(err.Error(), "TLS handshake timeout"), !write && strings.Contains(err.Error(), "tls: "):
 		return "no secure connection to " + host + " could be made; check url and proxies", cause(err)
 	}
 	return "", ""
