@@ -94,6 +94,7 @@ func TestAWriteOfWhatIsThereIsNotSent(t *testing.T) {
 	for _, f := range []record.Fields{
 		{"Ticket ID": record.OfText("T-1"), "Incident Number": record.NullValue},
 		{"Incident Status": record.OfText("")},
+		{"Ticket ID": record.UnknownValue, "Incident Status": record.Value{}},
 	} {
 		if _, err := c.Update(t.Context(), []string{"Ticket ID"}, key, "", f); err != nil {
 			t.Fatal(err)
