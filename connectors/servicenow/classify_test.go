@@ -272,6 +272,22 @@ func TestAnUnknownHostIsNamed(t *testing.T) {
 	}
 }
 
+type refusing struct{ err error }
+
+func (r refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, r.err }
+
+func TestWhatTheGivenClientRefusesIsPassedOn(t *testing.T) {
+	env := connectors.Env{HTTP: &http.Client{Transport: refusing{&connectors.Error{Kind: connectors.ErrConfig, Op: "redirect", Detail: "acme sends us to evil", Hint: "write the address"}}}}
+	conn, err := (&servicenow.Settings{URL: "acme", Auth: servicenow.Auth{Kind: "api_key", Key: "k"}}).Open(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Collection(t.Context(), "incident")
+	if !errors.Is(err, connectors.ErrConfig) || connectors.Hint(err) != "write the address" || !strings.HasPrefix(err.Error(), "find table incident: ") {
+		t.Errorf("the error is %v with hint %q", err, connectors.Hint(err))
+	}
+}
+
 func TestALostAnswerOfAWriteIsAnUnknownOutcome(t *testing.T) {
 	for name, lose := range map[string]http.HandlerFunc{
 		"the connection breaks": func(w http.ResponseWriter, _ *http.Request) {

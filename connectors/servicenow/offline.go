@@ -18,6 +18,11 @@ import (
 func (c *client) unsent(ctx context.Context, cl *call, err error) error {
 	e := &connectors.Error{Kind: connectors.ErrOffline, Op: cl.op, Err: err}
 	host := hostOf(c.addr.root)
+	// The client that was given to us may refuse on its own: a redirect to another server.
+	if inner, ok := errors.AsType[*connectors.Error](err); ok {
+		e.Kind, e.Detail, e.Hint = inner.Kind, inner.Detail, inner.Hint
+		return e
+	}
 	if hint, detail := beforeSending(err, host, cl.write()); hint != "" {
 		e.Hint, e.Detail = hint, detail
 		return e

@@ -79,35 +79,11 @@ func (t *Table) nearest(ctx context.Context, p *page) string {
 	if _, err := t.conn.client.list(ctx, cl, p); err != nil {
 		return ""
 	}
-	best, least := "", len(t.name)/3+2
+	var names []string
 	for _, row := range p.rows {
-		name := p.value(row, "name").Text()
-		if d := distance(t.name, name); d < least {
-			best, least = strings.Clone(name), d
-		}
+		names = append(names, p.value(row, "name").Text())
 	}
-	return best
-}
-
-// distance is the number of letters to insert, delete or replace between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return strings.Clone(connectors.Nearest(t.name, names))
 }
 
 // list sends a read of many rows and decodes it into p. It returns the answer's header and time.
@@ -193,7 +169,13 @@ func (t *Table) suggest(e *connectors.Error, name string) {
 	if t.schema == nil {
 		return
 	}
-	if near := nearestField(t.schema, name); near != "" {
+	var paths []string
+	for _, f := range t.schema.Fields {
+		if f.Path != name {
+			paths = append(paths, f.Path)
+		}
+	}
+	if near := connectors.Nearest(name, paths); near != "" {
 		e.Hint = fmt.Sprintf("did you mean %q? %s", near, e.Hint)
 	}
 }
@@ -230,16 +212,6 @@ func (t *Table) unseen(ctx context.Context, op string, fields []string) ([]strin
 		}
 	}
 	return missing, nil
-}
-
-func nearestField(s *connectors.Schema, name string) string {
-	best, least := "", len(name)/3+2
-	for _, f := range s.Fields {
-		if d := distance(name, f.Path); d > 0 && d < least {
-			best, least = f.Path, d
-		}
-	}
-	return best
 }
 
 // one sends cl, whose answer is one record, and returns it with content of its own.
