@@ -290,6 +290,11 @@ func FuzzParse(f *testing.F) {
 	if err != nil || len(seeds) == 0 {
 		f.Fatal("no broken files", err)
 	}
+	shipped, err := filepath.Glob("../../mappings/*.hcl")
+	if err != nil {
+		f.Fatal(err)
+	}
+	seeds = append(seeds, shipped...)
 	for _, name := range seeds {
 		src, err := os.ReadFile(name)
 		if err != nil {

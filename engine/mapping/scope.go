@@ -1,13 +1,9 @@
 package mapping
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"math/big"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -16,126 +12,9 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
-	"github.com/zclconf/go-cty/cty/function"
-	"github.com/zclconf/go-cty/cty/function/stdlib"
 
-	"github.com/fieldsync/fieldsync/engine/mapping/expression"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
-
-// commandTimeout bounds command(): a password manager that waits for a finger must not hang a service for good.
-const commandTimeout = 10 * time.Second
-
-func standardFunctions() map[string]function.Function {
-	return map[string]function.Function{
-		"upper":      stdlib.UpperFunc,
-		"lower":      stdlib.LowerFunc,
-		"format":     stdlib.FormatFunc,
-		"join":       stdlib.JoinFunc,
-		"split":      stdlib.SplitFunc,
-		"concat":     stdlib.ConcatFunc,
-		"merge":      stdlib.MergeFunc,
-		"length":     stdlib.LengthFunc,
-		"keys":       stdlib.KeysFunc,
-		"values":     stdlib.ValuesFunc,
-		"replace":    stdlib.ReplaceFunc,
-		"trimspace":  stdlib.TrimSpaceFunc,
-		"trimprefix": stdlib.TrimPrefixFunc,
-		"trimsuffix": stdlib.TrimSuffixFunc,
-		"substr":     stdlib.SubstrFunc,
-		"coalesce":   stdlib.CoalesceFunc,
-		"jsondecode": stdlib.JSONDecodeFunc,
-		"jsonencode": stdlib.JSONEncodeFunc,
-		"csvdecode":  stdlib.CSVDecodeFunc,
-		"min":        stdlib.MinFunc,
-		"max":        stdlib.MaxFunc,
-	}
-}
-
-// context is what HCL expressions see. With missing (inside a connection), things that are not there now —
-// a variable of the environment, a file, an answer of a command — are noted in it and read as "", so that a
-// mapping can be validated where its passwords are not known. Commands run there only.
-func (l *loader) context(missing *[]string) *hcl.EvalContext {
-	f := standardFunctions()
-	lenient := missing != nil
-	if missing == nil {
-		missing = &l.missing
-	}
-	text := []function.Parameter{{Name: "name", Type: cty.String}}
-	more := &function.Parameter{Name: "more", Type: cty.String}
-	returns := function.StaticReturnType(cty.String)
-
-	f["env"] = function.New(&function.Spec{Params: text, VarParam: more, Type: returns, Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if len(args) > 2 {
-			return cty.NilVal, errors.New("env() takes the name of a variable and perhaps what to use when it is not set")
-		}
-		name := args[0].AsString()
-		if v, ok := l.o.Getenv(name); ok {
-			return cty.StringVal(v), nil
-		}
-		if len(args) == 2 {
-			return args[1], nil
-		}
-		*missing = append(*missing, name)
-		return cty.StringVal(""), nil
-	}})
-	f["file"] = function.New(&function.Spec{Params: text, Type: returns, Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		name := l.path(args[0].AsString())
-		src, err := readRegular(name)
-		if err != nil {
-			if lenient {
-				*missing = append(*missing, fmt.Sprintf("file(%q)", args[0].AsString()))
-				return cty.StringVal(""), nil
-			}
-			return cty.NilVal, err
-		}
-		l.cfg.Inputs = append(l.cfg.Inputs, name)
-		return cty.StringVal(strings.TrimRight(string(src), "\r\n")), nil
-	}})
-	f["command"] = function.New(&function.Spec{Params: text, VarParam: more, Type: returns, Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !lenient {
-			return cty.NilVal, errors.New("command() can be used inside a connection block only")
-		}
-		out, err := l.command(args)
-		if err != nil {
-			*missing = append(*missing, fmt.Sprintf("command(%q) (%v)", args[0].AsString(), err))
-			return cty.StringVal(""), nil
-		}
-		return cty.StringVal(out), nil
-	}})
-	return &hcl.EvalContext{
-		Functions: f,
-		Variables: map[string]cty.Value{"var": object(l.vars), "local": object(l.locals)},
-	}
-}
-
-// command runs a program in the mapping directory. What it prints on its error stream stays unseen: it may
-// repeat a secret.
-func (l *loader) command(args []cty.Value) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	defer cancel()
-	words := make([]string, len(args))
-	for i, a := range args {
-		words[i] = a.AsString()
-	}
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Dir = l.cfg.Dir
-	cmd.WaitDelay = time.Second
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return "", fmt.Errorf("no answer within %s", commandTimeout)
-	}
-	return strings.TrimSpace(out.String()), err
-}
-
-func object(m map[string]cty.Value) cty.Value {
-	if len(m) == 0 {
-		return cty.EmptyObjectVal
-	}
-	return cty.ObjectVal(m)
-}
 
 // value evaluates e. false means that a diagnostic says what is wrong.
 func (l *loader) value(e hcl.Expression) (cty.Value, bool) {
@@ -279,169 +158,6 @@ func number(f *big.Float) any {
 	return x
 }
 
-var variableSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "default"}, {Name: "description"}}}
-
-func (l *loader) variables(blocks hcl.Blocks) {
-	l.vars = map[string]cty.Value{}
-	seen := map[string]hcl.Range{}
-	var names []string
-	for _, b := range blocks {
-		name := b.Labels[0]
-		names = append(names, name)
-		if !l.unique(seen, "variable", b) || !l.label(name, "variable", b.LabelRanges[0]) {
-			continue
-		}
-		content, diags := b.Body.Content(variableSchema)
-		l.add(diags...)
-		if content == nil {
-			continue
-		}
-		if a := content.Attributes["description"]; a != nil {
-			l.text(a.Expr)
-		}
-		v, given := cty.NilVal, false
-		if a := content.Attributes["default"]; a != nil {
-			if v, given = l.value(a.Expr); !given {
-				v, given = cty.DynamicVal, true // the diagnostic is there; uses of it shall not add to it
-			}
-		}
-		if s, ok := l.o.Vars[name]; ok {
-			v, given = l.assign(name, s, v), true
-		}
-		if !given {
-			l.fail(b.DefRange, "Variable without a value", "Variable %q has no default. Add one, or pass -var %s=VALUE.", name, name)
-			v = cty.DynamicVal
-		}
-		l.vars[name] = v
-	}
-	for name := range l.o.Vars {
-		if !slices.Contains(names, name) {
-			l.add(general("Unknown variable", "-var %s=… names a variable that no file declares.%s", name, didYouMean(name, names)))
-		}
-	}
-	l.ctx = l.context(nil)
-}
-
-// assign gives a -var text the type of the variable's default.
-func (l *loader) assign(name, s string, like cty.Value) cty.Value {
-	if like == cty.NilVal || like.IsNull() || !like.IsKnown() || like.Type() == cty.String {
-		return cty.StringVal(s)
-	}
-	if v, err := convert.Convert(cty.StringVal(s), like.Type()); err == nil {
-		return v
-	}
-	e, diags := hclsyntax.ParseExpression([]byte(s), "-var "+name, hcl.InitialPos)
-	if !diags.HasErrors() {
-		if v, diags := e.Value(nil); !diags.HasErrors() && sameShape(v.Type(), like.Type()) {
-			return v
-		}
-	}
-	l.add(general("Wrong kind of value", "-var %s=… does not fit: the variable's default is a %s.", name, like.Type().FriendlyName()))
-	return cty.DynamicVal
-}
-
-func sameShape(a, b cty.Type) bool {
-	list := func(t cty.Type) bool { return t.IsTupleType() || t.IsListType() || t.IsSetType() }
-	object := func(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
-	return list(a) && list(b) || object(a) && object(b)
-}
-
-// localValues evaluates the locals, each after those that it refers to.
-func (l *loader) localValues(blocks hcl.Blocks) {
-	l.locals = map[string]cty.Value{}
-	attrs := map[string]*hcl.Attribute{}
-	for _, b := range blocks {
-		got, diags := b.Body.JustAttributes()
-		l.add(diags...)
-		for _, a := range inOrder(got) {
-			if first := attrs[a.Name]; first != nil {
-				l.fail(a.NameRange, "Second local of this name", "local.%s stands at %s already.", a.Name, at(first.NameRange))
-				continue
-			}
-			attrs[a.Name] = a
-		}
-	}
-	state := map[string]int{} // 1: being evaluated, 2: done
-	var visit func(a *hcl.Attribute)
-	visit = func(a *hcl.Attribute) {
-		state[a.Name] = 1
-		for _, t := range a.Expr.Variables() {
-			if t.RootName() != "local" || len(t) < 2 {
-				continue
-			}
-			ref, ok := t[1].(hcl.TraverseAttr)
-			if !ok || attrs[ref.Name] == nil {
-				continue
-			}
-			switch state[ref.Name] {
-			case 0:
-				visit(attrs[ref.Name])
-			case 1:
-				l.fail(t.SourceRange(), "Locals in a circle", "local.%s needs local.%s, which needs local.%s.", a.Name, ref.Name, a.Name)
-				l.locals[a.Name] = cty.DynamicVal
-				state[a.Name] = 2
-				return
-			}
-		}
-		l.missing = nil
-		l.ctx = l.context(nil)
-		v, diags := a.Expr.Value(l.ctx)
-		l.add(diags...)
-		l.tainted[a.Name] = append(l.missing, l.taint(a.Expr.Variables())...)
-		l.locals[a.Name] = v
-		state[a.Name] = 2
-	}
-	for _, a := range inOrder(attrs) {
-		if state[a.Name] == 0 {
-			visit(a)
-		}
-	}
-	l.ctx = l.context(nil)
-}
-
-// plainLocals are the locals as expr sees them.
-func (l *loader) plainLocals() map[string]any {
-	m := map[string]any{}
-	for name, v := range l.locals {
-		if len(l.tainted[name]) > 0 || !v.IsWhollyKnown() {
-			continue
-		}
-		if rv, err := fromCty(v); err == nil {
-			m[name] = rv.Any()
-		}
-	}
-	return m
-}
-
-var functionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "params", Required: true}, {Name: "result", Required: true}}}
-
-func (l *loader) functionBlocks(blocks hcl.Blocks) {
-	seen := map[string]hcl.Range{}
-	for _, b := range blocks {
-		if !l.unique(seen, "function", b) || !l.identifier(b.Labels[0], "function", b.LabelRanges[0]) {
-			continue
-		}
-		content, diags := b.Body.Content(functionSchema)
-		l.add(diags...)
-		if content == nil || content.Attributes["params"] == nil || content.Attributes["result"] == nil {
-			continue
-		}
-		f := expression.Function{Name: b.Labels[0], Expr: l.within(content.Attributes["result"].Expr)}
-		ok := true
-		for _, p := range l.names(content.Attributes["params"].Expr) {
-			ok = ok && l.identifier(p.text, "parameter", p.at)
-			f.Params = append(f.Params, p.text)
-		}
-		if !ok || f.Expr == nil {
-			continue
-		}
-		if src, good := l.text(f.Expr); good {
-			l.functions = append(l.functions, f)
-			l.sources[f.Name] = strings.Join(f.Params, ",") + ":" + src
-		}
-	}
-}
-
 // A ref is a name that stands in a file.
 type ref struct {
 	text string
@@ -451,7 +167,7 @@ type ref struct {
 // names evaluates e as a text or a list of texts.
 func (l *loader) names(e hcl.Expression) []ref {
 	if list, diags := hcl.ExprList(e); !diags.HasErrors() {
-		var out []ref
+		out := []ref{}
 		for _, item := range list {
 			if s, ok := l.text(item); ok {
 				out = append(out, ref{s, item.Range()})

@@ -3,7 +3,6 @@ package mapping
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,13 +17,6 @@ import (
 )
 
 type schema = connectors.Schema
-
-// defaultLimits stop a first run that got something badly wrong, and let every ordinary one pass.
-var defaultLimits = Limits{
-	Creates: Limit{Number: 500},
-	Updates: Limit{Number: 5000},
-	Deletes: Limit{Number: -1, Percent: 5},
-}
 
 // A syncBody is what a sync block says, understood but not yet held against the two systems.
 type syncBody struct {
@@ -293,158 +285,6 @@ func (l *loader) match(s *Sync, b *hcl.Block) {
 	if m.paths[0].text != "" && m.paths[1].text != "" {
 		s.body.matches = append(s.body.matches, m)
 	}
-}
-
-var goneSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "then", Required: true}, {Name: "set"}}}
-
-func (l *loader) gone(s *Sync, b *hcl.Block) {
-	names := s.names()
-	i := slices.Index(names[:], b.Labels[0])
-	if i < 0 {
-		l.fail(b.LabelRanges[0], "Unknown side", "on_gone names the side whose record is gone.%s", didYouMean(b.Labels[0], names[:]))
-		return
-	}
-	if first := s.body.gone[i]; first != nil {
-		l.fail(b.DefRange, "Second on_gone for this side", "What happens when a %s is gone stands at %s already.", names[i], at(first.at))
-		return
-	}
-	content, diags := b.Body.Content(goneSchema)
-	l.add(diags...)
-	if content == nil || content.Attributes["then"] == nil {
-		return
-	}
-	g := &goneBlock{at: b.DefRange}
-	s.body.gone[i] = g
-	then := content.Attributes["then"]
-	w, ok := l.word(then.Expr, "answer to a record that is gone", "detach", "update", "delete", "recreate")
-	if !ok {
-		return
-	}
-	g.then = reconcile.GoneThen(slices.Index([]string{"detach", "update", "delete", "recreate"}, w))
-	set := content.Attributes["set"]
-	switch {
-	case g.then == reconcile.GoneUpdate && set == nil:
-		l.fail(then.Expr.Range(), "Nothing to update", "Say what the %s becomes: set = { path = value }.", names[1-i])
-	case g.then != reconcile.GoneUpdate && set != nil:
-		l.fail(set.NameRange, "set without update", "set has an effect with then = \"update\" only; here then is %q.", w)
-	case set != nil:
-		g.set = l.assignments(set.Expr)
-		if len(g.set) == 0 {
-			l.fail(set.Expr.Range(), "Nothing to update", "Say what the %s becomes: set = { path = value }.", names[1-i])
-		}
-	}
-}
-
-// assignments reads { path = value }.
-func (l *loader) assignments(e hcl.Expression) []setting {
-	pairs, diags := hcl.ExprMap(e)
-	if diags.HasErrors() {
-		v, ok := l.value(e)
-		if !ok {
-			return nil
-		}
-		if v.IsNull() || !(v.Type().IsObjectType() || v.Type().IsMapType()) {
-			l.fail(e.Range(), "Paths and values expected", "Write { path = value }.")
-			return nil
-		}
-		for k, x := range v.Elements() {
-			pairs = append(pairs, hcl.KeyValuePair{Key: hcl.StaticExpr(k, e.Range()), Value: hcl.StaticExpr(x, e.Range())})
-		}
-	}
-	var out []setting
-	for _, p := range pairs {
-		path, ok := l.text(p.Key)
-		v, good := l.scalar(p.Value)
-		if ok && good {
-			out = append(out, setting{ref{path, p.Key.Range()}, v, p.Value.Range()})
-		}
-	}
-	return out
-}
-
-var limitsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "creates"}, {Name: "updates"}, {Name: "deletes"}}}
-
-func (l *loader) limits(s *Sync, b *hcl.Block) {
-	content, diags := b.Body.Content(limitsSchema)
-	l.add(diags...)
-	if content == nil {
-		return
-	}
-	for name, lim := range map[string]*Limit{"creates": &s.Limits.Creates, "updates": &s.Limits.Updates, "deletes": &s.Limits.Deletes} {
-		if a := content.Attributes[name]; a != nil {
-			if w, ok := l.text(a.Expr); ok {
-				if *lim, ok = limit(w); !ok {
-					l.fail(a.Expr.Range(), "Not a limit", "%q is not a limit. Write a number of records (200), a share of the links (\"1%%\"), or \"none\".", w)
-				}
-			}
-		}
-	}
-}
-
-func limit(s string) (Limit, bool) {
-	if s == "none" {
-		return Limit{Number: -1}, true
-	}
-	if p, ok := strings.CutSuffix(s, "%"); ok {
-		f, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
-		return Limit{Number: -1, Percent: f}, err == nil && f > 0 && f <= 100
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	return Limit{Number: n}, err == nil && n >= 0
-}
-
-// comments understands the block and says that nothing comes of it yet.
-func (l *loader) comments(s *Sync, b *hcl.Block) {
-	names := s.names()
-	attrs := l.only(b, names[0], names[1], "flow", "format")
-	for _, name := range names {
-		if a := attrs[name]; a != nil {
-			if refs := l.names(a.Expr); len(refs) > 1 {
-				l.fail(a.Expr.Range(), "One path expected", "Comments of a side stand in one path.")
-			}
-		}
-	}
-	if a := attrs["flow"]; a != nil {
-		l.flow(s, a.Expr)
-	}
-	if e := l.optional(attrs["format"]); e != nil {
-		word := func(name string, k record.Kind) expression.Variable {
-			return expression.Variable{Name: name, Fields: map[string]record.Type{"": {Kind: k}}}
-		}
-		scope := expression.Scope{
-			Vars:      []expression.Variable{word("author", record.Text), word("time", record.Text), word("text", record.Text)},
-			Locals:    l.plainLocals(),
-			Functions: l.functions,
-		}
-		_, diags := expression.Compile(e, l.ctx, scope, expression.Any)
-		l.add(diags...)
-	}
-	l.add(warn(b.DefRange, "Comments are not carried", "This version understands the comments block and carries no comments: nothing will be written because of it."))
-}
-
-// attachments is as comments.
-func (l *loader) attachments(s *Sync, b *hcl.Block) {
-	names := s.names()
-	attrs := l.only(b, names[0], names[1], "flow", "max_size", "types")
-	if a := attrs["flow"]; a != nil {
-		l.flow(s, a.Expr)
-	}
-	if a := attrs["max_size"]; a != nil {
-		if w, ok := l.text(a.Expr); ok && !isSize(w) {
-			l.fail(a.Expr.Range(), "Not a size", "%q is not a size; write \"500KiB\", \"10MiB\" or \"1GiB\".", w)
-		}
-	}
-	if a := attrs["types"]; a != nil {
-		l.names(a.Expr)
-	}
-	l.add(warn(b.DefRange, "Attachments are not carried", "This version understands the attachments block and carries no attachments: nothing will be written because of it."))
-}
-
-func isSize(s string) bool {
-	number := strings.TrimRight(s, "BKMGTi")
-	units := []string{"", "B", "KiB", "MiB", "GiB", "KB", "MB", "GB"}
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	return err == nil && n > 0 && slices.Contains(units, s[len(number):])
 }
 
 // only returns b's attributes and reports those that are not among names.

@@ -1,19 +1,16 @@
 connection "sql" "d" {
-  driver = null
-  dsn    = 1e999999999
+  driver = null # error: Unsuitable value type
+  dsn    = "x"
 }
 function "f" {
   params = ["f", "f"]
-  result = "f(f)"
+  result = "f(f)" # error: Invalid parameter
 }
 sync "s" {
   side "a" {
     connection = connection.d
     collection = "t"
-    where      = <<-EOT
-      a.x == "\u00e9" and
-        b.y
-    EOT
+    where      = "a.x == '\u00e9' and b.y == 1" # error: Wrong side
   }
   side "b" {
     connection = connection.d

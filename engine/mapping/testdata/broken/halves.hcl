@@ -1,5 +1,5 @@
 sync "half" {
-  side "ticket" { # Missing required argument: connection and collection
+  side "ticket" {
   }
-  field "x" # Invalid block definition: the body is missing
+  field "x" # error: Invalid block definition
 }

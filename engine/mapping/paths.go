@@ -1,0 +1,101 @@
+package mapping
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// collect notes and checks the paths that stand outside expressions.
+func (k *compiler) collect() {
+	body := k.s.body
+	for _, m := range body.matches {
+		for i, p := range m.paths {
+			k.use(i, p)
+		}
+	}
+	for _, f := range body.fields {
+		for i := range 2 {
+			for _, p := range f.paths[i] {
+				k.use(i, p)
+				if f.leads[i] {
+					k.write(i, p)
+				}
+			}
+		}
+	}
+	for i, g := range body.gone {
+		if g == nil {
+			continue
+		}
+		for _, set := range g.set {
+			k.use(1-i, set.path)
+			k.writable(1-i, set.path)
+		}
+	}
+}
+
+// use notes a path and checks that it exists.
+func (k *compiler) use(side int, p ref) {
+	k.named[side][p.text] = true
+	sc := k.schema[side]
+	if sc == nil {
+		return
+	}
+	if _, ok := sc.Field(p.text); ok {
+		return
+	}
+	known := make([]string, len(sc.Fields))
+	for i, f := range sc.Fields {
+		known[i] = f.Path
+		// People copy the label from the screen.
+		if strings.EqualFold(f.Label, p.text) {
+			k.unknown(side, p, fmt.Sprintf(" %q is the label of %q; write that.", f.Label, f.Path))
+			return
+		}
+	}
+	if first, _, dotted := strings.Cut(p.text, "."); dotted {
+		if f, ok := sc.Field(first); ok && (f.Reference != "" || f.Type.Kind == record.Object || f.Type.Kind == record.Absent) {
+			return // a step into a reference or an object; its members are not described here
+		}
+	}
+	k.unknown(side, p, suggestion(p.text, known))
+}
+
+func (k *compiler) unknown(side int, p ref, hint string) {
+	s := k.s.Sides[side]
+	if k.schema[side].Open {
+		k.add(warn(p.at, "Path is not described", "The collection %q of side %q does not describe %q; it may have fields that this user cannot see.%s", s.Collection, s.Name, p.text, hint))
+		return
+	}
+	k.fail(p.at, "Unknown path", "The collection %q of side %q has no field %q.%s", s.Collection, s.Name, p.text, hint)
+}
+
+// write notes that a field writes p, and refuses a second writer.
+func (k *compiler) write(side int, p ref) {
+	if first, ok := k.writers[side][p.text]; ok {
+		k.fail(p.at, "Two rules write one path", "%s.%s is written by the field at %s too. Keep one of them, or let one of them flow the other way.", k.s.Sides[side].Name, p.text, at(first))
+		return
+	}
+	k.writers[side][p.text] = p.at
+	k.writable(side, p)
+}
+
+// writable checks that p may be written at all.
+func (k *compiler) writable(side int, p ref) {
+	sc := k.schema[side]
+	if sc == nil {
+		return
+	}
+	s := k.s.Sides[side]
+	f, _ := sc.Field(p.text)
+	switch {
+	case p.text == sc.Key:
+		k.fail(p.at, "A key cannot be written", "%q is the key of %s: the system gives it to a record once. To pair records by it, use it in a match block; to show it on the other side, let the field flow away from %s.", p.text, s.Collection, s.Name)
+	case f.Append:
+		k.fail(p.at, "A journal cannot be kept in step", "Every write to %q adds an entry and replaces none, so its content never equals another field. Carry entries with a comments block.", p.text)
+	case f.ReadOnly:
+		k.fail(p.at, "Path is read-only", "%q of %s is set by the system, or this user may not write it. Let the field flow away from %s, or ask for the right.", p.text, s.Collection, s.Name)
+	}
+}
