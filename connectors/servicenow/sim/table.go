@@ -182,10 +182,15 @@ func indexKey(v string) string { return strings.ToLower(v) }
 
 func byID(r *row, id string) int { return cmp.Compare(r.id, id) }
 
-// settle merges fresh rows into the order by sys_id. Random ids would make an insertion into the slice
-// costly; a merge per query that follows an insert is not.
+// settle brings fresh rows into the order by sys_id: a few by insertion, many by a merge, since ids are random
+// and each insertion moves half of the table.
 func (t *table) settle() {
-	if len(t.fresh) == 0 {
+	if len(t.fresh) <= 16 {
+		for _, r := range t.fresh {
+			i, _ := slices.BinarySearchFunc(t.sorted, r.id, byID)
+			t.sorted = slices.Insert(t.sorted, i, r)
+		}
+		t.fresh = nil
 		return
 	}
 	slices.SortFunc(t.fresh, func(a, b *row) int { return cmp.Compare(a.id, b.id) })
