@@ -30,9 +30,13 @@ func (k *compiler) checkVia(f *compiledField, columns [2]int) {
 				if n == first || t.twice[from][w] != n || vocabulary(t.Rows[first][to]) == vocabulary(row[to]) {
 					continue
 				}
+				way := ""
+				if f.twoWay() {
+					way = fmt.Sprintf(" let the field go one way, flow = %q,", k.s.arrow(record.Side(i)))
+				}
 				k.fail(t.cells[n][from], "Translation is not one-to-one",
-					"%s %s stands for %s %s and for %s %s, and field %q at %s translates it. Remove a row, let the field flow away from the %s only, or say lossy = true in the translation: then the first row is the one that counts, and a value that is still true on the other side is left as it is.",
-					names[i], row[from], names[1-i], t.Rows[first][to], names[1-i], row[to], f.name, at(f.at), names[1-i])
+					"%s %s stands for %s %s and for %s %s, and field %q at %s has to choose. Remove a row,%s or say lossy = true in the translation: then the first row is the one that counts, and a value that is still true on the other side is left as it is.",
+					names[i], row[from], names[1-i], t.Rows[first][to], names[1-i], row[to], f.name, at(f.at), way)
 			}
 		}
 		k.checkChoices(f, i, from)

@@ -16,7 +16,7 @@ import (
 )
 
 // Compile makes the rules of s, holding every path against what the two systems say of their collections. A
-// schema that is nil is not known: every path is accepted and takes any value. With errors among the
+// schema that is nil is not known: every path is accepted, takes any value and may be written. With errors among the
 // diagnostics there is nothing to run, and Compiled is nil.
 func (c *Config) Compile(s *Sync, described [2]*schema) (*Compiled, hcl.Diagnostics) {
 	rules, plan, diags := c.compile(s, described, false)
@@ -309,6 +309,9 @@ func (k *compiler) matches() {
 		for i, p := range m.paths {
 			out.Slots[i] = k.slots[i][p.text]
 			out.Marker[i] = k.carriesMarker(i, p.text)
+			if out.Marker[i] && k.s.Sides[i].Create {
+				k.keepsMarker(i, m)
+			}
 			possible[i] = possible[i] || out.Marker[i]
 		}
 		k.rules.Match = append(k.rules.Match, out)
@@ -320,6 +323,22 @@ func (k *compiler) matches() {
 				"A record created in %s must carry a value that tells whose twin it is, or a crash could create it twice; no match block names a path of %s that can be written. Add match { %s = \"PATH\", %s = \"KEY\" } with a path of %s that is free for it, each on a line of its own.",
 				s.Collection, s.Name, s.Name, k.s.Sides[1-i].Name, s.Collection)
 		}
+	}
+}
+
+// keepsMarker reports a field that would write something else over the marker of records created on side.
+func (k *compiler) keepsMarker(side int, m matchBlock) {
+	for _, f := range k.s.body.fields {
+		n := slices.IndexFunc(f.paths[side], func(p ref) bool { return p.text == m.paths[side].text })
+		if n < 0 || !f.leads[side] {
+			continue
+		}
+		if f.to[side] == nil && f.via == nil && f.paths[1-side][n].text == m.paths[1-side].text {
+			continue // it keeps the very value there
+		}
+		k.fail(f.paths[side][n].at, "Field writes over the marker",
+			"A record created in %s carries %s.%s in %q (match at %s), so that it is found again after a crash; field %q would write something else there. Give one of the two another path.",
+			k.s.Sides[side].Collection, k.s.Sides[1-side].Name, m.paths[1-side].text, m.paths[side].text, at(m.at), f.name)
 	}
 }
 

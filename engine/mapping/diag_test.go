@@ -132,6 +132,8 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"an unknown translation", field("ticket = \"a\"\nincident = \"c\"\nvia = translation.stat"), "Unknown translation", `Did you mean "state"?`, `.stat`},
 		{"an argument that does not exist", field("ticket = \"a\"\nincident = \"c\"\nconflikt = \"ask\""), "Unexpected argument", `Did you mean "conflict"?`, `conflikt`},
 		{"two rules that write one path", [2]string{titleField, titleField + "field \"g\" {\nflow = \"ticket -> incident\"\nticket = \"x\"\nincident = \"short_description\" # again\n}\n"}, "Two rules write one path", "sound.hcl:31", `"short_description"`},
+		{"a field over the marker", [2]string{`collection = "incident"`, "collection = \"incident\"\n create = true\n }\n field \"f\" {\n flow = \"ticket -> incident\"\n ticket = \"alarm\"\n incident = \"correlation_id\""}, "Field writes over the marker", "carries ticket.id", `"correlation_id"`},
+		{"a one-way translation with two answers", field("flow = \"ticket <- incident\"\nticket = \"status\"\nincident = \"state\"\nvia = translation.wide"), "Translation is not one-to-one", "Remove a row, or say", `"2"`},
 		{"the same path twice", field("ticket = [\"a\", \"a\"]\nincident = [\"c\", \"d\"]"), "Path named twice", "in this list already", `"a"`},
 
 		// policies

@@ -163,8 +163,14 @@ func (res *TestResult) judge(t *Test, in reconcile.Input, d *reconcile.Decision)
 			problem("field %s is not in conflict%s", name, res.verdictWhy(name))
 		}
 	}
-	if len(res.Problems) > 0 && d.Life == reconcile.HoldLink {
+	if len(res.Problems) == 0 {
+		return
+	}
+	switch d.Life {
+	case reconcile.HoldLink:
 		problem("the link is held: %s", d.Why)
+	case reconcile.Ignore:
+		problem("nothing is done: %s", d.Why)
 	}
 }
 

@@ -53,6 +53,9 @@ func TestTestBlocks(t *testing.T) {
 		{"a wrong marker",
 			`now = { ticket = { id = "T-1", title = "a" } }
 			expect = { incident = { short_description = "a", correlation_id = "T-2" } }`, []string{`becomes "T-1", expected "T-2"`}},
+		{"a new incident, where no tickets are created",
+			`now = { incident = { short_description = "a" } }
+			expect = { ticket = { title = "a" } }`, []string{"ticket.title is not written", "ticket records are not created"}},
 		{"first contact",
 			`now = { ticket = { id = "T-1", title = "a" }, incident = { short_description = "b" } }
 			expect = { incident = { short_description = "a" } }`, nil},

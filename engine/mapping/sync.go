@@ -74,6 +74,7 @@ func (l *loader) syncs(blocks hcl.Blocks) {
 		if !l.unique(seen, "sync", b) || !l.label(b.Labels[0], "sync", b.LabelRanges[0]) {
 			continue
 		}
+		// Without a timezone, schedules follow the machine's own, as cron does.
 		s := &Sync{Name: b.Labels[0], Range: b.DefRange, Timezone: time.Local, Limits: defaultLimits, body: &syncBody{}}
 		l.cfg.Syncs = append(l.cfg.Syncs, s)
 		before := errorCount(l.diags)
