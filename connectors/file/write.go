@@ -58,6 +58,7 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []*change
 	working bool
+	pause   func() // before the last look at the file; nil but in tests
 }
 
 // Create adds a record at the end. Without a key among f, it gets the next number of the file's keys.
@@ -224,6 +225,9 @@ func (c *collection) attempt(batch []*change) (err error) {
 	}
 	if err := tmp.Close(); err != nil {
 		return err
+	}
+	if c.queue.pause != nil {
+		c.queue.pause()
 	}
 	now, err := os.Stat(c.Path)
 	if err != nil {

@@ -1,0 +1,22 @@
+// Package all is the table of the connectors that fieldsync is built with.
+//
+// Settings that cannot be decoded are the mapping's errors, settings that make no sense those of Config.Open.
+package all
+
+import (
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/file"
+	"github.com/fieldsync/fieldsync/connectors/properties"
+	"github.com/fieldsync/fieldsync/connectors/servicenow"
+	"github.com/fieldsync/fieldsync/connectors/sql"
+)
+
+// Registry has every built-in connector by the name that a connection block calls it. The caller may add to it.
+func Registry() connectors.Registry {
+	return connectors.Registry{
+		"file":       file.New,
+		"properties": properties.New,
+		"servicenow": servicenow.New,
+		"sql":        sql.New,
+	}
+}

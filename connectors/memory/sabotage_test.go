@@ -1,0 +1,234 @@
+package memory_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/connectortest"
+	"github.com/fieldsync/fieldsync/connectors/memory"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// saboteur names the environment variable that tells a child process which promise to break.
+const saboteur = "FIELDSYNC_SABOTEUR"
+
+// A broken collection keeps every promise but one.
+type broken struct {
+	*memory.Store
+	how string
+	n   int
+}
+
+func (b *broken) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
+	var held *record.Record
+	w, err := b.Store.Scan(ctx, q, func(r record.Record) error {
+		switch b.how {
+		case "null for a path that does not exist":
+			r = r.Clone()
+			for i, v := range r.Values {
+				if v.Kind() == record.Absent {
+					r.Values[i] = record.NullValue
+				}
+			}
+		case "the last record left out":
+			c := r.Clone()
+			r, held = deref(held, r), &c
+			if r.Key == c.Key {
+				return nil
+			}
+		case "a record twice":
+			if err := emit(r); err != nil {
+				return err
+			}
+		case "a version that moves by itself":
+			b.n++
+			r.Version += strconv.Itoa(b.n)
+		case "values in another order":
+			slices.Reverse(r.Values)
+		}
+		err := emit(r)
+		if b.how == "an emit error swallowed" {
+			return nil
+		}
+		if err != nil && b.how == "an emit error wrapped" {
+			return errors.Join(errors.New("scan"), err)
+		}
+		return err
+	})
+	switch b.how {
+	case "a window ahead of the clock":
+		w.Next = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339Nano)
+	case "no window":
+		w.Next = ""
+	case "a cancelled scan called complete":
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+	}
+	return w, err
+}
+
+func deref(p *record.Record, r record.Record) record.Record {
+	if p == nil {
+		return r
+	}
+	return *p
+}
+
+func (b *broken) Read(ctx context.Context, paths, keys []string, emit func(record.Record) error) error {
+	switch {
+	case b.how == "everything read when nothing is asked" && len(keys) == 0:
+		keys = b.Keys()
+	case b.how == "only a page of keys read" && len(keys) > 100:
+		keys = keys[:100]
+	}
+	return b.Store.Read(ctx, paths, keys, emit)
+}
+
+func (b *broken) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
+	if b.how == "case ignored by find" {
+		_, err := b.Store.Scan(ctx, connectors.Query{Paths: paths}, func(r record.Record) error {
+			v := r.Values[slices.Index(paths, path)]
+			if slices.ContainsFunc(values, func(w record.Value) bool { return strings.EqualFold(w.Text(), v.Text()) }) {
+				return emit(r)
+			}
+			return nil
+		})
+		return err
+	}
+	if b.how == "only one of several found" {
+		seen := false
+		return b.Store.Find(ctx, paths, path, values, func(r record.Record) error {
+			if seen && len(values) == 1 {
+				return nil
+			}
+			seen = true
+			return emit(r)
+		})
+	}
+	return b.Store.Find(ctx, paths, path, values, emit)
+}
+
+func (b *broken) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
+	r, err := b.Store.Create(ctx, paths, f)
+	if b.how == "a create that returns another version" {
+		r.Version = "x"
+	}
+	return r, err
+}
+
+func (b *broken) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
+	switch b.how {
+	case "a stale update carried out":
+		version = ""
+	case "a clear ignored":
+		for p, v := range f {
+			if v.Empty() {
+				f[p] = record.Value{}
+			}
+		}
+	case "another field changed too":
+		f = record.Fields{"title": f["title"], "weight": record.OfInt(99)}
+	case "an update that creates":
+		if b.Get(key) == nil {
+			return b.Store.Create(ctx, paths, f)
+		}
+	case "text trimmed a little each time":
+		if s := f["title"].Text(); strings.HasSuffix(s, " ") {
+			f["title"] = record.OfText(s[1:])
+		}
+	}
+	return b.Store.Update(ctx, paths, key, version, f)
+}
+
+func (b *broken) Delete(ctx context.Context, key, version string) error {
+	if b.how == "a second delete refused" && b.Get(key) == nil {
+		return &connectors.Error{Kind: connectors.ErrNotFound, Op: "delete"}
+	}
+	return b.Store.Delete(ctx, key, version)
+}
+
+func (b *broken) Describe(ctx context.Context) (*connectors.Schema, error) {
+	s, err := b.Store.Describe(ctx)
+	switch b.how {
+	case "a field not described":
+		s.Fields = s.Fields[:len(s.Fields)-1]
+	case "a field described as another kind":
+		s.Fields[1].Type.Kind = record.Int
+	}
+	return s, err
+}
+
+// sabotages says which check has to notice.
+var sabotages = map[string]string{
+	"null for a path that does not exist":   "a path that does not exist is never null",
+	"the last record left out":              "a scan delivers every record once",
+	"a record twice":                        "a scan delivers every record once",
+	"a version that moves by itself":        "a cloned record stays what it was",
+	"values in another order":               "a scan delivers every record once",
+	"an emit error swallowed":               "an error of emit ends the scan",
+	"an emit error wrapped":                 "an error of emit ends the scan",
+	"a cancelled scan called complete":      "a cancelled context ends a scan",
+	"a window ahead of the clock":           "a scan since the last one delivers",
+	"no window":                             "a scan since the last one delivers",
+	"everything read when nothing is asked": "read of no keys",
+	"only a page of keys read":              "read takes five hundred keys",
+	"case ignored by find":                  "find takes special characters literally",
+	"only one of several found":             "find delivers several records",
+	"a create that returns another version": "create returns what is stored",
+	"a stale update carried out":            "a stale update is refused",
+	"a clear ignored":                       "an update to null clears",
+	"another field changed too":             "update changes the named fields",
+	"an update that creates":                "an update of a missing key",
+	"text trimmed a little each time":       "text comes back unchanged",
+	"a second delete refused":               "delete removes, and twice is done",
+	"a field not described":                 "describe lists the key and every path",
+	"a field described as another kind":     "values have the described kind",
+}
+
+// TestSabotagedCollection is run by TestTheSuiteCatches in a process of its own, where it has to fail.
+func TestSabotagedCollection(t *testing.T) {
+	how := os.Getenv(saboteur)
+	if how == "" {
+		t.Skip("runs in a child process")
+	}
+	connectortest.Run(t, connectortest.Suite{
+		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Conditional: true, Incremental: true,
+		Open: func(*testing.T) connectortest.System {
+			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			s := memory.New(fields()...)
+			s.Now = func() time.Time { return now }
+			return connectortest.System{
+				Collection: &broken{Store: s, how: how},
+				Add:        func(_ *testing.T, f record.Fields) string { return s.Add(f) },
+				Edit:       func(_ *testing.T, key string, f record.Fields) { s.Edit(key, f) },
+				Remove:     func(_ *testing.T, key string) { s.Remove(key) },
+				Pass:       func(_ *testing.T, d time.Duration) { now = now.Add(d) },
+			}
+		},
+	})
+}
+
+func TestTheSuiteCatches(t *testing.T) {
+	for how, check := range sabotages {
+		t.Run(how, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSabotagedCollection$")
+			cmd.Env = append(os.Environ(), saboteur+"="+how)
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Fatal("the suite noticed nothing")
+			}
+			if want := "--- FAIL: TestSabotagedCollection/" + strings.ReplaceAll(check, " ", "_"); !strings.Contains(string(out), want) {
+				t.Errorf("another check noticed than %q:\n%s", check, out)
+			}
+		})
+	}
+}
