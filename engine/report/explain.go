@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -92,15 +94,18 @@ func Explain(w io.Writer, e Explanation, st Style) error {
 	e = e.Redacted()
 	o := newOut(w, st)
 	o.line(o.paint(bold, clean(e.Sync)), "   ", pair(e.Keys, e.Labels), "   ", clean(e.Status))
-	for s, name := range e.Sides {
-		key := clean(e.Keys[s])
-		if key == "" {
-			key = "no record"
+	var keys [2]string
+	for s := range e.Sides {
+		if keys[s] = clean(e.Keys[s]); keys[s] == "" {
+			keys[s] = "no record"
 		}
 		if l := e.Labels[s]; l != "" && l != e.Keys[s] {
-			key += " (" + clean(l) + ")"
+			keys[s] += " (" + clean(l) + ")"
 		}
-		o.line("  ", pad(clean(name), nameWidth), pad(key, 2*nameWidth), e.Seen[s])
+	}
+	width := max(text.StringWidth(keys[0]), text.StringWidth(keys[1])) + 2
+	for s, name := range e.Sides {
+		o.line("  ", pad(clean(name), nameWidth), pad(keys[s], width), e.Seen[s])
 	}
 	if e.Why != "" {
 		o.line("  ", pad("verdict", nameWidth), clean(e.Life), ": ", clean(e.Why), at(e.At))

@@ -96,7 +96,7 @@ func (o *out) action(h plan.Header, a *plan.Action) {
 	if a.From.SideName != "" {
 		from = clean(strings.TrimRight("from "+a.From.SideName+" "+a.From.Name(), " "))
 	}
-	if a.Why != "" {
+	if a.Why != "" && a.Kind != plan.Create { // that it is new is what the sign says
 		from = strings.TrimLeft(from+"   "+o.paint(faint, clean(cut(a.Why, longWhy))), " ")
 	}
 	o.line("  ", o.paint(color, mark), " ", pad(target(a), nameWidth), from)
@@ -126,7 +126,7 @@ func (o *out) changes(a *plan.Action) {
 		}
 	}
 	for i, c := range a.Changes {
-		o.line("      ", pad(clean(c.Path), pw), pad(shown[i], vw), o.paint(faint, why(a.Kind, c)))
+		o.line("      ", pad(clean(c.Path), pw), pad(shown[i], vw), o.paint(faint, why(a, c)))
 	}
 }
 
@@ -141,9 +141,9 @@ func pending(a *plan.Action, c plan.Change) string {
 
 // why says which field rule made a change and from what. A plain copy names its rule alone, since its source
 // shows the very same values; in a new record it needs no name either.
-func why(k plan.Kind, c plan.Change) string {
-	said := c.Why
-	copied := said == "" || c.Pending != "" || strings.HasSuffix(said, " "+c.To.String()) &&
+func why(a *plan.Action, c plan.Change) string {
+	k, said := a.Kind, c.Why
+	copied := said == "" || said == a.Why || c.Pending != "" || strings.HasSuffix(said, " "+c.To.String()) &&
 		(k == plan.Create || strings.HasSuffix(said, " "+c.From.String()+" → "+c.To.String()))
 	switch {
 	case c.Sensitive:

@@ -94,9 +94,10 @@ func TestPlanText(t *testing.T) {
 	golden(t, "quiet.txt", planText(t, header(), plan.Footer{}, report.Style{}))
 
 	many := []plan.Item{
-		{Action: &plan.Action{Kind: plan.Create, SideName: "incident", From: plan.Ref{SideName: "ticket", Key: "T-7"}, Marker: "correlation_id",
+		{Action: &plan.Action{Kind: plan.Create, SideName: "incident", From: plan.Ref{SideName: "ticket", Key: "T-7"}, Why: "new ticket", Marker: "correlation_id",
 			Changes: []plan.Change{
 				{Path: "a_path_that_is_longer_than_its_column", To: text("x"), Field: "long", Why: "ticket.y 7"},
+				{Path: "impact", To: text("1"), Field: "priority", Why: "new ticket"},
 				{Path: "correlation_id", To: text("T-7"), Field: "match", Why: `ticket.id "T-7"`},
 				{Path: "password", To: text("hunter2"), Field: "password", Why: `ticket.password "hunter2"`, Sensitive: true},
 			}}},

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fieldsync/fieldsync/engine/report"
+)
+
+// A serviceStatus is what a running service says of itself at /status.
+type serviceStatus struct {
+	Version string          `json:"version"`
+	PID     int             `json:"pid"`
+	Dir     string          `json:"dir"`
+	Began   time.Time       `json:"began"`
+	Mapping mappingStatus   `json:"mapping"`
+	Syncs   []report.Status `json:"syncs"`
+}
+
+// A mappingStatus says whether the rules in force are those of the files.
+type mappingStatus struct {
+	State       string       `json:"state"` // good, or broken: the files have errors and the last good rules run
+	Since       time.Time    `json:"since"`
+	Rules       string       `json:"rules"` // digest of the files in force
+	Diagnostics []diagnostic `json:"diagnostics,omitempty"`
+}
+
+func (s *service) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		ready := s.ready
+		s.mu.Unlock()
+		if !ready {
+			http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, "ready\n")
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		st, err := s.status(r.Context())
+		if err != nil {
+			s.log.Error("status cannot be read", "err", err)
+			http.Error(w, "the state cannot be read; see the log", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = report.JSON(&masked{w: w, secrets: s.app.out.secrets}, st) // the reader went away: nobody to tell
+	})
+	return localOnly(mux)
+}
+
+// localOnly refuses names other than this machine's, so that no page of another site can read these through a
+// name that it points here.
+func localOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *service) status(ctx context.Context) (serviceStatus, error) {
+	s.mu.Lock()
+	rules, broken, since := s.rules, s.broken, s.since
+	s.mu.Unlock()
+	st := serviceStatus{Version: version()["version"], PID: os.Getpid(), Dir: s.dir, Began: s.began,
+		Mapping: mappingStatus{State: "good", Since: since, Rules: rules.Digest}}
+	if broken != nil {
+		st.Mapping.State, st.Mapping.Diagnostics = "broken", diagnosticsOf(broken)
+	}
+	known, err := s.state.Syncs(ctx)
+	if err != nil {
+		return st, err
+	}
+	st.Syncs = rules.statuses(known)
+	next := map[string]time.Time{}
+	for _, j := range s.loop.Status() {
+		next[j.Name] = j.Next
+	}
+	for i := range st.Syncs {
+		st.Syncs[i].Next = next[st.Syncs[i].Sync]
+	}
+	return st, nil
+}
+
+// service asks the service that runs with this folder for its status; nil if there is none.
+func (a *app) service(ctx context.Context, listen string) *serviceStatus {
+	if listen == "" {
+		listen = defaultListen
+	}
+	dir, err := filepath.Abs(a.mappings())
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+"/status", nil)
+	if err != nil {
+		return nil
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	var st serviceStatus
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&st); err != nil || st.Dir != dir {
+		return nil
+	}
+	return &st
+}
+
+// sayService prints what a running service says of its mapping.
+func (a *app) sayService(st *serviceStatus) {
+	a.say("fieldsync serve runs since %s (pid %d).", st.Began.UTC().Format("2006-01-02 15:04:05Z"), st.PID)
+	if st.Mapping.State == "good" {
+		return
+	}
+	a.say("%s The edited mapping is broken since %s; the last good rules keep running:", a.style.Bad("!!"), st.Mapping.Since.UTC().Format("2006-01-02 15:04:05Z"))
+	for _, d := range st.Mapping.Diagnostics {
+		if d.Severity == "error" {
+			a.say("  %s:%d:%d: %s. %s", d.File, d.Line, d.Column, d.Summary, d.Detail)
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fieldsync": fieldsync})
+}
+
+// fieldsync is the program as scripts see it. CLOCK, where a script sets it, stands still.
+func fieldsync() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	std := stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.LookupEnv}
+	if clock := os.Getenv("CLOCK"); clock != "" {
+		t, err := time.Parse(time.RFC3339, clock)
+		if err != nil {
+			panic(err)
+		}
+		std.Now = func() time.Time { return t }
+	}
+	os.Exit(run(ctx, os.Args[1:], std))
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("..", "..", "testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Values[worldKey{}] = &world{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code":   code,
+			"sqlite": sqlite,
+			"snow":   snow,
+			"alarms": alarms,
+			"port":   port,
+			"digest": digest,
+			"hash":   hash,
+			"await":  await,
+			"sub":    sub,
+		},
+	})
+}

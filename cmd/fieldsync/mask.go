@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// shortest is the length of the shortest secret that is looked for: shorter ones would blank out ordinary words.
+const shortest = 4
+
+// secrets are contents that no output may show.
+type secrets struct {
+	mu   sync.Mutex
+	list []string // longest first
+}
+
+// add makes every writer hide these from now on, also in the forms that JSON and addresses give them.
+func (s *secrets) add(list ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range list {
+		if len(v) < shortest {
+			continue
+		}
+		quoted, _ := json.Marshal(v)
+		for _, form := range []string{v, strings.Trim(string(quoted), `"`), url.QueryEscape(v), url.PathEscape(v)} {
+			if !slices.Contains(s.list, form) {
+				s.list = append(s.list, form)
+			}
+		}
+	}
+	slices.SortFunc(s.list, func(a, b string) int { return len(b) - len(a) })
+}
+
+// hide replaces every secret in text, and returns apart the end of it that may be the start of one.
+func (s *secrets) hide(text string) (done, rest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.list {
+		text = strings.ReplaceAll(text, v, "(sensitive)")
+	}
+	keep := 0
+	for _, v := range s.list {
+		for n := min(len(v)-1, len(text)); n > keep; n-- {
+			if strings.HasSuffix(text, v[:n]) {
+				keep = n
+			}
+		}
+	}
+	return text[:len(text)-keep], text[len(text)-keep:]
+}
+
+// masked is a writer that shows no secret, not even one that arrives in pieces.
+type masked struct {
+	w       io.Writer
+	secrets *secrets
+
+	mu      sync.Mutex
+	pending string
+}
+
+func (m *masked) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	done, rest := m.secrets.hide(m.pending + string(p))
+	m.pending = rest
+	if done == "" {
+		return len(p), nil
+	}
+	if _, err := io.WriteString(m.w, done); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// flush writes what was kept back because it looked like the start of a secret.
+func (m *masked) flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pending != "" {
+		_, _ = io.WriteString(m.w, m.pending) // the process is ending, or a prompt follows: nobody to tell
+		m.pending = ""
+	}
+}

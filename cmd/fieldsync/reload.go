@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/hashicorp/hcl/v2"
+)
+
+// settle is how long the mapping files must rest before they are read again: editors write in several steps.
+const settle = 250 * time.Millisecond
+
+// watch looks at the folder of the mapping, and at the folders of other files that it reads.
+func (s *service) watch() (*fsnotify.Watcher, error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", s.dir, err)
+	}
+	if err := w.Add(s.dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch %s: %w", s.dir, err), w.Close())
+	}
+	s.watchInputs(w, s.rules.Inputs)
+	return w, nil
+}
+
+// watchInputs adds the folders of other files. One that cannot be watched still counts at the next edit.
+func (s *service) watchInputs(w *fsnotify.Watcher, inputs []string) {
+	for _, name := range inputs {
+		dir, err := filepath.Abs(filepath.Dir(name))
+		if err == nil && !slices.Contains(w.WatchList(), dir) {
+			err = w.Add(dir)
+		}
+		if err != nil {
+			s.log.Warn("changes of this file are not noticed", "file", name, "err", err)
+		}
+	}
+}
+
+// follow takes edits over until ctx ends.
+func (s *service) follow(ctx context.Context, w *fsnotify.Watcher) {
+	defer w.Close()
+	rest := time.NewTimer(time.Hour)
+	rest.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case ev, ok := <-w.Events:
+			if !ok {
+				return
+			}
+			if s.concerns(ev) {
+				rest.Reset(settle)
+			}
+		case err, ok := <-w.Errors:
+			if !ok {
+				return
+			}
+			s.log.Warn("an edit may have been missed", "err", err)
+			rest.Reset(settle)
+		case <-rest.C:
+			s.reload(ctx, w)
+		}
+	}
+}
+
+// concerns reports whether ev may change what the mapping says.
+func (s *service) concerns(ev fsnotify.Event) bool {
+	if ev.Op == fsnotify.Chmod {
+		return false
+	}
+	if filepath.Ext(ev.Name) == ".hcl" {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.rules.Inputs, func(in string) bool {
+		abs, err := filepath.Abs(in)
+		return err == nil && abs == ev.Name
+	})
+}
+
+// reload reads the files again. What is valid replaces the rules in force; what is not leaves them.
+func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
+	s.mu.Lock()
+	old := s.rules
+	s.mu.Unlock()
+	cfg, diags, err := s.app.parse()
+	if err != nil {
+		s.log.Error("mapping cannot be read", "err", err)
+		return
+	}
+	if !diags.HasErrors() && cfg.Digest == old.Digest && s.good() {
+		return
+	}
+	var next *project
+	if !diags.HasErrors() {
+		if next, err = s.app.project(cfg); err != nil {
+			s.log.Error("mapping cannot be read", "err", err)
+			return
+		}
+		next.log, next.state = s.log, s.state
+		for _, m := range cfg.Syncs {
+			_, more := next.compile(ctx, m, true)
+			diags = append(diags, more...)
+		}
+		if len(cfg.Syncs) == 0 {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No sync", Detail: "The mapping in " + cfg.Dir + " has no sync any more."})
+		}
+	}
+	if diags.HasErrors() {
+		if next != nil {
+			s.close(next)
+		}
+		s.setBroken(diags)
+		s.logDiagnostics("edited mapping is broken; the last good rules keep running", diags)
+		return
+	}
+	if next.Settings != old.Settings {
+		s.log.Warn("state and listen change only with a restart")
+	}
+	r := &ruleset{project: next}
+	s.loop.Replace(s.jobs(r))
+	s.mu.Lock()
+	s.rules, s.broken, s.since = r, nil, s.app.now()
+	s.mu.Unlock()
+	s.watchInputs(w, cfg.Inputs)
+	s.log.Info("took over the edited mapping", "syncs", len(cfg.Syncs), "digest", cfg.Digest[:min(12, len(cfg.Digest))])
+	go func() {
+		old.runs.Wait()
+		s.close(old.project)
+	}()
+}
+
+func (s *service) close(p *project) {
+	if err := p.disconnect(); err != nil {
+		s.log.Warn("close connections", "err", err)
+	}
+}
+
+func (s *service) good() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken == nil
+}
+
+func (s *service) setBroken(diags hcl.Diagnostics) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.since = s.app.now()
+	}
+	s.broken = diags
+}
+
+// logDiagnostics logs each error with its place.
+func (s *service) logDiagnostics(what string, diags hcl.Diagnostics) {
+	for _, d := range diagnosticsOf(diags) {
+		if d.Severity == "error" {
+			s.log.Error(what, "at", fmt.Sprintf("%s:%d:%d", d.File, d.Line, d.Column), "err", d.Summary, "hint", d.Detail)
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/mapping"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/schedule"
+)
+
+const defaultListen = "127.0.0.1:8440"
+
+func (a *app) serveCmd() *cobra.Command {
+	var listen string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "run the syncs on their schedules until told to stop",
+		Long: `Runs each sync when its schedule says so, and those with "after" when the one before
+them is done. A sync never overlaps with itself; a missed run is caught up once.
+
+Edited mapping files are taken over when they are valid. A broken edit leaves the last
+good rules running and is said in the log, at /status and by "fieldsync status".
+
+A plan that runs into a limit is not carried out: look at it with fieldsync plan and
+approve it with fieldsync apply --approve.
+
+/healthz, /readyz and /status answer on the address that "listen" names, on this machine
+only. An interrupt or SIGTERM stops after the action in flight; a second one at once.`,
+		Example: `  fieldsync serve
+  fieldsync serve -d production --listen 127.0.0.1:9000 --json 2>>fieldsync.log
+  curl -s http://127.0.0.1:8440/status`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			p, err := a.openProject()
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			if p.log, err = a.logger(slog.LevelInfo); err != nil {
+				return err
+			}
+			if _, err := p.pick(nil); err != nil {
+				return err
+			}
+			if listen == "" {
+				listen = p.Settings.Listen
+			}
+			if listen == "" {
+				listen = defaultListen
+			}
+			return a.serve(c.Context(), p, listen)
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", "", "`ADDRESS` on this machine, instead of the mapping's")
+	return c
+}
+
+// A service is a running fieldsync: the rules in force, and what became of the last edit of them.
+type service struct {
+	app   *app
+	log   *slog.Logger
+	state engine.Store
+	loop  *schedule.Loop
+	dir   string
+	began time.Time
+
+	stopping context.Context // ends when the service is told to stop
+
+	mu     sync.Mutex
+	rules  *ruleset
+	broken hcl.Diagnostics // of the files as they are now; nil: the rules in force are those of the files
+	since  time.Time       // of the last change between good and broken
+	ready  bool
+}
+
+// A ruleset is one valid reading of the mapping files. Runs that began with it end with it.
+type ruleset struct {
+	*project
+	runs sync.WaitGroup
+}
+
+func (a *app) serve(ctx context.Context, p *project, listen string) error {
+	for _, s := range p.Syncs {
+		if _, diags := p.compile(ctx, s, true); diags.HasErrors() {
+			return diagnosed{p.Files, diags}
+		}
+	}
+	l, err := listenLoopback(listen)
+	if err != nil {
+		return err
+	}
+	if err := p.openState(writeState); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	dir, err := filepath.Abs(p.Dir)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	s := &service{app: a, log: p.log, state: p.state, dir: dir, began: a.now(), rules: &ruleset{project: p}, since: a.now()}
+	if s.loop, err = s.newLoop(ctx); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	w, err := s.watch()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	s.log.Info("serving", "listen", l.Addr().String(), "dir", s.dir, "syncs", len(p.Syncs))
+
+	var parts sync.WaitGroup
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.stopping = ctx
+	parts.Go(func() {
+		if err := serveHTTP(ctx, l, s.handler()); err != nil {
+			cancel(fmt.Errorf("listen on %s: %w", listen, err))
+		}
+	})
+	parts.Go(func() { s.follow(ctx, w) })
+	s.setReady(true)
+	err = s.loop.Run(ctx, s.jobs(s.rules))
+	s.setReady(false)
+	cause := context.Cause(ctx)
+	cancel(nil)
+	parts.Wait()
+	s.rules.runs.Wait()
+	s.log.Info("stopped")
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// newLoop makes a loop that knows when each sync last ran, so that a run missed meanwhile is caught up.
+func (s *service) newLoop(ctx context.Context) (*schedule.Loop, error) {
+	known, err := s.state.Syncs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]time.Time{}
+	for _, k := range known {
+		if k.LastRun != nil {
+			last[k.Sync] = k.LastRun.Started
+		}
+	}
+	return &schedule.Loop{Log: s.log, Now: s.app.now, Last: func(job string) time.Time { return last[job] }}, nil
+}
+
+// jobs makes the loop's jobs of a ruleset.
+func (s *service) jobs(r *ruleset) []schedule.Job {
+	var jobs []schedule.Job
+	for _, m := range r.Syncs {
+		jobs = append(jobs, schedule.Job{Name: m.Name, Spec: m.Schedule, Location: m.Timezone, After: m.After,
+			Run: func(ctx context.Context, trigger string) error { return s.run(ctx, r, m, trigger) }})
+	}
+	return jobs
+}
+
+// run carries one sync out once. What goes wrong is logged here, once; the loop needs to know only that it did.
+func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger string) error {
+	r.runs.Add(1)
+	defer r.runs.Done()
+	// The loop grants a grace after a stop; a run needs none, since it can end after any action.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	err := s.carryOut(ctx, r, m, trigger)
+	if stop, ok := errors.AsType[*engine.StoppedError](err); ok {
+		for _, why := range stop.Stops {
+			s.log.Warn("stopped by a limit", "sync", m.Name, "limit", why.Limit, "why", why.Why, "hint", why.Hint, "digest", stop.Digest)
+		}
+		return err
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, engine.ErrLeased):
+		s.log.Warn("another process runs this sync", "sync", m.Name, "err", err)
+	case ctx.Err() != nil:
+		s.log.Info("interrupted; what was begun is settled by the next run", "sync", m.Name)
+	default:
+		if d, ok := errors.AsType[diagnosed](err); ok {
+			s.logDiagnostics("rules cannot be used", d.diags)
+		} else {
+			s.log.Error("run failed", "sync", m.Name, "err", err, "hint", wayOut(err))
+		}
+	}
+	return err
+}
+
+func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, trigger string) error {
+	began := s.app.now()
+	job, err := r.job(ctx, m, jobOptions{trigger: trigger})
+	if err != nil {
+		return r.failed(ctx, m.Name, trigger, began, err)
+	}
+	run, err := r.engine(nil).Start(ctx, job)
+	if err != nil {
+		return r.failed(ctx, m.Name, trigger, began, err)
+	}
+	defer run.Close()
+	_, err = run.Apply(ctx, engine.Approval{Emit: func(res plan.Result) { s.logResult(m.Name, res) }})
+	return err
+}
+
+func (s *service) logResult(sync string, r plan.Result) {
+	level := slog.LevelInfo
+	if r.Outcome == plan.Failed {
+		level = slog.LevelWarn
+	}
+	args := []any{"sync", sync, "op", string(r.Action.Kind), "side", r.Action.SideName, "record", r.Action.Key, "outcome", string(r.Outcome)}
+	if r.Action.Key == "" {
+		args[7] = r.Key
+	}
+	if r.Why != "" {
+		args = append(args, "why", r.Why)
+	}
+	if r.Hint != "" {
+		args = append(args, "hint", r.Hint)
+	}
+	s.log.Log(context.Background(), level, "wrote", args...)
+}
+
+func (s *service) setReady(ready bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = ready
+}
+
+// failed keeps the account of a run that ended before there was a plan, so that runs and status tell of it, and
+// returns why.
+func (p *project) failed(ctx context.Context, sync, trigger string, began time.Time, why error) error {
+	if errors.Is(why, engine.ErrLeased) || ctx.Err() != nil {
+		return why
+	}
+	acc := plan.Run{Sync: sync, Started: began, Ended: p.app.now(), Trigger: trigger, Err: why.Error(), Hint: wayOut(why)}
+	ctx = context.WithoutCancel(ctx)
+	if err := p.state.StartRun(ctx, &acc); err != nil {
+		return errors.Join(why, fmt.Errorf("record the run: %w", err))
+	}
+	if err := p.state.FinishRun(ctx, acc); err != nil {
+		return errors.Join(why, fmt.Errorf("record the run: %w", err))
+	}
+	return why
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
+	"github.com/fieldsync/fieldsync/engine/report"
+)
+
+func (a *app) simCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sim SYSTEM",
+		Short: "run a simulator of a system on this machine, to try a mapping without the system",
+		Long: `Starts a real HTTP server that behaves like the system, prints its address and its
+users, and runs until it is interrupted. What is in it is gone then.`,
+		Example: `  fieldsync sim servicenow --listen 127.0.0.1:8081 --incidents 50
+  fieldsync sim properties --listen 127.0.0.1:8082`,
+		Args: knownCommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.simServiceNow(), a.simProperties())
+	return c
+}
+
+func (a *app) simServiceNow() *cobra.Command {
+	var listen string
+	var incidents int
+	c := &cobra.Command{
+		Use:     "servicenow",
+		Short:   "a ServiceNow instance",
+		Example: `  fieldsync sim servicenow --listen 127.0.0.1:8081 --incidents 50`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s := snowsim.New(snowsim.Options{})
+			for i := range incidents {
+				s.Insert("incident", map[string]string{"short_description": fmt.Sprintf("Sample incident %d", i+1), "category": "network"})
+			}
+			var users []simUser
+			for _, u := range snowsim.DefaultUsers() {
+				users = append(users, simUser{u.Login, u.Password, u.APIKey, fmt.Sprint(u.Roles)})
+			}
+			return a.simulate(c.Context(), "ServiceNow", listen, s, users)
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` on this machine; port 0 takes a free one")
+	c.Flags().IntVar(&incidents, "incidents", 0, "how many sample incidents to begin with")
+	return c
+}
+
+// A simUser may log in to a simulator. Its credentials are no secret.
+type simUser struct {
+	Login    string `json:"user"`
+	Password string `json:"password,omitempty"`
+	APIKey   string `json:"api_key,omitempty"`
+	Roles    string `json:"roles,omitempty"`
+}
+
+// simulate serves h until ctx ends.
+func (a *app) simulate(ctx context.Context, name, listen string, h http.Handler, users []simUser) error {
+	l, err := listenLoopback(listen)
+	if err != nil {
+		return err
+	}
+	addr := "http://" + l.Addr().String()
+	if a.json {
+		view := map[string]any{"system": name, "url": addr}
+		if users != nil {
+			view["users"] = users
+		}
+		err = report.Line(a.out, view)
+	} else {
+		a.say("%s simulator at %s", name, addr)
+		for _, u := range users {
+			a.say("  user %-12s password %-8s api key %-16s roles %s", u.Login, u.Password, orDash(u.APIKey), u.Roles)
+		}
+		a.say("Interrupt (Ctrl-C) to stop it.")
+	}
+	a.out.flush()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return serveHTTP(ctx, l, h)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// listenLoopback opens a port that only this machine reaches.
+func listenLoopback(addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, hinted{fmt.Errorf("listen address %q: %w", addr, err), "write HOST:PORT, for example 127.0.0.1:8440"}
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, hinted{fmt.Errorf("listen address %q can be reached from other machines, and this version has no log-in", addr), "listen on 127.0.0.1 and put a proxy with a log-in in front"}
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, hinted{err, "another process has this port, perhaps another fieldsync; choose another address"}
+	}
+	return l, nil
+}
+
+// stopTime is how long requests in flight may take once a server is told to stop.
+const stopTime = 3 * time.Second
+
+// serveHTTP serves until ctx ends, then lets requests in flight end.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := srv.Shutdown(end); err != nil {
+		return srv.Close()
+	}
+	return nil
+}

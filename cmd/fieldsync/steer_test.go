@@ -1,0 +1,355 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // help desks of the scripts
+	"github.com/rogpeppe/go-internal/testscript"
+
+	alarmsim "github.com/fieldsync/fieldsync/connectors/properties/sim"
+	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
+)
+
+// A world is what a script has around it.
+type world struct {
+	snow   *snowsim.Server
+	alarms *alarmsim.Server
+
+	mu      sync.Mutex
+	gate    chan struct{} // not nil: scans of incidents wait until it is closed
+	waiting chan struct{} // gets one for each scan that waits
+	ahead   time.Duration // of the instance's clock
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.ahead)
+}
+
+// ServeHTTP is the ServiceNow instance, behind the gate.
+func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	gate := w.gate
+	w.mu.Unlock()
+	if gate != nil && r.Method == http.MethodGet && r.URL.Path == "/api/now/table/incident" {
+		select {
+		case w.waiting <- struct{}{}:
+		default:
+		}
+		select {
+		case <-gate:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	rw.Header().Set("Date", w.now().UTC().Format(http.TimeFormat))
+	w.snow.ServeHTTP(rw, r)
+}
+
+type worldKey struct{}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+// code N PROGRAM [ARG…] runs a program, which has to end with exit code N.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N program [arg...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// digest FILE ENV puts the digest that a file, or stdout, names after --approve into an environment variable.
+func digest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: digest file env")
+	}
+	found := regexp.MustCompile(`--approve ([0-9a-f]+)`).FindStringSubmatch(ts.ReadFile(args[0]))
+	if found == nil {
+		ts.Fatalf("%s names no digest", args[0])
+	}
+	ts.Setenv(args[1], found[1])
+}
+
+// sqlite FILE SQL runs SQL on a database and prints the rows, if any, with | between the columns.
+func sqlite(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sqlite file sql-or-@file")
+	}
+	text := args[1]
+	if name, ok := strings.CutPrefix(text, "@"); ok {
+		text = ts.ReadFile(name)
+	}
+	db, err := sql.Open("sqlite3", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	rows, err := db.Query(text)
+	ts.Check(err)
+	defer rows.Close()
+	cols, err := rows.Columns()
+	ts.Check(err)
+	out := ts.Stdout()
+	for rows.Next() {
+		cells := make([]sql.NullString, len(cols))
+		dest := make([]any, len(cols))
+		for i := range cells {
+			dest[i] = &cells[i]
+		}
+		ts.Check(rows.Scan(dest...))
+		line := make([]string, len(cols))
+		for i, c := range cells {
+			line[i] = c.String
+		}
+		fmt.Fprintln(out, strings.Join(line, "|"))
+	}
+	ts.Check(rows.Err())
+}
+
+// snow steers a simulated ServiceNow instance:
+//
+//	snow start                         starts one and sets SNOW_URL, SNOW_USER and SNOW_PASSWORD
+//	snow new FIELD=VALUE…              makes an incident
+//	snow edit CORRELATION FIELD=VALUE… edits the incident with this correlation_id
+//	snow delete CORRELATION
+//	snow show FIELD…                   prints these fields of every incident, sorted by number
+//	snow writes                        prints how many writes the instance has seen
+//	snow pass DURATION                 moves its clock: what changed in its last second is not seen before
+//	snow hold                          makes scans of incidents wait
+//	snow held                          waits until a scan does
+//	snow release                       lets them go on
+func snow(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: snow start|new|edit|delete|show|writes|pass|hold|held|release")
+	}
+	if args[0] == "start" {
+		w := worldOf(ts)
+		w.snow, w.waiting = snowsim.New(snowsim.Options{Now: w.now}), make(chan struct{}, 1)
+		srv := httptest.NewServer(w)
+		ts.Defer(srv.Close)
+		ts.Setenv("SNOW_URL", srv.URL)
+		ts.Setenv("SNOW_USER", "integration")
+		ts.Setenv("SNOW_PASSWORD", "secret")
+		return
+	}
+	s := worldOf(ts).snow
+	if s == nil {
+		ts.Fatalf("snow start first")
+	}
+	fields := func(pairs []string) map[string]string {
+		f := map[string]string{}
+		for _, p := range pairs {
+			k, v, ok := strings.Cut(p, "=")
+			if !ok {
+				ts.Fatalf("%q is not FIELD=VALUE", p)
+			}
+			f[k] = v
+		}
+		return f
+	}
+	id := func() string {
+		found := s.Find("incident", "correlation_id", args[1])
+		if len(found) != 1 {
+			ts.Fatalf("%d incidents have the correlation_id %s", len(found), args[1])
+		}
+		return found[0]["sys_id"]
+	}
+	switch args[0] {
+	case "new":
+		if s.Insert("incident", fields(args[1:])) == "" {
+			ts.Fatalf("the instance refused the incident")
+		}
+	case "edit":
+		ts.Check(s.Update("incident", id(), "people", fields(args[2:])))
+	case "delete":
+		s.Delete("incident", id())
+	case "show":
+		list := s.All("incident")
+		slices.SortFunc(list, func(a, b map[string]string) int { return strings.Compare(a["number"], b["number"]) })
+		out := ts.Stdout()
+		for _, in := range list {
+			var cells []string
+			for _, f := range args[1:] {
+				cells = append(cells, in[f])
+			}
+			fmt.Fprintln(out, strings.Join(cells, "|"))
+		}
+	case "writes":
+		fmt.Fprintln(ts.Stdout(), s.Writes())
+	case "pass":
+		d, err := time.ParseDuration(args[1])
+		ts.Check(err)
+		w := worldOf(ts)
+		w.mu.Lock()
+		w.ahead += d
+		w.mu.Unlock()
+	case "hold":
+		w := worldOf(ts)
+		w.mu.Lock()
+		w.gate = make(chan struct{})
+		w.mu.Unlock()
+	case "held":
+		select {
+		case <-worldOf(ts).waiting:
+		case <-time.After(10 * time.Second):
+			ts.Fatalf("no scan of incidents waits")
+		}
+	case "release":
+		w := worldOf(ts)
+		w.mu.Lock()
+		close(w.gate)
+		w.gate = nil
+		w.mu.Unlock()
+	default:
+		ts.Fatalf("snow %s?", args[0])
+	}
+}
+
+// alarms steers a simulated alarm system:
+//
+//	alarms start NAME…      starts one with these properties defined, and sets NOC_URL
+//	alarms raise NAME ENV   raises an alarm and puts its key into an environment variable
+//	alarms define NAME      defines a property
+//	alarms show             prints name and properties of each alarm
+func alarms(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: alarms start|raise|define|show")
+	}
+	w := worldOf(ts)
+	switch args[0] {
+	case "start":
+		w.alarms = alarmsim.New(alarmsim.Options{Properties: args[1:]})
+		srv := httptest.NewServer(w.alarms)
+		ts.Defer(srv.Close)
+		ts.Setenv("NOC_URL", srv.URL)
+	case "raise":
+		ts.Setenv(args[2], w.alarms.RaiseAlarm(args[1], "Major", nil))
+	case "define":
+		w.alarms.Define(args[1])
+	case "show":
+		out := ts.Stdout()
+		for _, a := range w.alarms.All() {
+			fmt.Fprint(out, a.Name)
+			for _, name := range slices.Sorted(maps.Keys(a.Properties)) {
+				fmt.Fprintf(out, "|%s=%s", name, a.Properties[name])
+			}
+			fmt.Fprintln(out)
+		}
+	default:
+		ts.Fatalf("alarms %s?", args[0])
+	}
+}
+
+// port ENV puts a free port of this machine into an environment variable.
+func port(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: port env")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	_, p, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(errors.Join(err, l.Close()))
+	ts.Setenv(args[0], p)
+}
+
+// hash PATTERN… prints the names and contents' digests of files.
+func hash(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: hash pattern...")
+	}
+	out := ts.Stdout()
+	for _, pattern := range args {
+		names, err := filepath.Glob(ts.MkAbs(pattern))
+		ts.Check(err)
+		if len(names) == 0 {
+			fmt.Fprintln(out, pattern, "is not there")
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			ts.Check(err)
+			info, err := os.Stat(name)
+			ts.Check(err)
+			fmt.Fprintf(out, "%x %d %s %s\n", sha256.Sum256(data), len(data), info.Mode(), filepath.Base(name))
+		}
+	}
+}
+
+// await URL PATTERN asks until the answer matches, and fails after ten seconds.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await url pattern")
+	}
+	re, err := regexp.Compile(args[1])
+	ts.Check(err)
+	last := ""
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		if body, err := get(ctx, args[0]); err != nil {
+			last = err.Error()
+		} else if last = body; re.MatchString(body) {
+			fmt.Fprint(ts.Stdout(), body)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			ts.Fatalf("%s does not answer with %s; the last answer was:\n%s", args[0], args[1], last)
+		case <-tick.C:
+		}
+	}
+}
+
+func get(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+// sub FILE OLD NEW replaces text in a file, which has to contain it.
+func sub(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: sub file old new")
+	}
+	data := ts.ReadFile(args[0])
+	if !strings.Contains(data, args[1]) {
+		ts.Fatalf("%s does not contain %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(data, args[1], args[2])), 0o644))
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/fieldsync/fieldsync/engine/report"
+)
+
+func (a *app) validateCmd() *cobra.Command {
+	var offline bool
+	c := &cobra.Command{
+		Use:   "validate",
+		Short: "say whether the mapping files are right, and what to write where they are not",
+		Long: `Reads every *.hcl file of the folder, compiles every expression, and checks every path
+that a rule names against what the systems say of their collections. Each message has
+the file, the line, the exact characters, what is wrong and what to write instead.
+
+A system that cannot be asked now is a warning: its paths stay unchecked.`,
+		Example: `  fieldsync validate
+  fieldsync validate -d production --offline
+  fieldsync validate --json | jq '.diagnostics[] | .file, .line, .summary'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, diags, err := a.parse()
+			if err != nil {
+				return err
+			}
+			if !diags.HasErrors() {
+				p, err := a.project(cfg)
+				if err != nil {
+					return err
+				}
+				defer p.Close()
+				for _, s := range cfg.Syncs {
+					_, more := p.compile(c.Context(), s, !offline)
+					diags = append(diags, more...)
+				}
+			}
+			return a.validated(cfg.Dir, cfg.Files, diags, fmt.Sprintf("%s, %s and %s",
+				plural(len(cfg.Connections), "connection"), plural(len(cfg.Syncs), "sync"), plural(len(cfg.Tests), "test")))
+		},
+	}
+	c.Flags().BoolVar(&offline, "offline", false, "contact no system: paths stay unchecked")
+	return c
+}
+
+func (a *app) validated(dir string, files map[string]*hcl.File, diags hcl.Diagnostics, what string) error {
+	if a.json {
+		if err := report.JSON(a.out, map[string]any{"valid": !diags.HasErrors(), "diagnostics": diagnosticsOf(diags)}); err != nil {
+			return err
+		}
+	} else {
+		a.printDiagnostics(files, diags)
+	}
+	if diags.HasErrors() {
+		return exit(exitError)
+	}
+	a.say("%s is valid: %s.", dir, what)
+	return nil
+}
+
+// plural writes n with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return report.Count(int64(n)) + " " + noun + "s"
+}
