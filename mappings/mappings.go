@@ -1,0 +1,10 @@
+// Package mappings carries the shipped mapping files inside the binary, for the demo and the tests. It is
+// data alone; README.md beside it is the language reference.
+package mappings
+
+import "embed"
+
+// Files are the shipped mapping files, as they stand in this folder.
+//
+//go:embed *.hcl
+var Files embed.FS
