@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,11 +114,11 @@ func TestMissedRunsAreCaughtUpOnce(t *testing.T) {
 func TestALongSleepIsOneMisfire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
-		var suspended time.Duration
-		l := &schedule.Loop{Now: func() time.Time { return time.Now().Add(suspended) }}
+		var suspended atomic.Int64
+		l := &schedule.Loop{Now: func() time.Time { return time.Now().Add(time.Duration(suspended.Load())) }}
 		_ = during(t, l, []schedule.Job{d.job("a", "0 * * * *", 0)}, func() {
 			time.Sleep(10*time.Minute + time.Second)
-			suspended = 5*time.Hour + 10*time.Minute // the machine wakes at 05:20 by its own clock
+			suspended.Store(int64(5*time.Hour + 10*time.Minute)) // the machine wakes at 05:20 by its own clock
 			time.Sleep(41 * time.Minute)
 		})
 		d.expect(t, "00:10:30 a misfire", "00:50:00 a schedule")

@@ -131,7 +131,8 @@ func (r *resolver) typeCheck(tree *parser.Tree) error {
 	return err
 }
 
-// generate makes the code, with every slot as any and the mapping's functions linked in.
+// generate makes the code, with every slot as any and the mapping's functions linked in. The library's optimizer
+// is left out: it turns literal lists into sets, in which null counts as '' and 0.
 func (r *resolver) generate(tree *parser.Tree, p *Program) error {
 	config := newConfig()
 	for name, f := range r.functions {
@@ -149,7 +150,6 @@ func (r *resolver) generate(tree *parser.Tree, p *Program) error {
 		env[r.slots[i].name] = types.Any
 	}
 	config.WithEnv(env)
-	config.Optimize = false // it would make sets of literal lists, in which null is "" and 0
 	if _, err := checker.Check(tree, config); err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package expression_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +33,7 @@ func ticketScope() expression.Scope {
 			{Name: "row", Open: true, Fields: map[string]record.Type{"id": kind(record.Text)}},
 			{Name: "author", Fields: map[string]record.Type{"": kind(record.Text)}},
 		},
-		Locals: map[string]any{"label": "noc", "names": map[string]any{"p1": "high"}, "column": "title", "none": nil, "limit": 2},
+		Locals: map[string]any{"label": "noc", "names": map[string]any{"p1": "high"}, "column": "title", "none": nil, "limit": 2, "list": []any{"b", "a"}},
 	}
 }
 
@@ -97,6 +99,8 @@ var empty = map[string]expression.Getter{
 }
 
 func TestExpressionsGiveValues(t *testing.T) {
+	// Functions of the language leave the lists they are given alone: constants are shared between runs.
+	lists := []any{[]any{"a", "b"}, []any{"a", "b"}, []any{"b", "a", "c"}, []any{"b", "a"}}
 	tests := []struct {
 		code   string
 		filled any
@@ -139,6 +143,8 @@ func TestExpressionsGiveValues(t *testing.T) {
 		{`time_format(ticket.opened, '02.01.2006')`, "28.02.2027", nil},
 		{`time_format('2027-01-02 03:04:05', '15h')`, "03h", "03h"},
 		{`ticket.opened > run.time - duration('24h')`, true, "!ticket.opened is null"},
+		{`let a = [3, 1, 2]; let b = sort(a); [a, b]`, []any{[]any{3, 1, 2}, []any{1, 2, 3}}, []any{[]any{3, 1, 2}, []any{1, 2, 3}}},
+		{`[sortBy(local.list, #), reverse(local.list), concat(local.list, ['c']), local.list]`, lists, lists},
 		{`run.time`, began, began},
 		{`date('2027-01-02').Year()`, 2027, 2027},
 		{`time_format(run.time.In(timezone('Europe/Brussels')), '15:04')`, "13:30", "13:30"},
@@ -309,6 +315,28 @@ func TestWorkIsBounded(t *testing.T) {
 	if v, err := compile(t, `sum(map(ticket.tags, # * 2))`, scope, expression.Any).Run(vars, began); err != nil || v != record.OfInt(2999*3000) {
 		t.Errorf("honest work: %v, %v", v, err)
 	}
+}
+
+func TestAProgramMayRunInManyPlacesAtOnce(t *testing.T) {
+	attrs, _ := attributes(t, "twice = \"x + x\"\n")
+	scope := ticketScope()
+	scope.Functions = []expression.Function{{Name: "twice", Params: []string{"x"}, Expr: attrs["twice"]}}
+	p := compile(t, `let a = ticket.title; map(1..3, twice(a)) | join('-')`, scope, expression.Any)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			word := strconv.Itoa(i)
+			want := strings.TrimSuffix(strings.Repeat(word+word+"-", 3), "-")
+			for range 200 {
+				v, err := p.Run(map[string]expression.Getter{"ticket": getter(map[string]any{"title": word})}, began)
+				if err != nil || v.Text() != want {
+					t.Errorf("got %v, %v; want %s", v, err, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestFunctionsSeeTheirParametersAndLocals(t *testing.T) {

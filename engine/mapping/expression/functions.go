@@ -211,7 +211,7 @@ func (s *scope) body(f *Function) (*function, hcl.Diagnostics) {
 		typed: reflect.FuncOf(anys, []reflect.Type{reflect.TypeFor[any]()}, false),
 	}
 	c.invoke = func(spent *budget, args []any) (any, error) {
-		if err := spent.spend(1); err != nil {
+		if err := spent.spend(callSteps); err != nil {
 			return nil, err
 		}
 		// The VM takes its argument slice back after the call, so nothing of it is kept.

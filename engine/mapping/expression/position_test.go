@@ -28,6 +28,7 @@ func TestDiagnosticsUnderlineTheWrongCharacters(t *testing.T) {
 		{name: "a function behind a pipe", file: `a = "ticket.title | »trimm«()"`, say: "Did you mean trim?"},
 		{name: "the clock", file: `a = "»now«() > ticket.opened"`, say: "run.time"},
 		{name: "the machine's zone", file: `a = "run.time.»Local«()"`, say: "timezone"},
+		{name: "the machine's zone as a value", file: `a = "ticket.opened.»Local«"`, say: "timezone"},
 		{name: "the environment of expr", file: `a = "»$env«['ticket.title']"`, say: "nothing called"},
 		{name: "a member of run", file: `a = "run.»tiem«"`, say: "it has time"},
 		{name: "run alone", file: `a = "»run«"`, say: "run.time"},

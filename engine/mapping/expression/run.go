@@ -17,7 +17,8 @@ import (
 
 const (
 	elements   = 1_000_000 // list elements and map members that one run may make
-	steps      = 2_000_000 // turns of loops, calls of functions and characters they hand on
+	steps      = 2_000_000 // turns of loops, and characters they hand on
+	callSteps  = 20        // what a call of the mapping's functions counts for
 	budgetName = "$budget"
 	stepName   = "$step"
 )
