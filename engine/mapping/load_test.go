@@ -180,6 +180,20 @@ func TestIdentityIsTheSystemNotThePassword(t *testing.T) {
 	}
 }
 
+func TestASecretAddressIsPartOfTheIdentity(t *testing.T) {
+	identity := func(address string) string {
+		c, _ := mapping.Parse(map[string][]byte{"a.hcl": []byte("connection \"properties\" \"a\" {\n token = \"" + address + "\"\n}\n")}, ".", options())
+		return c.Connections[0].Identity
+	}
+	one := identity("postgres://u:p@host/db")
+	if one != identity("postgres://u:q@host/db") {
+		t.Error("a new password makes another system")
+	}
+	if one == identity("postgres://u:p@other/db") {
+		t.Error("another host is the same system")
+	}
+}
+
 func TestExpressionsUseLocalsAndFunctions(t *testing.T) {
 	src := strings.Replace(sound, titleField, `
   field "urgency" {

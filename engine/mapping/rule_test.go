@@ -147,6 +147,38 @@ func TestResolveChoosesASideOrANewValue(t *testing.T) {
 	}
 }
 
+// The first row with a value is its way back, so it is also its place in an order.
+func TestTheOrderOfALossyTranslation(t *testing.T) {
+	r := compiled(t, "ticket = \"status\"\nincident = \"state\"\nvia = translation.lossy\nconflict = \"highest\"\norder = [\"new\", \"open\", \"waiting\", \"resolved\", \"closed\"]", lossy)
+	for word, want := range map[string]int{"1": 0, "2": 1, "6": 3} {
+		if got, ok := r.Fields[0].Policy.Rank(record.Right, []record.Value{record.OfText(word)}); !ok || got != want {
+			t.Errorf("%s has place %d, %t", word, got, ok)
+		}
+	}
+}
+
+func TestTheDigestFollowsLocalsAndFunctionsThatAreUsed(t *testing.T) {
+	const body = "flow = \"ticket -> incident\"\nincident = \"x\"\nto_incident = \"outer(ticket.a) + local.used\""
+	digest := func(used, unused, inner string) string {
+		return compiled(t, body, "locals {\n used = \""+used+"\"\n other = \""+unused+"\"\n}\n"+
+			"function \"outer\" {\n params = [\"a\"]\n result = \"inner(a)\"\n}\n"+
+			"function \"inner\" {\n params = [\"a\"]\n result = \""+inner+"\"\n}\n").Digest
+	}
+	same := digest("u", "v", "a")
+	for _, tt := range []struct {
+		name, digest string
+		want         bool
+	}{
+		{"a local that nothing uses", digest("u", "w", "a"), true},
+		{"a local that an expression uses", digest("w", "v", "a"), false},
+		{"a function that a function calls", digest("u", "v", "a + 'x'"), false},
+	} {
+		if (tt.digest == same) != tt.want {
+			t.Errorf("%s: the digest is the same: %t", tt.name, !tt.want)
+		}
+	}
+}
+
 func BenchmarkTransform(b *testing.B) {
 	for name, body := range map[string]string{
 		"copy":       "ticket = \"status\"\nincident = \"x\"",
