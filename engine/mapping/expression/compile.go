@@ -132,7 +132,7 @@ func (r *resolver) typeCheck(tree *parser.Tree) error {
 }
 
 // generate makes the code, with every slot as any and the mapping's functions linked in. The library's optimizer
-// is left out: it turns literal lists into sets, in which null counts as '' and 0.
+// is left out: it turns literal lists into sets, in which null counts as ” and 0.
 func (r *resolver) generate(tree *parser.Tree, p *Program) error {
 	config := newConfig()
 	for name, f := range r.functions {
