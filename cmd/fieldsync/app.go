@@ -113,7 +113,7 @@ every decision explains itself.`,
 	add("write", a.validateCmd(), a.fmtCmd(), a.testCmd(), a.checkCmd(), a.fieldsCmd())
 	add("run", a.planCmd(), a.applyCmd(), a.serveCmd())
 	add("see", a.statusCmd(), a.runsCmd(), a.conflictsCmd(), a.holdsCmd(), a.resolveCmd(), a.explainCmd())
-	add("try", a.simCmd())
+	add("try", a.simCmd(), a.demoCmd())
 	root.AddCommand(a.versionCmd(), exitCodesTopic())
 	hintArgs(root)
 	return root

@@ -42,6 +42,9 @@ func (s Style) OK(str string) string   { return s.paint(green, str) }
 func (s Style) Bad(str string) string  { return s.paint(red, str) }
 func (s Style) Bold(str string) string { return s.paint(bold, str) }
 
+// Dim paints what matters less.
+func (s Style) Dim(str string) string { return s.paint(faint, str) }
+
 // An out collects text and remembers the first error, so that printing reads straight.
 type out struct {
 	*bufio.Writer
