@@ -29,7 +29,7 @@ test: deps
 
 # What a change must pass before it is shown to others. The import table is a test in ./engine.
 check: deps
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+	@unformatted=$$(gofmt -l .); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w:"; echo "$$unformatted"; exit 1; fi
 	go vet -tags '$(TAGS)' ./...
 	go run $(STATICCHECK) -tags '$(TAGS)' ./...
