@@ -53,7 +53,7 @@ func (s *Store) Book(ctx context.Context, sync string, paths [2][]string, fence 
 	}
 	err := s.read(ctx, look)
 	if err == nil && fence > 0 && !s.readOnly && (b.id == 0 || b.shape[0] == 0 || b.shape[1] == 0) {
-		err = s.write(ctx, "open the book of "+sync, 1, func(c *conn) error {
+		err = s.write(ctx, "open the book of "+sync, 1, func(c *conn, _ bool) error {
 			if err := checkFence(c, sync, fence); err != nil {
 				return err
 			}
@@ -79,12 +79,12 @@ func (s *Store) Book(ctx context.Context, sync string, paths [2][]string, fence 
 }
 
 // write runs do in a transaction that the fence allows.
-func (b *book) write(ctx context.Context, op string, size int, do func(*conn) error) error {
-	return b.s.write(ctx, op+" of "+b.name, size, func(c *conn) error {
+func (b *book) write(ctx context.Context, op string, size int, do job) error {
+	return b.s.write(ctx, op+" of "+b.name, size, func(c *conn, careful bool) error {
 		if err := checkFence(c, b.name, b.fence); err != nil {
 			return err
 		}
-		return do(c)
+		return do(c, careful)
 	})
 }
 
@@ -151,7 +151,7 @@ func (b *book) Cursor(ctx context.Context, s record.Side) (cur engine.Cursor, fo
 
 // Advance stores how far a side was observed.
 func (b *book) Advance(ctx context.Context, s record.Side, cur engine.Cursor) error {
-	return b.write(ctx, "advance the cursor", 1, func(c *conn) error {
+	return b.write(ctx, "advance the cursor", 1, func(c *conn, _ bool) error {
 		return c.exec(`INSERT INTO cursor (sync, side, since, rules, endpoint, at, full_scan, count, measured, clock_offset, clock_error)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (sync, side) DO UPDATE SET since = excluded.since, rules = excluded.rules,
 			endpoint = excluded.endpoint, at = excluded.at, full_scan = excluded.full_scan, count = excluded.count,

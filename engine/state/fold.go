@@ -6,28 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
+// OR FAIL and OR IGNORE spare SQLite the copies of pages that undoing one statement takes: a failure undoes more
+// than that anyway. A link is inserted under an id that is chosen here, so that many fit in one statement.
 var (
-	// A link is inserted under an id that is chosen here, so that many fit in one statement and one statement
-	// serves new and known links.
-	upsertLinks = newBulk("INSERT INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right) VALUES ", 19,
-		` ON CONFLICT (id) DO UPDATE SET status = excluded.status, key_left = excluded.key_left, key_right = excluded.key_right, was_left = excluded.was_left, was_right = excluded.was_right,
-		label_left = excluded.label_left, label_right = excluded.label_right, version_left = excluded.version_left, version_right = excluded.version_right,
-		shape_left = excluded.shape_left, shape_right = excluded.shape_right, base_left = excluded.base_left, base_right = excluded.base_right,
-		sent_left = excluded.sent_left, sent_right = excluded.sent_right, now_left = excluded.now_left, now_right = excluded.now_right`)
-	upsertPrints  = newBulk("INSERT INTO print (sync, side, hash, print) VALUES ", 4, " ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print")
-	upsertOrigins = newBulk("INSERT INTO origin (link, side, path, rule, run, at, author) VALUES ", 7,
-		" ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author")
-	insertHistory = newBulk("INSERT INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author) VALUES ", 11, "")
+	insertLinks   = newBulk("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right) VALUES ", 19, "")
+	insertPrints  = newBulk("INSERT OR IGNORE INTO print (sync, side, hash, print) VALUES ", 4, "")
+	insertHistory = newBulk("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author) VALUES ", 11, "")
 )
 
-// Fold stores what became known, first all of it at once. When one of the folds cannot be stored, each is stored
+const (
+	updateLink = `UPDATE link SET status = ?3, key_left = ?4, key_right = ?5, was_left = ?6, was_right = ?7, label_left = ?8, label_right = ?9,
+		version_left = ?10, version_right = ?11, shape_left = ?12, shape_right = ?13, base_left = ?14, base_right = ?15,
+		sent_left = ?16, sent_right = ?17, now_left = ?18, now_right = ?19 WHERE id = ?1 AND sync = ?2`
+	upsertPrint  = "INSERT INTO print (sync, side, hash, print) VALUES (?,?,?,?) ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print"
+	upsertOrigin = `INSERT INTO origin (link, side, path, rule, run, at, author) VALUES (?,?,?,?,?,?,?)
+		ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author`
+)
+
+// Fold stores what became known, all of it at once. When one of the folds cannot be stored, each is stored
 // by itself; the error then speaks of those that were not, and theirs are the links that have no ID.
 func (b *book) Fold(ctx context.Context, folds []engine.Fold) error {
 	if len(folds) == 0 {
@@ -35,11 +37,10 @@ func (b *book) Fold(ctx context.Context, folds []engine.Fold) error {
 	}
 	ids := make([]int64, len(folds))
 	var refused []error
-	err := b.write(ctx, "fold", len(folds), func(c *conn) error {
+	err := b.write(ctx, "fold", len(folds), func(c *conn, careful bool) error {
 		refused = nil
-		err := c.attempt(func() error { return b.fold(c, folds, ids) })
-		if err == nil || !c.inTx() {
-			return err
+		if !careful {
+			return b.fold(c, folds, ids)
 		}
 		for i := range folds {
 			err := c.attempt(func() error { return b.fold(c, folds[i:i+1], ids[i:i+1]) })
@@ -166,29 +167,21 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 			}
 		}
 	}
-	rank := func(i int) int {
-		if folds[i].Link.Status == record.Ended {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Or(cmp.Compare(rank(i), rank(j)), cmp.Compare(ids[i], ids[j])) })
-	err = upsertLinks.run(c, len(order), func(args []any, at int) []any {
-		l, id := folds[order[at]].Link, ids[order[at]]
-		args = append(args, id, b.id, l.Status)
-		if l.Status == record.Ended {
-			args = append(args, nil, nil, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]))
-		} else {
-			args = append(args, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]), nil, nil)
-		}
-		return append(args, l.Label[0], l.Label[1], l.Version[0], l.Version[1], b.shape[0], b.shape[1],
-			values(l.Base[0]), values(l.Base[1]), values(l.Sent[0]), values(l.Sent[1]), values(l.Now[0]), values(l.Now[1]))
+	slices.SortStableFunc(order, func(i, j int) int {
+		return cmp.Or(cmp.Compare(rank(folds[i].Link), rank(folds[j].Link)), cmp.Compare(ids[i], ids[j]))
 	})
-	if constraint(err) {
-		return nil, fmt.Errorf("one of the records has another link already: %w", err)
+	known := len(order) - creates
+	row := func(args []any, at int) []any { return b.linkArgs(args, folds[order[at]].Link, ids[order[at]]) }
+	var args []any
+	for at := range known {
+		args = row(args[:0], at)
+		if err := c.exec(updateLink, args...); err != nil {
+			return nil, taken(err)
+		}
 	}
+	err = insertLinks.run(c, creates, func(args []any, at int) []any { return row(args, known+at) })
 	if err != nil {
-		return nil, err
+		return nil, taken(err)
 	}
 	var moved [4]int64
 	for _, i := range order {
@@ -211,6 +204,37 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 	}
 	return fresh, c.exec("UPDATE sync SET live = live + ?, held = held + ?, detached = detached + ? WHERE id = ?",
 		moved[record.Live], moved[record.Held], moved[record.Detached], b.id)
+}
+
+// rank orders the ways of storing a link: those that end free their keys, new ones take some.
+func rank(l *record.Link) int {
+	switch {
+	case l.ID == 0:
+		return 2
+	case l.Status == record.Ended:
+		return 0
+	}
+	return 1
+}
+
+// taken explains the one constraint that data can break.
+func taken(err error) error {
+	if constraint(err) {
+		return fmt.Errorf("one of the records has another link already: %w", err)
+	}
+	return err
+}
+
+// linkArgs are the arguments of insertLinks and updateLink.
+func (b *book) linkArgs(args []any, l *record.Link, id int64) []any {
+	args = append(args, id, b.id, l.Status)
+	if l.Status == record.Ended {
+		args = append(args, nil, nil, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]))
+	} else {
+		args = append(args, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]), nil, nil)
+	}
+	return append(args, l.Label[0], l.Label[1], l.Version[0], l.Version[1], b.shape[0], b.shape[1],
+		values(l.Base[0]), values(l.Base[1]), values(l.Sent[0]), values(l.Sent[1]), values(l.Now[0]), values(l.Now[1]))
 }
 
 func keyOrNull(key string) any {
@@ -289,27 +313,47 @@ func (b *book) foldPrints(c *conn, folds []engine.Fold) error {
 		}
 		keep = append(keep, m)
 	}
-	return upsertPrints.run(c, len(keep), func(args []any, i int) []any {
-		return append(args, b.id, keep[i].side, keep[i].hash, int64(keep[i].print))
-	})
+	// On first contact all of them are new and on later runs none: so the chunks that are not new are done again.
+	for chunk := range slices.Chunk(keep, 64) {
+		before, err := c.number("SELECT total_changes()")
+		if err != nil {
+			return err
+		}
+		err = insertPrints.run(c, len(chunk), func(args []any, i int) []any {
+			return append(args, b.id, chunk[i].side, chunk[i].hash, int64(chunk[i].print))
+		})
+		if err != nil {
+			return err
+		}
+		after, err := c.number("SELECT total_changes()")
+		if err != nil {
+			return err
+		}
+		if after-before == int64(len(chunk)) {
+			continue
+		}
+		for _, m := range chunk {
+			if err := c.exec(upsertPrint, b.id, m.side, m.hash, int64(m.print)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // foldHistory stores who set values and what they replaced.
 func (b *book) foldHistory(c *conn, folds []engine.Fold, ids []int64) error {
-	type origin struct {
-		link int64
-		engine.Origin
-	}
 	type lost struct {
 		link int64
 		key  string
 		engine.Lost
 	}
-	var origins []origin
 	var losts []lost
 	for i, f := range folds {
 		for _, o := range f.Origins {
-			origins = append(origins, origin{ids[i], o})
+			if err := c.exec(upsertOrigin, ids[i], o.Side, o.Path, o.Rule, o.Run, o.At, o.Author); err != nil {
+				return err
+			}
 		}
 		keys := f.Keys
 		if f.Link != nil {
@@ -318,16 +362,6 @@ func (b *book) foldHistory(c *conn, folds []engine.Fold, ids []int64) error {
 		for _, l := range f.Lost {
 			losts = append(losts, lost{ids[i], keys[l.Side], l})
 		}
-	}
-	slices.SortStableFunc(origins, func(x, y origin) int {
-		return cmp.Or(cmp.Compare(x.link, y.link), cmp.Compare(x.Side, y.Side), strings.Compare(x.Path, y.Path))
-	})
-	err := upsertOrigins.run(c, len(origins), func(args []any, i int) []any {
-		o := origins[i]
-		return append(args, o.link, o.Side, o.Path, o.Rule, o.Run, o.At, o.Author)
-	})
-	if err != nil {
-		return err
 	}
 	return insertHistory.run(c, len(losts), func(args []any, i int) []any {
 		l := losts[i]

@@ -9,7 +9,7 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-var insertIntents = newBulk("INSERT INTO intent (id, sync, link, kind, side, key, twin, marker, version, expected, source, new, at, run) VALUES ", 14, "")
+var insertIntents = newBulk("INSERT OR FAIL INTO intent (id, sync, link, kind, side, key, twin, marker, version, expected, source, new, at, run) VALUES ", 14, "")
 
 // Intend makes intents durable and gives them IDs.
 func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
@@ -17,7 +17,7 @@ func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
 		return nil
 	}
 	var first int64
-	err := b.write(ctx, "intend", len(ins), func(c *conn) (err error) {
+	err := b.write(ctx, "intend", len(ins), func(c *conn, _ bool) (err error) {
 		if first, err = nextID(c, "intent"); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 // nobody else used, and grows with every other holder.
 func (s *Store) Lease(ctx context.Context, sync, owner string, ttl time.Duration) (int64, error) {
 	var fence int64
-	err := s.write(ctx, "lease "+sync, 1, func(c *conn) error {
+	err := s.write(ctx, "lease "+sync, 1, func(c *conn, _ bool) error {
 		now := s.now()
 		var holder string
 		var expires time.Time
@@ -39,7 +39,7 @@ func (s *Store) Lease(ctx context.Context, sync, owner string, ttl time.Duration
 
 // Release gives the lease back. Who does not hold it any more has nothing to give back: no error.
 func (s *Store) Release(ctx context.Context, sync, owner string) error {
-	return s.write(ctx, "release "+sync, 1, func(c *conn) error {
+	return s.write(ctx, "release "+sync, 1, func(c *conn, _ bool) error {
 		return c.exec("UPDATE lease SET owner = '', expires = 0 WHERE sync = ? AND owner = ?", sync, owner)
 	})
 }

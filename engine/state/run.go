@@ -12,7 +12,7 @@ import (
 
 // UsePlan marks the digest of a saved plan as carried out.
 func (s *Store) UsePlan(ctx context.Context, digest string, at time.Time) error {
-	return s.write(ctx, "use plan", 1, func(c *conn) error {
+	return s.write(ctx, "use plan", 1, func(c *conn, _ bool) error {
 		var before time.Time
 		used, err := c.one("SELECT at FROM used_plan WHERE digest = ?", func(r row) { before = instant(r.int(0)) }, digest)
 		if err != nil {
@@ -28,7 +28,7 @@ func (s *Store) UsePlan(ctx context.Context, digest string, at time.Time) error 
 // StartRun stores the account of a run and gives it its ID.
 func (s *Store) StartRun(ctx context.Context, r *plan.Run) error {
 	var id int64
-	err := s.write(ctx, "start run of "+r.Sync, 1, func(c *conn) error {
+	err := s.write(ctx, "start run of "+r.Sync, 1, func(c *conn, _ bool) error {
 		sync, err := ensureSync(c, r.Sync)
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (s *Store) StartRun(ctx context.Context, r *plan.Run) error {
 
 // FinishRun replaces the account of a run that was started.
 func (s *Store) FinishRun(ctx context.Context, r plan.Run) error {
-	return s.write(ctx, "finish run of "+r.Sync, 1, func(c *conn) error { return updateRun(c, r) })
+	return s.write(ctx, "finish run of "+r.Sync, 1, func(c *conn, _ bool) error { return updateRun(c, r) })
 }
 
 func updateRun(c *conn, r plan.Run) error {

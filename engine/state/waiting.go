@@ -160,7 +160,7 @@ func named(keys, otherwise [2]string) [2]string {
 // Choose stores a person's decision of a conflict that waits.
 func (b *book) Choose(ctx context.Context, link int64, field string, ch reconcile.Choice) (bool, error) {
 	var found bool
-	err := b.write(ctx, "choose", 1, func(c *conn) error {
+	err := b.write(ctx, "choose", 1, func(c *conn, _ bool) error {
 		var id int64
 		var seen []byte
 		var err error

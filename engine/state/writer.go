@@ -12,18 +12,23 @@ const groupSize = 10000
 
 var errRolledBack = errors.New("the transaction was rolled back")
 
-// A write is one caller's part of a transaction.
+// A job does one caller's part of a transaction. It changes nothing but the database, since it may run again: first
+// without care, when anything that goes wrong undoes the whole transaction, then with care, when what cannot be
+// stored must undo itself alone. Savepoints cost a copy of every page that is changed, and are needed so rarely.
+type job func(c *conn, careful bool) error
+
+// A write is a job and who waits for it.
 type write struct {
 	ctx  context.Context
 	size int
-	do   func(*conn) error // whole or not at all; may run again after others failed
+	do   job
 	err  error
 	done chan struct{}
 }
 
-// write has do carried out by the writing goroutine and returns when it is durable. do may run more than once,
-// so it changes nothing but the database. It is not called any more after ctx ended.
-func (s *Store) write(ctx context.Context, op string, size int, do func(*conn) error) error {
+// write has do carried out by the writing goroutine and returns when it is durable. It is not called any more
+// after ctx ended.
+func (s *Store) write(ctx context.Context, op string, size int, do job) error {
 	if s.readOnly {
 		return fmt.Errorf("%s: %w: %s", op, ErrReadOnly, s.path)
 	}
@@ -70,59 +75,47 @@ func (s *Store) writeLoop() {
 			}
 		}
 		s.commit(group)
-	}
-}
-
-func (s *Store) commit(group []*write) {
-	defer func() {
 		for _, w := range group {
 			close(w.done)
 		}
-	}()
-	err := s.writer.exec("BEGIN IMMEDIATE")
-	if err == nil {
-		err = s.transact(group)
-		if err == nil || len(group) == 1 {
-			group[0].fail(err)
-			return
-		}
-		// The transaction is lost, for everybody in it. Only one of them may be to blame, so each tries alone.
-		for _, w := range group {
-			if err := s.writer.exec("BEGIN IMMEDIATE"); err != nil {
-				w.fail(err)
-				continue
-			}
-			w.fail(s.transact([]*write{w}))
-		}
-		return
-	}
-	for _, w := range group {
-		w.fail(err)
 	}
 }
 
-func (w *write) fail(err error) {
-	if err != nil {
+// commit stores what a group wants. When that fails, each of the group tries by itself and with care: usually only
+// one is to blame.
+func (s *Store) commit(group []*write) {
+	busy := s.writer.exec("BEGIN IMMEDIATE")
+	if busy == nil && s.transact(group, false) == nil {
+		return
+	}
+	for _, w := range group {
+		err := busy
+		if err == nil {
+			if err = s.writer.exec("BEGIN IMMEDIATE"); err == nil {
+				err = s.transact([]*write{w}, true)
+			}
+		}
 		w.err = err
 	}
 }
 
-// transact carries a group out in the transaction that was begun. A write that fails alone has its error in it;
-// what is returned concerns all.
-func (s *Store) transact(group []*write) error {
+// transact carries a group out in the transaction that was begun: whole, or not at all with an error.
+func (s *Store) transact(group []*write, careful bool) (err error) {
 	c := s.writer
 	for _, w := range group {
-		w.err = c.attempt(func() error {
-			if err := w.ctx.Err(); err != nil {
-				return err
-			}
-			return w.do(c)
-		})
-		if !c.inTx() {
-			return errors.Join(errRolledBack, w.err)
+		if err = w.ctx.Err(); err == nil {
+			err = w.do(c, careful)
+		}
+		if err == nil && !c.inTx() {
+			err = errRolledBack
+		}
+		if err != nil {
+			break
 		}
 	}
-	err := c.exec("COMMIT")
+	if err == nil {
+		err = c.exec("COMMIT")
+	}
 	if err != nil && c.inTx() {
 		err = errors.Join(err, c.exec("ROLLBACK"))
 	}

@@ -25,7 +25,7 @@ CREATE TABLE shape (
 -- indexes alone. AUTOINCREMENT: a link's id is never given to another one.
 CREATE TABLE link (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
-    sync          INTEGER NOT NULL REFERENCES sync (id),
+    sync          INTEGER NOT NULL,
     status        INTEGER NOT NULL,
     key_left      TEXT,
     key_right     TEXT,
@@ -77,7 +77,7 @@ CREATE TABLE cursor (
 
 -- Who set a path's value last; what was there before is in history.
 CREATE TABLE origin (
-    link   INTEGER NOT NULL REFERENCES link (id),
+    link   INTEGER NOT NULL,
     side   INTEGER NOT NULL,
     path   TEXT    NOT NULL,
     rule   TEXT    NOT NULL,
@@ -90,7 +90,7 @@ CREATE TABLE origin (
 -- Values that were overwritten or lost a conflict. The id restores one.
 CREATE TABLE history (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    sync        INTEGER NOT NULL REFERENCES sync (id),
+    sync        INTEGER NOT NULL,
     link        INTEGER NOT NULL, -- 0: the record had none
     side        INTEGER NOT NULL,
     key         TEXT    NOT NULL,
@@ -109,7 +109,7 @@ CREATE INDEX history_link ON history (link, side, path);
 -- everything else.
 CREATE TABLE waiting (
     id        INTEGER PRIMARY KEY,
-    sync      INTEGER NOT NULL REFERENCES sync (id),
+    sync      INTEGER NOT NULL,
     conflict  INTEGER NOT NULL, -- 0: a hold
     link      INTEGER NOT NULL,
     key_left  TEXT    NOT NULL,
@@ -130,7 +130,7 @@ CREATE INDEX waiting_since ON waiting (since);
 
 CREATE TABLE intent (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
-    sync     INTEGER NOT NULL REFERENCES sync (id),
+    sync     INTEGER NOT NULL,
     link     INTEGER NOT NULL,
     kind     TEXT    NOT NULL,
     side     INTEGER NOT NULL,

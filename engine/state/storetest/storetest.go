@@ -66,6 +66,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		"every kind of value survives, in links, intents and the spool": kinds,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := open(t)
 			t.Cleanup(func() {
 				if err := s.Close(); err != nil {
