@@ -330,11 +330,11 @@ func (rp *replay) agents() {
 		column := replayPaths[rp.rng.IntN(4)].ticket
 		value := map[string]string{"title": fmt.Sprintf("title of day %d", rp.dayNo), "category": fmt.Sprintf("Category %d", rp.rng.IntN(60)),
 			"impact": fmt.Sprint(1 + rp.rng.IntN(3)), "urgency": fmt.Sprint(1 + rp.rng.IntN(3))}[column]
-		var was string
+		var was sql.NullString
 		if err := rp.db.QueryRow(`SELECT `+column+` FROM tickets WHERE id = ?`, tk.id).Scan(&was); err != nil {
 			rp.t.Fatal(err)
 		}
-		if was == value {
+		if was.String == value {
 			continue
 		}
 		rp.exec(`UPDATE tickets SET `+column+` = ?, updated_at = strftime('%Y-%m-%d %H:%M:%f', 'now') WHERE id = ?`, value, tk.id)
