@@ -353,6 +353,24 @@ func TestAnEditOfAnotherProgramIsNotLost(t *testing.T) {
 	})
 }
 
+func TestAHeaderThatChangedMeanwhileIsFollowed(t *testing.T) {
+	col, path := open(t, "x.csv", "id,title\n1,a\n", file.File{})
+	replace(t, path, "title,new,id\na,n,1\n")
+	r, err := col.(connectors.Updater).Update(t.Context(), []string{"title", "id"}, "1", "", text("b"))
+	if err != nil || r.Key != "1" || r.Values[0].Text() != "b" || r.Values[1].Text() != "1" {
+		t.Errorf("the update returned %v, %v", r, err)
+	}
+	if got, want := contentOf(t, path), "title,new,id\nb,n,1\n"; got != want {
+		t.Errorf("the file is %q, want %q", got, want)
+	}
+	if _, err := col.(connectors.Updater).Update(t.Context(), []string{"titel"}, "1", "", text("c")); !errors.Is(err, connectors.ErrConfig) {
+		t.Errorf("an update that asks for a column that is not there gives %v, want ErrConfig", err)
+	}
+	if got, want := contentOf(t, path), "title,new,id\nb,n,1\n"; got != want {
+		t.Errorf("the file is %q, want %q", got, want)
+	}
+}
+
 func TestALinkStaysALink(t *testing.T) {
 	dir := t.TempDir()
 	real := filepath.Join(dir, "real.csv")

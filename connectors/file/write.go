@@ -36,9 +36,10 @@ type change struct {
 	key, version string
 	fields       record.Fields
 
-	raw  []byte // the record afterwards
-	err  error
-	done chan struct{}
+	raw     []byte   // the record afterwards
+	columns []string // CSV: the header it was written under
+	err     error
+	done    chan struct{}
 }
 
 func (ch *change) op() string {
@@ -82,6 +83,9 @@ func (c *collection) submit(ctx context.Context, paths []string, ch *change) (re
 	if err := ctx.Err(); err != nil {
 		return record.Record{}, fmt.Errorf("%s: %w", ch.op(), err)
 	}
+	if _, err := c.decoder(c.columns, paths); err != nil {
+		return record.Record{}, located(ch.op(), c.Path, err) // now, before anything is written
+	}
 	q := c.queue
 	q.mu.Lock()
 	q.waiting = append(q.waiting, ch)
@@ -101,24 +105,30 @@ func (c *collection) submit(ctx context.Context, paths []string, ch *change) (re
 	if ch.err != nil || ch.verb == remove {
 		return record.Record{}, ch.err
 	}
-	dec, err := c.decoder(paths)
+	r, err := ch.result(paths)
 	if err != nil {
-		return record.Record{}, located(ch.op(), c.Path, err)
+		return record.Record{}, &connectors.Error{Kind: connectors.ErrOutcome, Op: ch.op(), Detail: "written, but not understood afterwards: " + err.Error(), Err: err}
+	}
+	return r, nil
+}
+
+// result decodes what was written.
+func (ch *change) result(paths []string) (record.Record, error) {
+	dec, err := ch.in.decoder(ch.columns, paths)
+	if err != nil {
+		return record.Record{}, err
 	}
 	p, err := dec.reparse(ch.raw)
-	if err == nil {
-		var r record.Record
-		if r, err = dec.show(p); err == nil {
-			return r, nil
-		}
+	if err != nil {
+		return record.Record{}, err
 	}
-	return record.Record{}, located(ch.op(), c.Path, err)
+	return dec.show(p)
 }
 
 // decoder makes one that reads single records.
-func (c *collection) decoder(paths []string) (decoder, error) {
+func (c *collection) decoder(columns, paths []string) (decoder, error) {
 	if c.Format == "csv" {
-		return newCSVDecoder(c, &table{sep: c.Separator[0], columns: c.columns}, paths)
+		return newCSVDecoder(c, &table{sep: c.Separator[0], columns: columns}, paths)
 	}
 	return newJSONDecoder(c, paths), nil
 }
@@ -296,6 +306,11 @@ func (c *collection) stream(p *pass, w *writer, batch []*change) (changed bool, 
 			given[ch.key] = ch
 		}
 		creates = append(creates, ch)
+	}
+	if s, ok := p.src.(*table); ok {
+		for _, ch := range batch {
+			ch.columns = s.columns
+		}
 	}
 	sieve := newSieve(texts)
 	lines := map[string]int{}
