@@ -122,6 +122,7 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 		where = append(where, "("+q.Native+"\n)") // the line break ends a comment that the condition may end with
 	}
 	var window connectors.Window
+	key := quote(t.columns[t.key].name)
 	if t.modified >= 0 {
 		start := t.conn.env.Now().UTC()
 		window.Next = strconv.FormatInt(start.Add(-lag).Unix()-1, 10)
@@ -135,9 +136,16 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 			// behind the start, next time. What has no readable stamp may have changed at any time.
 			where = append(where, fmt.Sprintf("((%[1]s) IS NULL OR (%[1]s) >= ?)", t.stamp()))
 			args = append(args, since)
+			bound, arg, err := t.narrow(ctx, since)
+			if err != nil {
+				return connectors.Window{}, fail(op, err, nil)
+			}
+			if bound != "" {
+				where, args = append(where, bound), append(args, arg)
+				key = "+" + key // keeps SQLite from walking the table in the order of the key
+			}
 		}
 	}
-	key := quote(t.columns[t.key].name)
 	after := key + " IS NOT NULL"
 	var last any
 	values := make([]record.Value, page*len(slots))
@@ -171,6 +179,56 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 			return window, nil
 		}
 	}
+}
+
+// few is up to how many changed rows an index on the modified column is used. Each page sorts them anew.
+const few = 5 * page
+
+// narrow gives a condition that an index on the modified column can answer and that every row which the exact
+// one selects fulfils; "" if there is none. It trusts the column's smallest and largest value to tell the form
+// of all others, which holds but for text that is no time and sorts among those that are.
+func (t *collection) narrow(ctx context.Context, since int64) (condition string, arg any, err error) {
+	if !t.indexed {
+		return "", nil, nil
+	}
+	m, table := quote(t.columns[t.modified].name), quote(t.table)
+	var ends [2]any
+	for i, f := range []string{"min", "max"} { // one query each: SQLite answers only a lone one from the index
+		if err := t.conn.each(ctx, func(v []any) error { ends[i] = v[0]; return nil }, fmt.Sprintf("SELECT %s(%s) FROM %s", f, m, table)); err != nil {
+			return "", nil, err
+		}
+	}
+	switch {
+	case isSeconds(ends[0]) && isSeconds(ends[1]):
+		arg = since
+	case isStamp(ends[0]) && isStamp(ends[1]):
+		// A day that is over in every time zone sorts before all stamps from since on, however they go on.
+		arg = time.Unix(since, 0).UTC().Add(-26 * time.Hour).Format(time.DateOnly)
+	default:
+		return "", nil, nil
+	}
+	condition = fmt.Sprintf("(%[1]s IS NULL OR %[1]s >= ?)", m)
+	var n int64
+	err = t.conn.each(ctx, func(v []any) error { n, _ = v[0].(int64); return nil },
+		fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d)", table, condition, few+1), arg)
+	if err != nil || n > few {
+		return "", nil, err
+	}
+	return condition, arg, nil
+}
+
+func isSeconds(raw any) bool {
+	n, ok := raw.(int64)
+	return ok && n > 1e8 && n < 1e11
+}
+
+func isStamp(raw any) bool {
+	s, ok := raw.(string)
+	if !ok {
+		return false
+	}
+	_, err := record.ParseTime(s)
+	return err == nil
 }
 
 func (t *collection) scanError(op, native string, err error) error {

@@ -125,6 +125,11 @@ func TestConformance(t *testing.T) {
 			table:  sql.Table{Name: "tickets", Modified: "updated_at", Label: "ref"},
 		},
 		{
+			name: "an index on the stamp", stamp: "updated_at",
+			schema: "CREATE TABLE tickets (id INTEGER PRIMARY KEY, " + columns + ", updated_at TEXT); CREATE INDEX changed ON tickets (updated_at)",
+			table:  sql.Table{Name: "tickets", Modified: "updated_at"},
+		},
+		{
 			name: "text keys, a stamp in seconds and soft delete", stamp: "changed", text: true,
 			schema: "CREATE TABLE \"all tickets\" (\"the key\" TEXT UNIQUE DEFAULT (lower(hex(randomblob(8)))), " + columns + ", changed INTEGER, gone BOOLEAN NOT NULL DEFAULT 0)",
 			table:  sql.Table{Name: "tickets", Table: "all tickets", Key: "the key", Modified: "changed", Deleted: "gone"},

@@ -21,6 +21,7 @@ type collection struct {
 
 	key, modified, deleted, label, author int // slots; -1: none
 	stampForm, deletedForm                form
+	indexed                               bool // an index starts with the modified column
 }
 
 // A column as the table declares it.
@@ -149,6 +150,11 @@ func (c *connection) table(ctx context.Context, t Table) (*collection, error) {
 	}
 	if col.stampForm, err = col.formOf(ctx, col.modified); err == nil {
 		col.deletedForm, err = col.formOf(ctx, col.deleted)
+	}
+	if err == nil && col.modified >= 0 {
+		err = c.each(ctx, func([]any) error { col.indexed = true; return nil },
+			`SELECT l.name FROM pragma_index_list(?) AS l JOIN pragma_index_xinfo(l.name) AS x
+				WHERE l.partial = 0 AND x.seqno = 0 AND x.name = ? AND x.coll = 'BINARY'`, t.Table, t.Modified)
 	}
 	if err != nil {
 		return nil, fail(op, err, nil)

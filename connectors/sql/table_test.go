@@ -187,6 +187,54 @@ func TestIncrementalScansUnderstandEveryFormOfStamp(t *testing.T) {
 	}
 }
 
+func TestAnIndexOnTheStampChangesNoResult(t *testing.T) {
+	old, edited := time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 1, 8, 0, 1, 0, time.UTC)
+	zone := time.FixedZone("", -11*3600)
+	for _, c := range []struct {
+		name   string
+		stamps [2]any // of old rows and of edited ones
+		more   []any  // that are delivered as well
+	}{
+		{"a space", [2]any{old.Format(time.DateTime), edited.Format(time.DateTime)}, []any{nil}},
+		{"a zone far west", [2]any{old.In(zone).Format(time.RFC3339), edited.In(zone).Format(time.RFC3339)}, nil},
+		{"seconds", [2]any{old.Unix(), edited.Unix()}, []any{nil}},
+		{"milliseconds", [2]any{old.UnixMilli(), edited.UnixMilli()}, nil},
+		{"seconds and a word", [2]any{old.Unix(), edited.Unix()}, []any{"soon"}},
+		{"stamps and a number", [2]any{old.Format(time.DateTime), edited.Format(time.DateTime)}, []any{edited.Unix()}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, n := range []int{3, 5200} { // few changes are looked up, many are not
+				d := newDesk(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, m); CREATE INDEX i ON t (m)")
+				_, col := d.open(t, sql.Table{Name: "t", Modified: "m"})
+				w, err := col.Scan(t.Context(), connectors.Query{Paths: []string{"m"}}, func(record.Record) error { return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				tx, err := d.Begin()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range 2 * n {
+					if _, err := tx.Exec("INSERT INTO t (m) VALUES (?)", c.stamps[i%2]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, m := range c.more {
+					if _, err := tx.Exec("INSERT INTO t (m) VALUES (?)", m); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				if got := len(scan(t, col, connectors.Query{Paths: []string{"m"}, Since: w.Next})); got != n+len(c.more) {
+					t.Errorf("%d records were delivered, want %d", got, n+len(c.more))
+				}
+			}
+		})
+	}
+}
+
 func TestWhatTheDatabaseRefusesNamesTheColumns(t *testing.T) {
 	d := newDesk(t, `CREATE TABLE q (id INTEGER PRIMARY KEY); CREATE TABLE t (id INTEGER PRIMARY KEY, ref TEXT UNIQUE, title TEXT NOT NULL, n INT CHECK (n > 0),
 		q INT REFERENCES q(id), twice INT AS (n * 2)); INSERT INTO t (ref, title) VALUES ('A', 'a');
