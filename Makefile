@@ -40,7 +40,8 @@ bench: deps
 
 # A tour of the main job on this machine alone.
 demo: deps
-	go run -tags '$(TAGS)' ./cmd/fieldsync demo
+	go build -trimpath -tags '$(TAGS)' -o bin/fieldsync ./cmd/fieldsync
+	bin/fieldsync demo
 
 # A C compiler and the modules of go.mod.
 deps:

@@ -32,16 +32,22 @@ func (a *app) demoCmd() *cobra.Command {
 runs the real commands on the shipped mappings: preview, apply, edits on both sides,
 a conflict, its decision, the alarm properties, an empty plan.
 
-FOLDER (default "demo") keeps everything afterwards; --resume starts the simulators
-again with what is in them, so that you can go on by hand.`,
+FOLDER (default "demo", or the next free "demo-2", …) keeps everything afterwards;
+--resume starts the simulators again with what is in them, so that you can go on by hand.`,
 		Example: `  fieldsync demo
   fieldsync demo --resume demo      in one terminal, then in another:
   . demo/env && fieldsync plan -d demo/mappings`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			d := &demo{app: a, folder: "demo"}
-			if len(args) == 1 {
+			switch {
+			case len(args) == 1:
 				d.folder = args[0]
+			case !resume:
+				// An earlier tour may have been gone on with by hand: it is left alone.
+				for n := 2; !empty(d.folder); n++ {
+					d.folder = fmt.Sprintf("demo-%d", n)
+				}
 			}
 			if resume {
 				return d.resume(c.Context())
@@ -92,7 +98,7 @@ CREATE TRIGGER tickets_touched AFTER UPDATE ON tickets WHEN new.updated_at = old
 END;`
 
 func (d *demo) tour(ctx context.Context) error {
-	if entries, err := os.ReadDir(d.folder); err == nil && len(entries) > 0 {
+	if !empty(d.folder) {
 		return hinted{fmt.Errorf("folder %s is not empty", d.folder), "name another one (fieldsync demo FOLDER), remove it, or go on in it: fieldsync demo --resume " + d.folder}
 	}
 	if err := d.lay(); err != nil {
@@ -154,11 +160,25 @@ func (d *demo) tour(ctx context.Context) error {
 		return err
 	}
 	d.title("Go on by hand")
-	d.say("  fieldsync demo --resume %s        start the simulators again, in one terminal", d.folder)
-	d.say("  . %s && fieldsync plan -d %s     in another", d.path(demoEnv), d.path("mappings"))
-	d.say("  sqlite3 %s \"UPDATE tickets SET status = 'closed' WHERE id = 'T-1002'\"", d.path(demoDesk))
-	d.say("  %s      the rules: edit them, then plan again", filepath.Join(d.path("mappings"), "ticket_to_incident.hcl"))
+	me := os.Args[0]
+	d.say("Start the simulators again, in one terminal:")
+	d.say("  %s demo --resume %s", me, d.folder)
+	d.say("In another, be an agent on either side, look, and carry it out; or edit the rules first:")
+	d.say("  . %s", d.path(demoEnv))
+	for _, inc := range d.snow.Find("incident", "correlation_id", "T-1003") {
+		d.say("  curl -u admin:admin -X PATCH -H 'Content-Type: application/json' -d '{\"state\":\"2\"}' $SNOW_URL/api/now/table/incident/%s", inc["sys_id"])
+	}
+	d.say("  sqlite3 %s \"UPDATE tickets SET title = 'Fan tray of rack 12' WHERE id = 'T-1003'\"", d.path(demoDesk))
+	d.say("  %s plan -d %s", me, d.path("mappings"))
+	d.say("  %s apply -d %s", me, d.path("mappings"))
+	d.say("The rules are in %s.", filepath.Join(d.path("mappings"), "ticket_to_incident.hcl"))
 	return nil
+}
+
+// empty reports whether nothing is in a folder, or no folder there.
+func empty(folder string) bool {
+	entries, err := os.ReadDir(folder)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0
 }
 
 // lay writes the shipped mappings and an empty help desk into the folder.
