@@ -10,28 +10,11 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/valyala/fastjson"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
-
-// header makes the text of a record that its holder keeps longest, all of it in one allocation.
-type header struct{ buf []byte }
-
-func (h *header) of(raw []byte, key, label, author string) record.Record {
-	h.buf = append(h.buf[:0], key...)
-	h.buf = strconv.AppendUint(h.buf, xxhash.Sum64(raw), 16)
-	v := len(h.buf)
-	h.buf = append(append(h.buf, label...), author...)
-	s := string(h.buf)
-	k := len(key)
-	return record.Record{Key: s[:k], Version: s[k:v], Label: s[v : v+len(label)], Author: s[v+len(label):]}
-}
-
-// version is what header.of puts into Version.
-func version(raw []byte) string { return strconv.FormatUint(xxhash.Sum64(raw), 16) }
 
 // jsonDecoder reads and edits JSON objects.
 type jsonDecoder struct {
