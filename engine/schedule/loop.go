@@ -27,7 +27,8 @@ type Job struct {
 	// one of them, but not while another is running or due, nor while the last run of one has failed. With a
 	// Spec as well it runs for either reason; when due it still waits for those that are running or due.
 	After []string
-	// Run does it. Its context ends when the loop's grace after a stop is over.
+	// Run does it, and logs what went wrong; the loop logs only panics, and shows the error in Status. Its
+	// context ends when the loop's grace after a stop is over.
 	Run func(ctx context.Context, trigger string) error
 }
 
@@ -288,16 +289,12 @@ func (l *Loop) start(e *entry, now time.Time) {
 	})
 }
 
-// call runs the job and makes an error of its panic.
+// call runs the job and makes an error of its panic. Other errors are the job's own to tell; Status has both.
 func (l *Loop) call(ctx context.Context, j Job, trigger string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
-			l.log().Error("job panicked", "job", j.Name, "err", err, "stack", string(debug.Stack()))
-			return
-		}
-		if err != nil {
-			l.log().Error("job failed", "job", j.Name, "trigger", trigger, "err", err)
+			l.log().Error("job panicked", "job", j.Name, "trigger", trigger, "err", err, "stack", string(debug.Stack()))
 		}
 	}()
 	return j.Run(ctx, trigger)
