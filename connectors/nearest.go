@@ -5,7 +5,7 @@ import "strings"
 // Nearest returns the one of names that name was probably meant to be, or "" when none is near. Connectors use
 // it to say which collection or path a mapping may have meant.
 func Nearest(name string, names []string) string {
-	best, least := "", max(1, len(name)/3)+1
+	best, least := "", max(1, (len(name)+1)/3)+1
 	if name == "" {
 		return ""
 	}
