@@ -2,6 +2,7 @@ package record
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type Record struct {
 
 // Clone returns r with content of its own.
 func (r Record) Clone() Record {
+	r.Key, r.Label, r.Version, r.Author = strings.Clone(r.Key), strings.Clone(r.Label), strings.Clone(r.Version), strings.Clone(r.Author)
 	r.Values = slices.Clone(r.Values)
 	for i, v := range r.Values {
 		r.Values[i] = v.Clone()
