@@ -10,6 +10,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/fieldsync/fieldsync/engine/schedule"
 )
 
 // settle is how long the mapping files must rest before they are read again: editors write in several steps.
@@ -113,6 +115,13 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No sync", Detail: "The mapping in " + cfg.Dir + " has no sync any more."})
 		}
 	}
+	var r *ruleset
+	if next != nil && !diags.HasErrors() {
+		r = &ruleset{project: next}
+		if err := schedule.Check(s.jobs(r)); err != nil {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Schedules cannot be used", Detail: err.Error()})
+		}
+	}
 	if diags.HasErrors() {
 		if next != nil {
 			s.close(next)
@@ -124,7 +133,6 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 	if next.Settings != old.Settings {
 		s.log.Warn("state and listen change only with a restart")
 	}
-	r := &ruleset{project: next}
 	s.loop.Replace(s.jobs(r))
 	s.mu.Lock()
 	s.rules, s.broken, s.since = r, nil, s.app.now()

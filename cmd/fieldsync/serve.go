@@ -210,26 +210,8 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 		return r.failed(ctx, m.Name, trigger, began, err)
 	}
 	defer run.Close()
-	_, err = run.Apply(ctx, engine.Approval{Emit: func(res plan.Result) { s.logResult(m.Name, res) }})
+	_, err = run.Apply(ctx, engine.Approval{})
 	return err
-}
-
-func (s *service) logResult(sync string, r plan.Result) {
-	level := slog.LevelInfo
-	if r.Outcome == plan.Failed {
-		level = slog.LevelWarn
-	}
-	args := []any{"sync", sync, "op", string(r.Action.Kind), "side", r.Action.SideName, "record", r.Action.Key, "outcome", string(r.Outcome)}
-	if r.Action.Key == "" {
-		args[7] = r.Key
-	}
-	if r.Why != "" {
-		args = append(args, "why", r.Why)
-	}
-	if r.Hint != "" {
-		args = append(args, "hint", r.Hint)
-	}
-	s.log.Log(context.Background(), level, "wrote", args...)
 }
 
 func (s *service) setReady(ready bool) {
