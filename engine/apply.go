@@ -136,7 +136,8 @@ type carrier struct {
 	mu                    sync.Mutex
 	left                  map[string]plan.Action // of a saved plan: not met yet
 	done, skipped, failed int64
-	unsettled             bool // some record of the scans is neither settled nor held
+	unsettled             bool   // some record of the scans is neither settled nor held
+	quiet                 []unit // to be settled with the next batch
 	folds                 []Fold
 }
 
@@ -174,13 +175,16 @@ func (c *carrier) all(ctx context.Context) error {
 			return nil
 		}
 		if u.order != order {
-			if err := errors.Join(wait(), c.flush(ctx)); err != nil {
+			if err := errors.Join(wait(), c.settleAll(ctx), c.flush(ctx)); err != nil {
 				return err
 			}
 			order = u.order
 		}
 		if u.Item == nil || u.Item.Action == nil {
-			return c.settle(ctx, u)
+			if c.quiet = append(c.quiet, u); len(c.quiet) >= decideBatch {
+				return c.settleAll(ctx)
+			}
+			return nil
 		}
 		if g == nil {
 			g, gctx = errgroup.WithContext(ctx)
@@ -194,11 +198,10 @@ func (c *carrier) all(ctx context.Context) error {
 		g.Go(func() error { return c.carry(gctx, u) })
 		return nil
 	})
-	err = errors.Join(err, wait())
-	if err != nil {
+	if err = errors.Join(err, wait()); err != nil {
 		return err
 	}
-	if err := c.flush(ctx); err != nil {
+	if err := errors.Join(c.settleAll(ctx), c.flush(ctx)); err != nil {
 		return err
 	}
 	for _, a := range c.left {
@@ -223,8 +226,9 @@ type loaded struct {
 	keys   [2]string // what a record without a link waits under
 }
 
-// load brings a unit's records back and decides again: the same input gives the same decision.
-func (c *carrier) load(ctx context.Context, u unit) (loaded, error) {
+// load brings a unit's records back, where they are not at hand, and decides again: the same input gives the
+// same decision.
+func (c *carrier) load(ctx context.Context, u unit, hand [2]*Moved) (loaded, error) {
 	l := record.Link{Key: u.Keys}
 	if u.Link != 0 {
 		stored, err := c.r.book.LinkByID(ctx, u.Link)
@@ -236,7 +240,7 @@ func (c *carrier) load(ctx context.Context, u unit) (loaded, error) {
 		}
 		l = *stored
 	}
-	in, prints, err := c.r.input(ctx, l, [2]*Moved{})
+	in, prints, err := c.r.input(ctx, l, hand)
 	if err != nil {
 		return loaded{}, err
 	}
@@ -247,15 +251,42 @@ func (c *carrier) load(ctx context.Context, u unit) (loaded, error) {
 	return loaded{in, prints, ds[0], u.Keys}, nil
 }
 
+// settleAll settles the units gathered so far, bringing their records back together.
+func (c *carrier) settleAll(ctx context.Context) error {
+	units := c.quiet
+	c.quiet = c.quiet[:0]
+	var moved [2]map[string]*Moved
+	for _, s := range record.Sides {
+		moved[s] = make(map[string]*Moved, len(units))
+		keys := make([]string, 0, len(units))
+		for _, u := range units {
+			if u.Keys[s] != "" {
+				keys = append(keys, u.Keys[s])
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		err := c.r.spool.GetAll(ctx, s, keys, func(m Moved) error { moved[s][m.Record.Key] = &m; return nil })
+		if err != nil {
+			return err
+		}
+	}
+	for _, u := range units {
+		if err := c.settle(ctx, u, [2]*Moved{moved[0][u.Keys[0]], moved[1][u.Keys[1]]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settle remembers what needs no write: a pair that agrees, a conflict, a hold, an end.
-func (c *carrier) settle(ctx context.Context, u unit) error {
+func (c *carrier) settle(ctx context.Context, u unit, moved [2]*Moved) error {
 	if u.Item != nil { // an ambiguous match, or a create in flight: there is no link to remember it by
 		f := Fold{Decided: true, Keys: u.Keys, Waiting: []Waiting{{Conflict: u.Item.Conflict, Hold: u.Item.Hold}}}
 		for _, s := range record.Sides {
-			if m, there, err := c.r.spool.Get(ctx, s, u.Keys[s]); err != nil {
-				return err
-			} else if there {
-				f.Prints[s] = &m.Print
+			if moved[s] != nil {
+				f.Prints[s] = &moved[s].Print
 			}
 		}
 		return c.fold(ctx, f)
@@ -266,11 +297,7 @@ func (c *carrier) settle(ctx context.Context, u unit) error {
 			if u.Keys[s] == "" {
 				continue
 			}
-			m, there, err := c.r.spool.Get(ctx, s, u.Keys[s])
-			if err != nil {
-				return err
-			}
-			if there && m.Presence == reconcile.Present {
+			if m := moved[s]; m != nil && m.Presence == reconcile.Present {
 				f.Prints[s] = &m.Print
 			} else {
 				f.Forget[s] = keyHash(u.Keys[s])
@@ -278,7 +305,7 @@ func (c *carrier) settle(ctx context.Context, u unit) error {
 		}
 		return c.fold(ctx, f)
 	}
-	ld, err := c.load(ctx, u)
+	ld, err := c.load(ctx, u, moved)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func (c *carrier) carry(ctx context.Context, u unit) error {
 	}
 	// From here on the action is carried through: stopping waits for its end.
 	ctx = context.WithoutCancel(ctx)
-	ld, err := c.load(ctx, u)
+	ld, err := c.load(ctx, u, [2]*Moved{})
 	if err != nil {
 		return err
 	}

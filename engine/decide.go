@@ -137,9 +137,10 @@ type pass struct {
 	side      record.Side
 	strangers []Moved
 	inputs    []reconcile.Input
-	found     map[string]bool     // records of the other side that this pass itself put into the spool
-	decided   map[uint64]struct{} // key hashes of right records that the pass over the left side has decided
-	virgin    bool                // there are no links at all
+	found     map[string]bool       // records of the other side that this pass itself put into the spool
+	decided   map[uint64]struct{}   // key hashes of right records that the pass over the left side has decided
+	virgin    bool                  // there are no links at all
+	carriers  [2]map[uint64][]Moved // by match hash, for the block and the strangers in hand
 	n         int64
 }
 
@@ -160,7 +161,7 @@ func (p *pass) visit(m Moved) error {
 			// Gone or left the scope, and nobody's twin: only its fingerprint and its holds have to go.
 			return r.settleOnly(ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true})
 		}
-		if p.strangers = append(p.strangers, m); len(p.strangers) >= decideBatch {
+		if p.strangers = append(p.strangers, m); len(p.strangers) >= readBatch {
 			return p.flush()
 		}
 		return nil

@@ -14,11 +14,12 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// spoolBatch is how many moved records are put into the spool at a time, readBatch how many keys are asked
-// for in one direct read.
+// spoolBatch is how many moved records are put into the spool at a time, readBatch how many keys are read or
+// values searched at a time. Connectors cut that into requests as their systems like it; one that has to
+// go through a whole file wants it large.
 const (
 	spoolBatch = 500
-	readBatch  = 200
+	readBatch  = 4000
 )
 
 // A view is what one observation of a side found out.
@@ -27,6 +28,7 @@ type view struct {
 	first    bool // nothing was ever settled on this side: what the spool holds is all there is
 	window   connectors.Window
 	started  time.Time
+	most     int64 // records after which a scan ends with errLarge; 0: never
 	count    int64 // records that the scan delivered in scope (full scans)
 	before   Cursor
 	had      bool     // before was stored
@@ -53,11 +55,17 @@ func (r *Run) observe(ctx context.Context) error {
 			v := &r.views[s]
 			v.started = r.now()
 			v.endpoint = v.had && v.before.Endpoint != r.job.Ends[s].Endpoint
-			v.full = full || v.before.Since == "" || v.before.Full.Before(r.job.FullSince)
-			var err error
+			due := full || v.before.Since == "" || v.before.Full.Before(r.job.FullSince)
+			v.full = due || v.before.Count <= smallSide
+			if v.full && !due {
+				v.most = smallSide
+			}
+			err := errLarge
 			if v.full {
 				err = r.observeAll(gctx, s, v)
-			} else {
+			}
+			if errors.Is(err, errLarge) {
+				v.full, v.most, v.first, v.count = false, 0, false, 0
 				err = r.observeChanges(gctx, s, v)
 			}
 			if err != nil {
@@ -159,6 +167,9 @@ func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(r
 	w, err := r.job.Ends[s].Handle.Scan(ctx, connectors.Query{Paths: paths, Native: r.job.Ends[s].Native, Since: since}, func(rec record.Record) error {
 		if n++; n%1000 == 0 {
 			r.progress(phase, n, 0)
+		}
+		if most := r.views[s].most; most > 0 && n > most {
+			return errLarge
 		}
 		if rec.Key == "" {
 			return &connectors.Error{Kind: connectors.ErrProtocol, Op: "scan " + r.job.Ends[s].Collection, Detail: "a record without a key came back"}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func (p *pass) pair() error {
 		if len(open) == 0 {
 			break
 		}
-		if err := p.fetchTwins(block, open); err != nil {
+		if err := p.gather(block, open); err != nil {
 			return err
 		}
 		var rest []Moved
@@ -44,53 +45,63 @@ func (p *pass) pair() error {
 	return nil
 }
 
-// fetchTwins searches the other system for records that did not move and so are not in the spool, and this
-// side's for others that carry the same value.
-func (p *pass) fetchTwins(block int, ms []Moved) error {
+// gather brings together, in p.carriers, the records of both sides that carry the match values of ms: from the
+// spool, and by a search of the system those that did not move and so are not there. This side is searched
+// only for values that have a twin: there they must be unique.
+func (p *pass) gather(block int, ms []Moved) error {
 	for _, s := range [2]record.Side{p.side.Other(), p.side} {
-		if p.r.views[s].first && p.r.views[s].full {
-			continue // nothing was settled before: whatever there is is in the spool
-		}
-		slot := p.r.rules.Match[block].Slots[p.side]
-		var values []record.Value
-		seen := make(map[string]bool)
-		for _, m := range ms {
-			v := m.Record.Values[slot]
-			if t := matchValue(v); t != "" && !seen[t] {
-				seen[t] = true
-				values = append(values, v)
-			}
-		}
-		if len(values) == 0 {
-			continue
-		}
-		k := p.r.sink(p.ctx, s)
-		pr := newPrinter(p.r.rules.Digest)
-		err := p.r.find(p.ctx, s, p.r.rules.Match[block].Slots[s], values, func(rec record.Record) error {
-			if _, there, err := p.r.spool.Get(p.ctx, s, rec.Key); err != nil || there {
-				return err
-			}
-			in, err := p.r.inScope(s, rec.Values)
-			if err != nil {
-				return err
-			}
-			presence := reconcile.Present
-			if !in {
-				presence = reconcile.OutOfScope
-			}
-			if s != p.side {
-				p.found[rec.Key] = true
-			}
-			return k.put(rec, presence, pr.of(rec.Key, rec.Values))
-		})
-		if err != nil {
-			return fmt.Errorf("look for twins by %s on %s: %w", p.r.rules.Sides[s].Paths[p.r.rules.Match[block].Slots[s]], p.r.name(s), err)
-		}
-		if err := k.flush(); err != nil {
+		if err := p.search(s, block, ms); err != nil {
 			return err
 		}
+		if err := p.index(s, block, ms); err != nil {
+			return err
+		}
+		ms = slices.DeleteFunc(slices.Clone(ms), func(m Moved) bool { return len(p.carriers[s][m.Match[block]]) == 0 })
 	}
 	return nil
+}
+
+// search puts into the spool what a system finds under the match values of ms.
+func (p *pass) search(s record.Side, block int, ms []Moved) error {
+	if p.r.views[s].first && p.r.views[s].full {
+		return nil // nothing was settled before: whatever there is is in the spool
+	}
+	slot := p.r.rules.Match[block].Slots[p.side]
+	var values []record.Value
+	seen := make(map[string]bool)
+	for _, m := range ms {
+		v := m.Record.Values[slot]
+		if t := matchValue(v); t != "" && !seen[t] {
+			seen[t] = true
+			values = append(values, v)
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	k := p.r.sink(p.ctx, s)
+	pr := newPrinter(p.r.rules.Digest)
+	err := p.r.find(p.ctx, s, p.r.rules.Match[block].Slots[s], values, func(rec record.Record) error {
+		if _, there, err := p.r.spool.Get(p.ctx, s, rec.Key); err != nil || there {
+			return err
+		}
+		in, err := p.r.inScope(s, rec.Values)
+		if err != nil {
+			return err
+		}
+		presence := reconcile.Present
+		if !in {
+			presence = reconcile.OutOfScope
+		}
+		if s != p.side {
+			p.found[rec.Key] = true
+		}
+		return k.put(rec, presence, pr.of(rec.Key, rec.Values))
+	})
+	if err != nil {
+		return fmt.Errorf("look for twins by %s on %s: %w", p.r.rules.Sides[s].Paths[p.r.rules.Match[block].Slots[s]], p.r.name(s), err)
+	}
+	return k.flush()
 }
 
 // match tries one block on one stranger and reports whether that decided about it.
@@ -99,9 +110,9 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 	if m.Match[block] == 0 {
 		return false, nil
 	}
-	twins, err := p.carrying(p.side.Other(), block, m)
-	if err != nil || len(twins) == 0 {
-		return false, err
+	twins := p.carriers[p.side.Other()][m.Match[block]]
+	if len(twins) == 0 {
+		return false, nil
 	}
 	if p.side == record.Right {
 		for _, t := range twins {
@@ -116,10 +127,7 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 			}
 		}
 	}
-	same, err := p.carrying(p.side, block, m)
-	if err != nil {
-		return false, err
-	}
+	same := p.carriers[p.side][m.Match[block]]
 	value := r.rules.Match[block]
 	what := fmt.Sprintf("%s.%s %s", r.name(p.side), r.rules.Sides[p.side].Paths[value.Slots[p.side]], m.Record.Values[value.Slots[p.side]])
 	if len(same) > 1 {
@@ -142,7 +150,7 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 			what, r.name(p.side.Other()), twin.Record.Name(), r.name(p.side), l.Key[p.side]))
 	}
 	for earlier := range block {
-		rivals, err := p.carrying(p.side, earlier, twin)
+		rivals, err := p.claims(earlier, twin)
 		if err != nil {
 			return false, err
 		}
@@ -162,18 +170,35 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 	return true, p.add(in)
 }
 
-// carrying returns the records of side s whose value for a match block is the one that m has on its own side.
-// A few are enough: more than one is a conflict whatever their number.
-func (p *pass) carrying(s record.Side, block int, m Moved) ([]Moved, error) {
-	if m.Match[block] == 0 {
+// index reads from the spool the records of a side that carry the match values of ms.
+func (p *pass) index(s record.Side, block int, ms []Moved) error {
+	hashes := make([]uint64, 0, len(ms))
+	for _, m := range ms {
+		if h := m.Match[block]; h != 0 {
+			hashes = append(hashes, h)
+		}
+	}
+	carriers := make(map[uint64][]Moved, len(hashes))
+	p.carriers[s] = carriers
+	if len(hashes) == 0 {
+		return nil
+	}
+	return p.r.spool.Matching(p.ctx, s, block, hashes, func(c Moved) error {
+		if c.Presence != reconcile.Gone {
+			carriers[c.Match[block]] = append(carriers[c.Match[block]], c)
+		}
+		return nil
+	})
+}
+
+// claims returns records of the passing side whose value for an earlier block is that of twin.
+func (p *pass) claims(block int, twin Moved) ([]Moved, error) {
+	if twin.Match[block] == 0 {
 		return nil, nil
 	}
 	var out []Moved
-	err := p.r.spool.Matching(p.ctx, s, block, m.Match[block], func(c Moved) error {
-		if c.Presence == reconcile.Gone {
-			return nil
-		}
-		if len(out) < 5 {
+	err := p.r.spool.Matching(p.ctx, p.side, block, []uint64{twin.Match[block]}, func(c Moved) error {
+		if c.Presence != reconcile.Gone {
 			out = append(out, c)
 		}
 		return nil

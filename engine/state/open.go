@@ -154,7 +154,7 @@ const writing = "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock
 // dialWriter opens the one connection that writes. It takes the write lock once, because SQLite falls back to
 // reading without a word where a file may not be written.
 func dialWriter(path string) (*conn, error) {
-	c, err := dial(dsn(path, writing), "PRAGMA cache_size = -32768", "PRAGMA wal_autocheckpoint = 8000", "PRAGMA journal_size_limit = 67108864")
+	c, err := dial(dsn(path, writing), "PRAGMA cache_size = -131072", "PRAGMA wal_autocheckpoint = 50000", "PRAGMA journal_size_limit = 67108864")
 	if err != nil {
 		return nil, err
 	}

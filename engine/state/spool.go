@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -186,31 +187,53 @@ func (s *spool) Each(ctx context.Context, side record.Side, emit func(engine.Mov
 	}
 }
 
-// Matching emits the records of a side that have this hash under one match block.
-func (s *spool) Matching(ctx context.Context, side record.Side, block int, hash uint64, emit func(engine.Moved) error) error {
-	page := make([]engine.Moved, 0, 8)
-	for after := int64(0); ; {
-		end := after
-		err := s.with(ctx, func(c *conn) error {
-			return c.each("SELECT r.id, r.key, r.body FROM match m JOIN rec r ON r.id = m.rec WHERE m.side = ? AND m.block = ? AND m.hash = ? AND m.rec > ? AND "+newest+" ORDER BY m.rec LIMIT ?", func(r row) error {
-				m, err := readMoved(r.text(1), r.blob(2))
-				page, end = append(page, m), r.int(0)
-				return err
-			}, side, block, int64(hash), after, spoolPage)
-		}, byKey, byMatch)
-		if err != nil {
+// GetAll emits the records with these keys.
+func (s *spool) GetAll(ctx context.Context, side record.Side, keys []string, emit func(engine.Moved) error) error {
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return s.gather(ctx, "SELECT r.key, r.body FROM rec r WHERE r.side = ? AND r.key IN (SELECT value FROM json_each(?)) AND "+newest, emit, side, string(list))
+}
+
+// matchMost is how many records of one hash Matching looks at.
+const matchMost = 8
+
+// Matching emits the first records of a side that have these hashes under one match block.
+func (s *spool) Matching(ctx context.Context, side record.Side, block int, hashes []uint64, emit func(engine.Moved) error) error {
+	signed := make([]int64, len(hashes))
+	for i, h := range hashes {
+		signed[i] = int64(h)
+	}
+	list, err := json.Marshal(signed)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return s.gather(ctx, `SELECT r.key, r.body FROM (
+			SELECT rec, row_number() OVER (PARTITION BY hash ORDER BY rec) AS n FROM match
+			WHERE side = ? AND block = ? AND hash IN (SELECT value FROM json_each(?))
+		) m JOIN rec r ON r.id = m.rec WHERE m.n <= ? AND `+newest+" ORDER BY r.id", emit, side, block, string(list), matchMost)
+}
+
+// gather reads all that a query finds, then emits it.
+func (s *spool) gather(ctx context.Context, query string, emit func(engine.Moved) error, args ...any) error {
+	var found []engine.Moved
+	err := s.with(ctx, func(c *conn) error {
+		return c.each(query, func(r row) error {
+			m, err := readMoved(r.text(0), r.blob(1))
+			found = append(found, m)
+			return err
+		}, args...)
+	}, byKey, byMatch)
+	if err != nil {
+		return err
+	}
+	for _, m := range found {
+		if err := emit(m); err != nil {
 			return err
 		}
-		for _, m := range page {
-			if err := emit(m); err != nil {
-				return err
-			}
-		}
-		if len(page) < spoolPage {
-			return nil
-		}
-		page, after = page[:0], end
 	}
+	return nil
 }
 
 // Count is the number of records of a side.

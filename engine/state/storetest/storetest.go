@@ -196,7 +196,7 @@ func emitErrors(t *testing.T, s engine.Store) {
 		"Book.Waiting":  b.Waiting(ctx, 0, func(engine.Waiting) error { return stop }),
 		"Store.Waiting": s.Waiting(ctx, "", func(engine.Waiting) error { return stop }),
 		"Each":          sp.Each(ctx, left, func(engine.Moved) error { return stop }),
-		"Matching":      sp.Matching(ctx, left, 0, 5, func(engine.Moved) error { return stop }),
+		"Matching":      sp.Matching(ctx, left, 0, []uint64{5}, func(engine.Moved) error { return stop }),
 		"Items":         sp.Items(ctx, func(engine.Spooled) error { return stop }),
 	} {
 		if !errors.Is(err, stop) {
