@@ -454,6 +454,66 @@ func TestADeletedTicketLeavesItsIncidentAloneAndIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+func TestASmallSideIsReadWholeInEveryRun(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[0].Gone = reconcile.OnGone{Then: reconcile.GoneDelete, At: "m.hcl:30"}
+	for _, title := range []string{"a", "b", "c"} {
+		w.ticket.Add(text("title", title, "status", "new"))
+	}
+	w.now = w.now.Add(time.Hour)
+	w.apply()
+	w.ticket.Remove("T-1")
+	w.now = w.now.Add(-time.Minute) // before what the last scan has seen: no scan for changes would find these
+	w.ticket.Edit("T-2", text("title", "b2"))
+	w.ticket.Add(text("title", "d", "status", "new"))
+	w.now = w.now.Add(2 * time.Minute)
+	w.wantPlan("a deletion, an edit and a new record whose stamps did not move",
+		`create incident  marker="T-4" state="new" summary="d"`, `update ticket T-4 number=absent`, `update incident sys2 summary="b2"`, "delete incident sys1")
+}
+
+func TestALargeSideIsAskedForChangesAlone(t *testing.T) {
+	for _, scoped := range []bool{false, true} {
+		w := newWorld(t)
+		if scoped { // few in scope, but many to read
+			w.rules.Sides[0].Where = func(e reconcile.Env) (bool, error) { return e.Values[0][3].Text() == "new", nil }
+		}
+		for range 1001 {
+			w.ticket.Add(text("title", "a", "status", "old"))
+		}
+		for range 3 {
+			w.ticket.Add(text("title", "b", "status", "new"))
+		}
+		w.apply()
+		w.now = w.now.Add(time.Minute)
+		w.apply() // the first one wrote to every ticket, and so moved its stamp
+		w.now = w.now.Add(time.Minute)
+		w.ticket.Edit("T-1002", text("title", "c"))
+		r, err := w.engine.Plan(t.Context(), w.job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if diff := cmp.Diff([]string{`update incident ` + w.incidentOf("T-1002") + ` summary="c"`}, summary(t, r)); diff != "" {
+			t.Errorf("scoped %t: plan (-want +got):\n%s", scoped, diff)
+		}
+		if h := r.Header(); h.Scan[0] != "changes" || h.Observed[0] > 100 {
+			t.Errorf("scoped %t: scan of the tickets was %s and read %d, want changes alone", scoped, h.Scan[0], h.Observed[0])
+		}
+	}
+}
+
+// incidentOf is the key of the incident that carries a ticket's key as its marker.
+func (w *world) incidentOf(ticket string) string {
+	w.t.Helper()
+	for _, k := range w.incident.Keys() {
+		if w.incident.Get(k)["marker"].Text() == ticket {
+			return k
+		}
+	}
+	w.t.Fatalf("no incident is marked %s", ticket)
+	return ""
+}
+
 func TestADeletePolicyDeletesOnlyWhatDidNotChange(t *testing.T) {
 	w := newWorld(t)
 	w.rules.Sides[0].Gone = reconcile.OnGone{Then: reconcile.GoneDelete, At: "m.hcl:30"}

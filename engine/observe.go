@@ -22,6 +22,14 @@ const (
 	readBatch  = 4000
 )
 
+// smallSide is up to how many records a side is read whole in every run: that costs about one page, and finds
+// at once what a scan for changes cannot see, such as deletions, records that left a native scope, and edits
+// that did not move the change stamp.
+const smallSide = 1000
+
+// errLarge ends the scan of a side that turned out not to be small.
+var errLarge = errors.New("the side is not small")
+
 // A view is what one observation of a side found out.
 type view struct {
 	full     bool
@@ -30,6 +38,7 @@ type view struct {
 	started  time.Time
 	most     int64 // records after which a scan ends with errLarge; 0: never
 	count    int64 // records that the scan delivered in scope (full scans)
+	left     int64 // records that it delivered too, settled before and out of scope now: seen, not missing
 	before   Cursor
 	had      bool     // before was stored
 	strays   []uint64 // prints of records that are gone and had no link
@@ -65,7 +74,7 @@ func (r *Run) observe(ctx context.Context) error {
 				err = r.observeAll(gctx, s, v)
 			}
 			if errors.Is(err, errLarge) {
-				v.full, v.most, v.first, v.count = false, 0, false, 0
+				v.full, v.most, v.first, v.count, v.left = false, 0, false, 0, 0
 				err = r.observeChanges(gctx, s, v)
 			}
 			if err != nil {
@@ -100,6 +109,7 @@ func (r *Run) observeAll(ctx context.Context, s record.Side, v *view) error {
 			v.count++
 			return sink.put(rec, reconcile.Present, p)
 		case known:
+			v.left++
 			return sink.put(rec, reconcile.OutOfScope, p)
 		}
 		return nil
@@ -121,9 +131,9 @@ func (r *Run) observeAll(ctx context.Context, s record.Side, v *view) error {
 func shrunk(v *view) string {
 	switch {
 	case !v.full || !v.had || v.before.Count < 1:
-	case v.count == 0:
+	case v.count+v.left == 0:
 		return fmt.Sprintf("it shows no records at all, last time there were %d", v.before.Count)
-	case v.before.Count >= 10 && v.count < v.before.Count/2:
+	case v.before.Count >= 10 && v.count+v.left < v.before.Count/2:
 		return fmt.Sprintf("it shows %d records, last time there were %d", v.count, v.before.Count)
 	}
 	return ""
