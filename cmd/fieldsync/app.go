@@ -81,7 +81,7 @@ every decision explains itself.`,
 				dumb = true
 			}
 			a.style.Color = !dumb && terminal(std.Out)
-			a.ask = !a.json && terminal(std.In) && terminal(std.Err)
+			a.ask = !a.json && terminal(std.In)
 			a.bars = !a.json && terminal(std.Err)
 		},
 	}

@@ -41,7 +41,7 @@ One sync's failure does not keep the others from running.`,
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			p, err := a.openProject()
+			p, err := a.openToRun()
 			if err != nil {
 				return err
 			}

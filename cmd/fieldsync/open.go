@@ -75,14 +75,31 @@ func (a *app) parse() (*mapping.Config, hcl.Diagnostics, error) {
 
 // openProject loads a mapping that must be right.
 func (a *app) openProject() (*project, error) {
+	p, _, err := a.openWarned()
+	return p, err
+}
+
+// openWarned is openProject with the warnings that loading gave.
+func (a *app) openWarned() (*project, hcl.Diagnostics, error) {
 	cfg, diags, err := a.parse()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if diags.HasErrors() {
-		return nil, diagnosed{cfg.Files, diags}
+		return nil, nil, diagnosed{cfg.Files, diags}
 	}
-	return a.project(cfg)
+	p, err := a.project(cfg)
+	return p, diags, err
+}
+
+// openToRun is openProject for commands that run syncs: what the mapping says and nothing comes of is not
+// passed over in silence.
+func (a *app) openToRun() (*project, error) {
+	p, warnings, err := a.openWarned()
+	if err == nil {
+		a.printDiagnostics(p.Files, warnings)
+	}
+	return p, err
 }
 
 func (a *app) project(cfg *mapping.Config) (*project, error) {

@@ -30,7 +30,7 @@ holds that wait are shown and do not count.`,
   fieldsync plan --json | jq -c 'select(.action)'`,
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
-			p, err := a.openProject()
+			p, err := a.openToRun()
 			if err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ only. An interrupt or SIGTERM stops after the action in flight; a second one at 
   curl -s http://127.0.0.1:8440/status`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			p, err := a.openProject()
+			p, err := a.openToRun()
 			if err != nil {
 				return err
 			}
