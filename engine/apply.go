@@ -167,7 +167,7 @@ func (c *carrier) all(ctx context.Context) error {
 	}
 	var n int64
 	total := r.footer.Changes()
-	err := r.each(ctx, func(u unit) error {
+	err := r.each(ctx, orderSettle, func(u unit) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}

@@ -58,7 +58,10 @@ func (r *Run) decide(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.held(ctx)
+	if err := r.held(ctx); err != nil {
+		return err
+	}
+	return r.added(ctx)
 }
 
 // wake spools the records without a link that wait and are due: an ambiguous match, a refused create. They are
@@ -539,5 +542,15 @@ func (r *Run) put(ctx context.Context, order int, sort string, u unit) error {
 	if err != nil {
 		return fmt.Errorf("write down the plan: %w", err)
 	}
-	return r.spool.Add(ctx, []Spooled{{Order: order, Sort: sort, Data: data}})
+	if r.adding = append(r.adding, Spooled{Order: order, Sort: sort, Data: data}); len(r.adding) >= spoolBatch {
+		return r.added(ctx)
+	}
+	return nil
+}
+
+// added brings what put has gathered into the spool.
+func (r *Run) added(ctx context.Context) error {
+	err := r.spool.Add(ctx, r.adding)
+	r.adding = r.adding[:0]
+	return err
 }

@@ -33,6 +33,7 @@ type Run struct {
 	footer   plan.Footer
 	waiting  map[string][]Waiting // of records without a link, by waitKey
 	tally    *tally
+	adding   []Spooled
 	inFlight [2]map[string]time.Time // keys whose twin's create was sent and never answered
 
 	leased  bool
@@ -157,10 +158,7 @@ func (r *Run) Footer() plan.Footer { return r.footer }
 // Items yields what the plan would do and what waits: creates, updates, deletes, conflicts, holds.
 func (r *Run) Items() iter.Seq2[plan.Item, error] {
 	return func(yield func(plan.Item, error) bool) {
-		err := r.each(context.Background(), func(u unit) error {
-			if u.Item == nil {
-				return nil
-			}
+		err := r.each(context.Background(), orderCreate, func(u unit) error {
 			if !yield(*u.Item, nil) {
 				return errStop
 			}
@@ -174,9 +172,9 @@ func (r *Run) Items() iter.Seq2[plan.Item, error] {
 
 var errStop = errors.New("stop")
 
-// each emits the units of the spool in order.
-func (r *Run) each(ctx context.Context, emit func(unit) error) error {
-	return r.spool.Items(ctx, func(s Spooled) error {
+// each emits the units of the spool from an order on.
+func (r *Run) each(ctx context.Context, from int, emit func(unit) error) error {
+	return r.spool.Items(ctx, from, func(s Spooled) error {
 		var u unit
 		if err := json.Unmarshal(s.Data, &u); err != nil {
 			return fmt.Errorf("read back the plan: %w", err)

@@ -126,8 +126,8 @@ func (d *planDigest) String() string { return hex.EncodeToString(d.h.Sum(nil)[:1
 
 func (r *Run) digest() (string, error) {
 	d := newPlanDigest(r.rules.Sync, r.rules.Digest)
-	err := r.each(context.Background(), func(u unit) error {
-		if u.Item != nil && u.Item.Action != nil {
+	err := r.each(context.Background(), orderCreate, func(u unit) error {
+		if u.Item.Action != nil {
 			d.add(*u.Item.Action)
 		}
 		return nil

@@ -202,8 +202,8 @@ type Spool interface {
 
 	// Add appends items of the plan with the data that carrying them out needs. order sorts them, then seq of Add.
 	Add(ctx context.Context, items []Spooled) error
-	// Items emits everything added, sorted.
-	Items(ctx context.Context, emit func(Spooled) error) error
+	// Items emits what was added with at least this order, sorted.
+	Items(ctx context.Context, from int, emit func(Spooled) error) error
 	Close() error
 }
 

@@ -258,20 +258,20 @@ func (s *spool) Add(ctx context.Context, items []engine.Spooled) error {
 	})
 }
 
-// Items emits everything added, by order, sort and the sequence of Add.
-func (s *spool) Items(ctx context.Context, emit func(engine.Spooled) error) error {
+// Items emits what was added from an order on, by order, sort and the sequence of Add.
+func (s *spool) Items(ctx context.Context, from int, emit func(engine.Spooled) error) error {
 	page := make([]engine.Spooled, 0, spoolPage)
 	query := "SELECT id, ord, sort, data FROM item WHERE (ord, sort, id) > (?, ?, ?) ORDER BY ord, sort, id LIMIT ?"
-	var order, sort, id any = int64(-1 << 63), "", int64(0)
+	var order, sort, id any = int64(from), "", int64(0)
 	for {
 		err := s.with(ctx, func(c *conn) error {
 			page = page[:0]
-			from := []any{order, sort, id, spoolPage}
+			after := []any{order, sort, id, spoolPage}
 			return c.each(query, func(r row) error {
 				page = append(page, engine.Spooled{Order: int(r.int(1)), Sort: r.text(2), Data: r.blob(3)})
 				order, sort, id = r.int(1), r.text(2), r.int(0)
 				return nil
-			}, from...)
+			}, after...)
 		}, byOrder)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -159,7 +160,7 @@ func spoolItems(t *testing.T, s engine.Store) {
 		return strings.Compare(x.Sort, y.Sort)
 	})
 	for range 2 {
-		same(t, "items", want, collect(t, func(emit func(engine.Spooled) error) error { return sp.Items(t.Context(), emit) }))
+		same(t, "items", want, collect(t, func(emit func(engine.Spooled) error) error { return sp.Items(t.Context(), math.MinInt, emit) }))
 	}
 }
 
@@ -188,7 +189,7 @@ func spoolInterleaved(t *testing.T, s engine.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items := collect(t, func(emit func(engine.Spooled) error) error { return sp.Items(ctx, emit) })
+	items := collect(t, func(emit func(engine.Spooled) error) error { return sp.Items(ctx, math.MinInt, emit) })
 	if paired != 700 || len(items) != 700 {
 		t.Errorf("%d pairs and %d items, want 700", paired, len(items))
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -197,7 +198,7 @@ func emitErrors(t *testing.T, s engine.Store) {
 		"Store.Waiting": s.Waiting(ctx, "", func(engine.Waiting) error { return stop }),
 		"Each":          sp.Each(ctx, left, func(engine.Moved) error { return stop }),
 		"Matching":      sp.Matching(ctx, left, 0, []uint64{5}, func(engine.Moved) error { return stop }),
-		"Items":         sp.Items(ctx, func(engine.Spooled) error { return stop }),
+		"Items":         sp.Items(ctx, math.MinInt, func(engine.Spooled) error { return stop }),
 	} {
 		if !errors.Is(err, stop) {
 			t.Errorf("%s: got %v, want the error of emit", name, err)
