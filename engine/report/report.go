@@ -53,8 +53,6 @@ type out struct {
 
 func newOut(w io.Writer, st Style) *out { return &out{bufio.NewWriter(w), st} }
 
-func (o *out) printf(format string, args ...any) { fmt.Fprintf(o, format, args...) }
-
 // line prints its parts, without spaces at the end.
 func (o *out) line(parts ...string) {
 	o.WriteString(strings.TrimRight(strings.Join(parts, ""), " "))

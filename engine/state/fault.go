@@ -37,7 +37,7 @@ func fault(op, path string, err error) error {
 	}
 	e := &connectors.Error{Op: op + " " + path, Err: err}
 	if se, ok := errors.AsType[sqlite3.Error](err); ok {
-		e.Kind, e.Detail, e.Hint = explain(se, path)
+		e.Detail, e.Hint, e.Kind = explain(se, path)
 	} else if _, ok := errors.AsType[*fs.PathError](err); ok {
 		e.Kind = ErrFile
 		e.Hint = fmt.Sprintf("check the rights and the mount of %s", filepath.Dir(path))
@@ -60,36 +60,36 @@ func hintFull(path string) string {
 	return fmt.Sprintf("make room on the file system of %s and run again: nothing that was stored before is harmed", filepath.Dir(path))
 }
 
-func explain(e sqlite3.Error, path string) (kind error, detail, hint string) {
+func explain(e sqlite3.Error, path string) (detail, hint string, kind error) {
 	if e.Code == sqlite3.ErrFull || (e.SystemErrno != 0 && full(e.SystemErrno)) {
-		return ErrFull, "", hintFull(path)
+		return "", hintFull(path), ErrFull
 	}
 	switch e.Code {
 	case sqlite3.ErrNotADB:
-		return ErrForeign, "it is no SQLite database", "set state to another file name, or move this file away"
+		return "it is no SQLite database", "set state to another file name, or move this file away", ErrForeign
 	case sqlite3.ErrCorrupt, sqlite3.ErrFormat:
-		return ErrDamaged, e.Error(), hintRestore
+		return e.Error(), hintRestore, ErrDamaged
 	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrAuth:
-		return ErrFile, "it may not be written", fmt.Sprintf("give the user that runs fieldsync the right to write %s and its folder, or remount it for writing", path)
+		return "it may not be written", fmt.Sprintf("give the user that runs fieldsync the right to write %s and its folder, or remount it for writing", path), ErrFile
 	case sqlite3.ErrCantOpen:
 		detail = "it cannot be opened"
 		if e.SystemErrno != 0 {
 			detail += ": " + e.SystemErrno.Error()
 		}
-		return ErrFile, detail, fmt.Sprintf("check the rights of %s and its folder", path)
+		return detail, fmt.Sprintf("check the rights of %s and its folder", path), ErrFile
 	case sqlite3.ErrBusy, sqlite3.ErrLocked, sqlite3.ErrProtocol:
-		return ErrFile, "another process has kept it locked for too long", "see which process uses it (fuser " + path + ") and try again"
+		return "another process has kept it locked for too long", "see which process uses it (fuser " + path + ") and try again", ErrFile
 	case sqlite3.ErrIoErr:
 		detail = e.Error()
 		if e.SystemErrno != 0 {
 			detail += ": " + e.SystemErrno.Error()
 		}
-		return ErrFile, detail, "the disk or the network mount failed: see the system's log; " + hintRestore
+		return detail, "the disk or the network mount failed: see the system's log; " + hintRestore, ErrFile
 	case sqlite3.ErrError:
 		// A missing table or column: the file says it is ours but is not what our migrations made.
-		return ErrDamaged, e.Error(), hintRestore
+		return e.Error(), hintRestore, ErrDamaged
 	}
-	return nil, "", ""
+	return "", "", nil
 }
 
 // constraint reports whether err says that a unique key is taken.

@@ -65,7 +65,7 @@ func spoolFault(err error) error {
 	if !ok {
 		return fmt.Errorf("spool: %w", err)
 	}
-	kind, detail, _ := explain(se, "")
+	detail, _, kind := explain(se, "")
 	if kind == nil {
 		return fmt.Errorf("spool: %w", err)
 	}
