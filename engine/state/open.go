@@ -153,8 +153,12 @@ const writing = "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock
 
 // dialWriter opens the one connection that writes. It takes the write lock once, because SQLite falls back to
 // reading without a word where a file may not be written.
+//
+// The cache holds most of what is changed at random places on the first contact of a million links, the indexes
+// of the keys and of the fingerprints; it takes memory as it fills. The log grows to 128 MB before it is merged,
+// so that a page that many transactions change is merged once.
 func dialWriter(path string) (*conn, error) {
-	c, err := dial(dsn(path, writing), "PRAGMA cache_size = -131072", "PRAGMA wal_autocheckpoint = 50000", "PRAGMA journal_size_limit = 67108864")
+	c, err := dial(dsn(path, writing), "PRAGMA cache_size = -98304", "PRAGMA wal_autocheckpoint = 32000", "PRAGMA journal_size_limit = 67108864")
 	if err != nil {
 		return nil, err
 	}
