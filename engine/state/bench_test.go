@@ -81,7 +81,7 @@ func (m *meter) report(b *testing.B, n int) {
 // store grows from call to call, as it does in life: -benchtime=100x stores a million.
 func BenchmarkFoldAgreedLinks(b *testing.B) {
 	bk, _, path := benchStore(b)
-	const size = 50000
+	const size = 10000
 	var m meter
 	next := uint64(0)
 	for b.Loop() {
