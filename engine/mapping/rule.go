@@ -79,7 +79,11 @@ func (k *compiler) reads(f *compiledField, i int, r *reconcile.Rule) {
 		slices.Sort(slots)
 		r.Paths[i] = slices.Compact(slices.Clone(slots))
 	}
-	add(f.when)
+	if !f.leads[0] || !f.leads[1] {
+		// In a two-way rule a condition that turns true must not make one side's old value look newer than
+		// what people wrote on the other meanwhile.
+		add(f.when)
+	}
 	slices.Sort(slots)
 	r.Reads[i] = slices.Clone(r.Paths[i])
 	for _, slot := range slots {

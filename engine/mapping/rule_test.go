@@ -129,6 +129,16 @@ func TestReadsCoverEverythingAnExpressionSees(t *testing.T) {
 	}
 }
 
+func TestAConditionOfATwoWayFieldDoesNotMakeASideMove(t *testing.T) {
+	r := compiled(t, "ticket = \"title\"\nincident = \"name\"\nwhen = \"ticket.b == 'yes'\"", "")
+	if got := r.Fields[0].Reads; len(got[0]) != 1 || len(got[1]) != 1 {
+		t.Errorf("it reads the slots %v, want its own paths alone", got)
+	}
+	if !slices.Contains(r.Sides[0].Paths, "b") {
+		t.Errorf("the ticket delivers %q, and the condition needs b", r.Sides[0].Paths)
+	}
+}
+
 func TestResolveChoosesASideOrANewValue(t *testing.T) {
 	for _, tt := range []struct {
 		expr string

@@ -51,7 +51,7 @@ type Rule struct {
 	Name      string
 	At        string       // file:line
 	Paths     [2][]int     // slots that the rule writes on a side (To[s] gives their values), or, on the source side of a one-way rule, the slots it is said to be about
-	Reads     [2][]int     // slots whose change counts as a move of that side: its paths and what transforms and when read of it
+	Reads     [2][]int     // slots whose change counts as a move of that side: its paths and what transforms, and a one-way rule's when, read of it
 	To        [2]Transform // a plain copy is a Transform too
 	When      Condition    // nil: always
 	Policy    Policy       // for conflicts of a two-way rule

@@ -120,6 +120,9 @@ func (b *ledger) entries(s record.Side, seen, shown []record.Value) []entry {
 			if slot >= len(out) {
 				continue
 			}
+			if v.Outcome == Skip && rule.TwoWay() {
+				out[slot].open = true // nobody agreed while the rule was off: its edits are moves when it is on again
+			}
 			if sent != nil && b.done(v) {
 				out[slot].sent = sent[k]
 			}

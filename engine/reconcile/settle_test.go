@@ -47,12 +47,17 @@ func TestSettle(t *testing.T) {
 		{name: "drift kept", reason: "the drift stays visible and the base stays what was agreed",
 			change: func(r *reconcile.Rules) { r.Fields[1].Drift = reconcile.KeepDrift },
 			baseL:  "p p p", nowL: "p p p", baseR: "p p p", nowR: "p q p", wantBaseL: "p p p", wantBaseR: "p p p", wantNowR: "p q p"},
-		{name: "when is false", reason: "what happens meanwhile is not a move later",
+		{name: "when of a one-way rule is false", reason: "what happens meanwhile is not a move later",
 			change: func(r *reconcile.Rules) {
 				r.Fields[1].When = func(reconcile.Env) (bool, error) { return false, nil }
 			},
 			baseL: "p p p", nowL: "p q p", baseR: "p p p", nowR: "p p p", wantBaseL: "p q p", wantBaseR: "p p p"},
-		{name: "if_empty", reason: "the same for a rule that may not write",
+		{name: "when of a two-way rule is false", reason: "nobody agreed meanwhile, so an edit is still a move when it is true again",
+			change: func(r *reconcile.Rules) {
+				r.Fields[0].When = func(reconcile.Env) (bool, error) { return false, nil }
+			},
+			baseL: "p p p", nowL: "p p p", baseR: "p p p", nowR: "q p p", wantBaseL: "p p p", wantBaseR: "p p p", wantNowR: "q p p"},
+		{name: "if_empty", reason: "the same for a one-way rule that may not write",
 			change: func(r *reconcile.Rules) { r.Fields[1].Strength = reconcile.IfEmpty },
 			baseL:  "p p p", nowL: "p q p", baseR: "p p p", nowR: "p p p", wantBaseL: "p q p", wantBaseR: "p p p"},
 		{name: "a shared slot waits for both rules", reason: "the one-way rule still has to see the move of a, which the conflict holds back",
