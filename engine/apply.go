@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	foldBatch   = 2000                // settlements remembered at a time
+	foldBatch   = 10000               // settlements remembered at a time: fewer transactions rewrite fewer pages
 	tombLife    = 90 * 24 * time.Hour // how long the keys of an ended link cannot be created again
 	concurrency = 4                   // actions in flight where the connection sets no limit
 )
