@@ -52,7 +52,9 @@ func (s *service) handler() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = report.JSON(&masked{w: w, secrets: s.app.out.secrets}, st) // the reader went away: nobody to tell
+		out := &masked{w: w, secrets: s.app.out.secrets}
+		_ = report.JSON(out, st) // the reader went away: nobody to tell
+		out.flush()
 	})
 	return localOnly(mux)
 }

@@ -42,7 +42,7 @@ holds that wait are shown and do not count.`,
 			if err != nil {
 				return err
 			}
-			code := exitOK
+			code, made := exitOK, 0
 			plans := func(w io.Writer) error {
 				for _, s := range syncs {
 					job, err := p.job(c.Context(), s, jobOptions{preview: true, full: full, trigger: "plan"})
@@ -52,6 +52,9 @@ holds that wait are shown and do not count.`,
 						if changes {
 							code = worst(code, exitChanges)
 						}
+						if err == nil {
+							made++
+						}
 					}
 					if err != nil {
 						if c.Context().Err() != nil {
@@ -60,6 +63,9 @@ holds that wait are shown and do not count.`,
 						a.complain(inSync(s.Name, err))
 						code = exitError
 					}
+				}
+				if made == 0 {
+					return codeError(code) // there is nothing to save
 				}
 				return nil
 			}

@@ -63,7 +63,7 @@ func (a *app) statusOf(st *serviceStatus) error {
 	return report.StatusTable(a.out, st.Syncs, a.now(), a.style)
 }
 
-// statuses joins what the mapping names with what the state knows: the mapping's order, then what it lost.
+// statuses joins what the mapping names with what the state knows: in the order they run in, then what the mapping lost.
 func (p *project) statuses(known []engine.SyncStatus) []report.Status {
 	list := []report.Status{}
 	fill := func(s *report.Status) {
@@ -72,8 +72,8 @@ func (p *project) statuses(known []engine.SyncStatus) []report.Status {
 			s.Links, s.Detached, s.Conflicts, s.Held, s.Intents, s.LastRun, s.LastGood = k.Links, k.Detached, k.Conflicts, k.Held, k.Intents, k.LastRun, k.LastGood
 		}
 	}
-	for _, m := range p.Config.Syncs {
-		s := report.Status{Sync: m.Name, Known: true, Schedule: m.Schedule}
+	for _, m := range inOrder(p.Syncs) {
+		s := report.Status{Sync: m.Name, Known: true, Schedule: m.Schedule, After: m.After}
 		fill(&s)
 		list = append(list, s)
 	}

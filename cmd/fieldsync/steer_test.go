@@ -112,29 +112,44 @@ func sqlite(ts *testscript.TestScript, neg bool, args []string) {
 	if name, ok := strings.CutPrefix(text, "@"); ok {
 		text = ts.ReadFile(name)
 	}
-	db, err := sql.Open("sqlite3", ts.MkAbs(args[0]))
+	rows, err := query(ts.MkAbs(args[0]), text)
 	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), rows)
+}
+
+// query runs SQL and returns the rows, if any.
+func query(file, text string) (string, error) {
+	db, err := sql.Open("sqlite3", file+"?_busy_timeout=5000")
+	if err != nil {
+		return "", err
+	}
 	defer db.Close()
 	rows, err := db.Query(text)
-	ts.Check(err)
+	if err != nil {
+		return "", err
+	}
 	defer rows.Close()
 	cols, err := rows.Columns()
-	ts.Check(err)
-	out := ts.Stdout()
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
 	for rows.Next() {
 		cells := make([]sql.NullString, len(cols))
 		dest := make([]any, len(cols))
 		for i := range cells {
 			dest[i] = &cells[i]
 		}
-		ts.Check(rows.Scan(dest...))
+		if err := rows.Scan(dest...); err != nil {
+			return "", err
+		}
 		line := make([]string, len(cols))
 		for i, c := range cells {
 			line[i] = c.String
 		}
-		fmt.Fprintln(out, strings.Join(line, "|"))
+		fmt.Fprintln(&out, strings.Join(line, "|"))
 	}
-	ts.Check(rows.Err())
+	return out.String(), rows.Err()
 }
 
 // snow steers a simulated ServiceNow instance:
@@ -305,18 +320,26 @@ func hash(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// await URL PATTERN asks until the answer matches, and fails after ten seconds.
+// await URL PATTERN asks until the answer matches, await FILE SQL PATTERN until the rows do, and fails after ten
+// seconds.
 func await(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: await url pattern")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: await url pattern, or await file sql pattern")
 	}
-	re, err := regexp.Compile(args[1])
+	pattern := args[len(args)-1]
+	re, err := regexp.Compile(pattern)
 	ts.Check(err)
 	last := ""
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		if body, err := get(ctx, args[0]); err != nil {
+		var body string
+		if len(args) == 3 {
+			body, err = query(ts.MkAbs(args[0]), args[1])
+		} else {
+			body, err = get(ctx, args[0])
+		}
+		if err != nil {
 			last = err.Error()
 		} else if last = body; re.MatchString(body) {
 			fmt.Fprint(ts.Stdout(), body)
@@ -324,7 +347,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		select {
 		case <-ctx.Done():
-			ts.Fatalf("%s does not answer with %s; the last answer was:\n%s", args[0], args[1], last)
+			ts.Fatalf("%s does not answer with %s; the last answer was:\n%s", args[0], pattern, last)
 		case <-tick.C:
 		}
 	}

@@ -295,7 +295,8 @@ func TestStatusAndWaiting(t *testing.T) {
 	for _, err := range []error{
 		report.StatusTable(&b, []report.Status{
 			{Sync: "a", Known: true, Schedule: "*/2 * * * *", Links: 12345, LastRun: &run, LastGood: run.Started},
-			{Sync: "bravo", Known: true, Held: 2},
+			{Sync: "bravo", Known: true, Held: 2, After: []string{"a"}},
+			{Sync: "charlie", Known: true},
 			{Sync: "gone", Links: 1},
 		}, noon, report.Style{}),
 		report.StatusTable(&b, []report.Status{{Sync: "a", Known: true, Schedule: "@every 1m", Next: noon.Add(time.Minute)}, {Sync: "b", Known: true}}, noon, report.Style{}),

@@ -3,6 +3,7 @@ package report
 import (
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fieldsync/fieldsync/engine/plan"
@@ -13,6 +14,7 @@ type Status struct {
 	Sync      string    `json:"sync"`
 	Known     bool      `json:"known"` // it stands in the mapping; false: only the state remembers it
 	Schedule  string    `json:"schedule,omitempty"`
+	After     []string  `json:"after,omitempty"`
 	Next      time.Time `json:"next,omitzero"` // only a running service knows
 	Links     int64     `json:"links"`
 	Detached  int64     `json:"detached"`
@@ -35,7 +37,10 @@ func StatusTable(w io.Writer, list []Status, now time.Time, st Style) error {
 	}
 	for _, s := range list {
 		schedule, ran, how := s.Schedule, "never", ""
-		if schedule == "" {
+		switch {
+		case schedule == "" && len(s.After) > 0:
+			schedule = "after " + strings.Join(s.After, ", ")
+		case schedule == "":
 			schedule = "by hand"
 		}
 		if !s.Known {
