@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -663,6 +665,36 @@ func TestTwoRunsOfOneSyncAtOnceAreRefused(t *testing.T) {
 	w.open()
 	if _, err := w.engine.Start(t.Context(), w.job); !errors.Is(err, engine.ErrLeased) {
 		t.Errorf("want ErrLeased, got %v", err)
+	}
+}
+
+func TestTheLeaseOfAProcessThatDiedIsTakenOver(t *testing.T) {
+	ended := exec.Command(os.Args[0], "-test.run=^$")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, owner string
+		want        error
+	}{
+		{"a process that ended", engine.ProcessName(ended.Process.Pid), nil},
+		{"a process that runs", engine.ProcessName(os.Getpid()), engine.ErrLeased},
+		{"a process of another machine", fmt.Sprintf("elsewhere.example pid %d", ended.Process.Pid), engine.ErrLeased},
+		{"something that is no process", "a worker", engine.ErrLeased},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			if _, err := w.engine.Store.Lease(t.Context(), w.rules.Sync, tt.owner, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			r, err := w.engine.Start(t.Context(), w.job)
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("want %v, got %v", tt.want, err)
+			}
+			if r != nil {
+				r.Close()
+			}
+		})
 	}
 }
 

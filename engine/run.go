@@ -61,7 +61,7 @@ func (e *Engine) Plan(ctx context.Context, j Job) (*Run, error) {
 // The run it returns can be carried out once with [Run.Apply]. ErrLeased when another run has the sync.
 func (e *Engine) Start(ctx context.Context, j Job) (*Run, error) {
 	name := j.Rules.Sync
-	fence, err := e.Store.Lease(ctx, name, e.owner(), leaseTTL)
+	fence, err := e.lease(ctx, name)
 	if err != nil {
 		return nil, err
 	}

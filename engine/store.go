@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fieldsync/fieldsync/engine/plan"
@@ -17,11 +18,23 @@ var (
 	ErrPlanUsed  = errors.New("this plan was carried out before")
 )
 
+// A LeasedError is an ErrLeased that tells who has the sync.
+type LeasedError struct {
+	Owner string
+	Until time.Time
+}
+
+func (e *LeasedError) Error() string {
+	return fmt.Sprintf("%s: %s, until %s", ErrLeased, e.Owner, e.Until.Format(time.RFC3339))
+}
+
+func (e *LeasedError) Unwrap() error { return ErrLeased }
+
 // A Store remembers between runs what design semantics §1 lists. One suite holds every implementation to
 // this page. A store opened for reading refuses every write and leaves each byte as it is.
 type Store interface {
-	// Lease takes the right to run a sync until ttl from now, or renews it for the same owner. ErrLeased
-	// (wrapped, naming the owner and the time it runs out) when another owner's lease is alive. The fence
+	// Lease takes the right to run a sync until ttl from now, or renews it for the same owner. A
+	// [*LeasedError] when another owner's lease is alive. The fence
 	// grows with every new holder.
 	Lease(ctx context.Context, sync, owner string, ttl time.Duration) (fence int64, err error)
 	Release(ctx context.Context, sync, owner string) error

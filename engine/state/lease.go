@@ -23,7 +23,7 @@ func (s *Store) Lease(ctx context.Context, sync, owner string, ttl time.Duration
 			return err
 		}
 		if holder != "" && holder != owner && now.Before(expires) {
-			return fmt.Errorf("%w: %s, until %s", engine.ErrLeased, holder, expires.Format(time.RFC3339))
+			return &engine.LeasedError{Owner: holder, Until: expires}
 		}
 		if holder != owner {
 			fence++
