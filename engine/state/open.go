@@ -155,10 +155,10 @@ const writing = "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock
 // reading without a word where a file may not be written.
 //
 // The cache holds most of what is changed at random places on the first contact of a million links, the indexes
-// of the keys and of the fingerprints; it takes memory as it fills. The log grows to 128 MB before it is merged,
+// of the keys and of the fingerprints; it takes memory as it fills. The log grows to 32 MB before it is merged,
 // so that a page that many transactions change is merged once.
 func dialWriter(path string) (*conn, error) {
-	c, err := dial(dsn(path, writing), "PRAGMA cache_size = -98304", "PRAGMA wal_autocheckpoint = 32000", "PRAGMA journal_size_limit = 67108864")
+	c, err := dial(dsn(path, writing), "PRAGMA cache_size = -98304", "PRAGMA wal_autocheckpoint = 8000", "PRAGMA journal_size_limit = 33554432")
 	if err != nil {
 		return nil, err
 	}
