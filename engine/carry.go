@@ -75,6 +75,11 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 	}
 	if st.rec != nil {
 		w.record[a.Side], w.failed[a.Side] = st.rec, false
+		if a.Kind == plan.Update && !slices.Equal(settled(ld.in, ld.d, a.Side, st.rec), st.rec.Values) {
+			c.mu.Lock()
+			c.stirred++
+			c.mu.Unlock()
+		}
 	}
 	switch {
 	case st.hold != nil:
@@ -322,6 +327,7 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 	}
 	var w written
 	w.failed[a.Side] = true
+	w.wait = len(acts) > 1 // a run that dies before the write-back must leave both records to be looked at
 	if err := c.afterWrite(ctx, &ld, &w, a, c.make(ctx, a, ld)); err != nil {
 		return err
 	}
@@ -340,6 +346,9 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 	}
 	next := loaded{keys: stored.Key, in: reconcile.Input{Link: *stored, Time: ld.in.Time, Clock: ld.in.Clock, Record: ld.in.Record}}
 	next.in.Record[a.Side] = *rec
+	made := newPrinter(c.r.rules.Digest).of(rec.Key, rec.Values)
+	next.prints = ld.prints
+	next.prints[a.Side] = &made
 	ds, err := c.r.decideAll(ctx, []reconcile.Input{next.in})
 	if err != nil {
 		return err
@@ -347,6 +356,9 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 	next.d = ds[0]
 	c.onlyPlanned(&next.d, back)
 	if len(next.d.Sets[back.Side]) == 0 {
+		if err := c.r.book.Fold(ctx, []Fold{c.r.outcome(next, written{})}); err != nil {
+			return fmt.Errorf("remember: %w", err)
+		}
 		back.Changes = nil
 		c.result(plan.Result{Action: back, Outcome: plan.Done, Why: "the new record gave nothing to write back"})
 		return nil

@@ -327,6 +327,28 @@ func TestACreateWhoseProcessDiedIsFoundAgain(t *testing.T) {
 	w.wantPlan("settled")
 }
 
+func TestARunThatDiesBetweenACreateAndItsWriteBackIsFinishedByTheNext(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.ticket.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" {
+			return &connectors.Error{Kind: connectors.ErrOffline, Op: "update", Detail: "killed"}
+		}
+		return nil
+	}
+	if _, _, err := w.tryApply(engine.Approval{}); !errors.Is(err, connectors.ErrOffline) {
+		t.Fatalf("want the run to end, got %v", err)
+	}
+	w.ticket.Hook = nil
+	w.open()
+	w.wantPlan("the number is still to be written back", `update ticket T-1 number="INC1"`)
+	w.apply()
+	w.wantPlan("settled")
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+}
+
 func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))
