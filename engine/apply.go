@@ -86,7 +86,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 		}
 	}
 	err := c.all(ctx)
-	acc.Done, acc.Skipped, acc.Failed = c.done, c.skipped, c.failed
+	acc.Done, acc.Skipped, acc.Failed, acc.Stirred = c.done, c.skipped, c.failed, c.stirred
 	acc.Complete = err == nil && !c.unsettled
 	if acc.Complete {
 		err = r.advance(ctx)
@@ -136,6 +136,7 @@ type carrier struct {
 	mu                    sync.Mutex
 	left                  map[string]plan.Action // of a saved plan: not met yet
 	done, skipped, failed int64
+	stirred               int64
 	unsettled             bool   // some record of the scans is neither settled nor held
 	quiet                 []unit // to be settled with the next batch
 	folds                 []Fold

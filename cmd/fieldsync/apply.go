@@ -72,7 +72,7 @@ One sync's failure does not keep the others from running.`,
 			}
 			code := exitOK
 			for _, s := range syncs {
-				one, err := a.applySync(ctx, p, s.Name, o, planOf(saved, s.Name))
+				one, err := a.applyRounds(ctx, p, s.Name, o, planOf(saved, s.Name))
 				if err != nil {
 					if ctx.Err() != nil || errors.Is(err, errDeclined) {
 						return err
@@ -133,11 +133,27 @@ func planOf(saved []*engine.SavedPlan, sync string) *engine.SavedPlan {
 
 var errDeclined = hinted{errors.New("not carried out: the answer was no"), "nothing was written; run it again to be asked again"}
 
-// applySync runs one sync and returns what it means for the exit code.
-func (a *app) applySync(ctx context.Context, p *project, name string, o applying, saved *engine.SavedPlan) (int, error) {
+// rounds is how often apply looks again at what rules of the systems themselves made of its writes.
+const rounds = 3
+
+// applyRounds applies a sync, and again what followed from it: a system that computes a priority from what was
+// written asks for one more plan, shown and agreed to like the first.
+func (a *app) applyRounds(ctx context.Context, p *project, name string, o applying, saved *engine.SavedPlan) (int, error) {
+	for round := 1; ; round++ {
+		code, acc, err := a.applySync(ctx, p, name, o, saved)
+		if err != nil || code != exitOK || acc.Stirred == 0 || saved != nil || round == rounds {
+			return code, err
+		}
+		a.say("The writes changed more fields by rules of the systems themselves; looking again.")
+	}
+}
+
+// applySync runs one sync and returns what it means for the exit code, and the account of the run.
+func (a *app) applySync(ctx context.Context, p *project, name string, o applying, saved *engine.SavedPlan) (int, plan.Run, error) {
+	var none plan.Run
 	s, err := p.sync(name)
 	if err != nil {
-		return exitError, err
+		return exitError, none, err
 	}
 	trigger := "apply"
 	if saved != nil {
@@ -146,28 +162,28 @@ func (a *app) applySync(ctx context.Context, p *project, name string, o applying
 	began := a.now()
 	job, err := p.job(ctx, s, jobOptions{full: o.full, trigger: trigger})
 	if err != nil {
-		return exitError, p.failed(ctx, name, trigger, began, err)
+		return exitError, none, p.failed(ctx, name, trigger, began, err)
 	}
 	if saved != nil && saved.Header.Rules != job.Rules.Digest {
-		return exitError, hinted{errors.New("the rules changed since the plan was made"), "make a new plan with fieldsync plan -o FILE"}
+		return exitError, none, hinted{errors.New("the rules changed since the plan was made"), "make a new plan with fieldsync plan -o FILE"}
 	}
 	bar := a.startBar()
 	run, err := p.engine(bar).Start(ctx, job)
 	bar.stop()
 	if err != nil {
-		return exitError, p.failed(ctx, name, trigger, began, err)
+		return exitError, none, p.failed(ctx, name, trigger, began, err)
 	}
 	defer run.Close()
 	if saved == nil {
 		if err := a.showPlan(run); err != nil {
-			return exitError, err
+			return exitError, none, err
 		}
 	}
 	approved := o.approve != "" && o.approve == run.Footer().Digest
 	stopped := len(run.Footer().Stops) > 0 && !approved
 	if saved == nil && !stopped && !approved && !o.yes && run.Footer().Changes() > 0 {
 		if err := a.agree(run); err != nil {
-			return exitError, err
+			return exitError, none, err
 		}
 	}
 	return a.carryOut(ctx, run, o, saved)
@@ -192,7 +208,7 @@ func (a *app) agree(run *engine.Run) error {
 	return errDeclined
 }
 
-func (a *app) carryOut(ctx context.Context, run *engine.Run, o applying, saved *engine.SavedPlan) (int, error) {
+func (a *app) carryOut(ctx context.Context, run *engine.Run, o applying, saved *engine.SavedPlan) (int, plan.Run, error) {
 	approval := engine.Approval{Saved: saved, Stops: o.approve, Emit: a.showResult}
 	if run.Footer().Digest != o.approve {
 		approval.Stops = ""
@@ -200,28 +216,28 @@ func (a *app) carryOut(ctx context.Context, run *engine.Run, o applying, saved *
 	acc, err := run.Apply(ctx, approval)
 	if stop, ok := errors.AsType[*engine.StoppedError](err); ok {
 		a.stopped(stop, o)
-		return exitStopped, nil
+		return exitStopped, acc, nil
 	}
 	if err != nil && acc.ID == 0 {
-		return exitError, err // it did not begin
+		return exitError, acc, err // it did not begin
 	}
 	if a.json {
 		if jerr := report.Line(a.out, map[string]plan.Run{"run": acc}); jerr != nil {
-			return exitError, jerr
+			return exitError, acc, jerr
 		}
 	} else if run.Footer().Changes() > 0 || saved != nil {
 		acc.Err, acc.Hint = "", "" // the error is printed once, with its way out
 		if rerr := report.Run(a.out, acc, a.style); rerr != nil {
-			return exitError, rerr
+			return exitError, acc, rerr
 		}
 	}
 	switch {
 	case err != nil:
-		return exitError, err
+		return exitError, acc, err
 	case acc.Failed > 0 || acc.Skipped > 0:
-		return exitFailed, nil
+		return exitFailed, acc, nil
 	}
-	return exitOK, nil
+	return exitOK, acc, nil
 }
 
 func (a *app) showResult(r plan.Result) {

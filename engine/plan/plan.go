@@ -190,6 +190,7 @@ type Run struct {
 	Done     int64     `json:"done"`
 	Skipped  int64     `json:"skipped"`
 	Failed   int64     `json:"failed"`
+	Stirred  int64     `json:"stirred,omitempty"` // writes whose answer shows more mapped fields changed: rules of the system itself
 	Err      string    `json:"error,omitempty"`
 	Hint     string    `json:"hint,omitempty"`
 	Rules    string    `json:"rules"`
