@@ -120,9 +120,11 @@ func (c *connection) Collection(_ context.Context, name string) (connectors.Coll
 		f.Separator = ","
 	}
 	// A link is followed now, so that a rewrite replaces the file and not the link.
-	if f.Path, err = filepath.EvalSymlinks(f.Path); err != nil {
+	real, err := filepath.EvalSymlinks(f.Path)
+	if err != nil {
 		return nil, fail(op, f.Path, err)
 	}
+	f.Path = real
 	c.mu.Lock()
 	q := c.queues[f.Path]
 	if q == nil {

@@ -185,6 +185,7 @@ func TestSettingsThatAreWrong(t *testing.T) {
 		{"a format that does not exist", "x", file.Config{Path: "x", Format: "xml"}, `no format "xml"`, "csv"},
 		{"a separator of two characters", "x", file.Config{Path: "x", Separator: "::"}, "separator", ","},
 		{"a file that is missing", "x", file.Config{Path: "nope.csv"}, "there is no file", "not created"},
+		{"a declared file that is missing", "x", file.Config{Files: []file.File{{Name: "x", Path: "nope.csv"}}}, "nope.csv", "not created"},
 		{"another collection than the file", "ticket", file.Config{Path: "tickets.csv"}, "no such collection", `did you mean "tickets"?`},
 		{"another collection than the folder has", "user", file.Config{Path: "."}, "no such collection", `did you mean "users"?`},
 		{"a file without a known extension", "notes", file.Config{Path: "notes.txt"}, "format", "format ="},

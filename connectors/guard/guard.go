@@ -3,7 +3,8 @@
 //
 // [Client] is what a connection gets as Env.HTTP. Reading is tried again after failures that pass; writing only
 // when the server itself asks for that, because everything else may already have happened. [ReadOnly] is what a
-// preview works on. Errors are those of net/http, but a refused redirect is a *connectors.Error.
+// preview works on. Errors are those of net/http, but a refused redirect and a server that never answered are a
+// *connectors.Error.
 package guard
 
 import (
@@ -19,6 +20,8 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -32,6 +35,8 @@ const (
 	firstWait   = 500 * time.Millisecond
 	longestWait = 30 * time.Second // what a server may ask us to wait inside one call; longer is for the engine
 	headers     = 2 * time.Minute  // until an answer begins
+	firstAnswer = 30 * time.Second // until the first one begins: what accepts and never answers is not the system
+	silence     = 10 * time.Second // after which a person is told that there is no answer yet
 	whole       = 5 * time.Minute  // until it has ended
 	inFlight    = 8                // where the limits say nothing
 )
@@ -49,7 +54,7 @@ func Client(l connectors.Limits, log *slog.Logger, base http.RoundTripper) *http
 	if n <= 0 {
 		n = inFlight
 	}
-	lim := &limited{base: base, slots: make(chan struct{}, n)}
+	lim := &limited{base: base, slots: make(chan struct{}, n), log: log}
 	if l.Rate > 0 {
 		lim.rate = rate.NewLimiter(rate.Limit(l.Rate), n)
 	}
@@ -115,13 +120,19 @@ func reads(method string) bool {
 	return method == "" || method == http.MethodGet || method == http.MethodHead
 }
 
-// retrying carries the method into the context, where again finds it when there is no response.
+// retrying carries what again needs to know into the context, where it is also when there is no response.
 type retrying struct{ client *retryablehttp.Client }
 
-type methodKey struct{}
+type sendingKey struct{}
+
+// A sending is one request and what became of it so far.
+type sending struct {
+	method string
+	vain   bool // nobody was there, or nobody answered
+}
 
 func (r *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, err := retryablehttp.FromRequest(req.WithContext(context.WithValue(req.Context(), methodKey{}, req.Method)))
+	out, err := retryablehttp.FromRequest(req.WithContext(context.WithValue(req.Context(), sendingKey{}, &sending{method: req.Method})))
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +157,18 @@ func again(ctx context.Context, res *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	method, _ := ctx.Value(methodKey{}).(string)
+	s, _ := ctx.Value(sendingKey{}).(*sending)
 	if err != nil {
-		return reads(method) && passes(err), nil
+		if !reads(s.method) || !passes(err) {
+			return false, nil
+		}
+		if !vain(err) {
+			return true, nil
+		}
+		// Once more is for a server that restarts. Longer is for the next run: a person may be waiting.
+		again := !s.vain
+		s.vain = true
+		return again, nil
 	}
 	asked, wait := retryAfter(res)
 	if asked && wait > longestWait {
@@ -156,9 +176,9 @@ func again(ctx context.Context, res *http.Response, err error) (bool, error) {
 	}
 	switch res.StatusCode {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return asked || reads(method), nil
+		return asked || reads(s.method), nil
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return reads(method), nil
+		return reads(s.method), nil
 	}
 	return false, nil
 }
@@ -177,7 +197,13 @@ func passes(err error) bool {
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return false
 	}
-	return true
+	return !errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// vain reports whether nobody was there, or nobody answered.
+func vain(err error) bool {
+	late, ok := errors.AsType[net.Error](err)
+	return ok && late.Timeout() || errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // retryAfter reads the header in both of its forms.
@@ -206,11 +232,19 @@ func wait(first, longest time.Duration, attempt int, res *http.Response) time.Du
 	return d/2 + rand.N(d/2+1)
 }
 
-// limited lets only so many requests out, and only so fast.
+// errSilent is a server that has never answered.
+var errSilent = &connectors.Error{
+	Kind: connectors.ErrOffline, Op: "request", Detail: fmt.Sprintf("it accepts connections, but did not answer within %v", firstAnswer),
+	Hint: "check that host and port of url are the system's, and that it is not overloaded",
+}
+
+// limited lets only so many requests out, and only so fast, and tells of answers that do not come.
 type limited struct {
-	base  http.RoundTripper
-	rate  *rate.Limiter
-	slots chan struct{}
+	base     http.RoundTripper
+	rate     *rate.Limiter
+	slots    chan struct{}
+	log      *slog.Logger
+	answered atomic.Bool // once
 }
 
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -226,7 +260,7 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	res, err := l.base.RoundTrip(req)
+	res, err := l.patient(req)
 	if err != nil {
 		<-l.slots
 		return nil, err
@@ -234,6 +268,46 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	// The request is in flight until its answer is read: that is how servers count, too.
 	res.Body = &body{ReadCloser: res.Body, free: sync.OnceFunc(func() { <-l.slots })}
 	return res, nil
+}
+
+// patient waits for an answer to begin.
+func (l *limited) patient(req *http.Request) (*http.Response, error) {
+	told := time.AfterFunc(silence, func() {
+		l.log.Warn("no answer yet; still waiting", "method", req.Method, "host", req.URL.Host, "waited", silence)
+	})
+	defer told.Stop()
+	if l.answered.Load() || !reads(req.Method) {
+		return l.base.RoundTrip(req)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	given := time.AfterFunc(firstAnswer, func() {
+		if !l.answered.Load() {
+			cancel(errSilent)
+		}
+	})
+	defer given.Stop()
+	res, err := l.base.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errSilent) {
+			err = errSilent
+		}
+		cancel(nil)
+		return nil, err
+	}
+	l.answered.Store(true)
+	res.Body = &lasting{res.Body, cancel}
+	return res, nil
+}
+
+// A lasting body keeps its request's context until it is closed.
+type lasting struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *lasting) Close() error {
+	defer b.cancel(nil)
+	return b.ReadCloser.Close()
 }
 
 func (l *limited) CloseIdleConnections() {

@@ -1,15 +1,19 @@
 package guard_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +36,7 @@ type script struct {
 type answer struct {
 	status     int // 0: the connection breaks
 	retryAfter string
+	err        error // what breaks it; nil: a reset
 }
 
 func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -47,6 +52,9 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	a := s.answers[min(len(s.bodies), len(s.answers)-1)]
 	s.bodies, s.at = append(s.bodies, b), append(s.at, time.Since(s.start))
+	if a.err != nil {
+		return nil, &net.OpError{Op: "dial", Err: a.err}
+	}
 	if a.status == 0 {
 		return nil, &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}
 	}
@@ -68,6 +76,11 @@ func TestWhatIsSentAgain(t *testing.T) {
 		{"a read after 502, 503 and 504", "GET", []answer{{status: 502}, {status: 503}, {status: 504}, {status: 200}}, 4, 200},
 		{"a read after 429", "HEAD", []answer{{status: 429}, {status: 200}}, 2, 200},
 		{"a read that is always refused", "GET", []answer{{status: 503}}, 5, 503},
+		{"a read twice when the connection is refused", "GET", []answer{{err: syscall.ECONNREFUSED}}, 2, 0},
+		{"a read twice when nobody answers", "GET", []answer{{err: os.ErrDeadlineExceeded}}, 2, 0},
+		{"a read after one refused connection and a reset", "GET", []answer{{err: syscall.ECONNREFUSED}, {}, {status: 200}}, 3, 200},
+		{"no read where nobody knows the name", "GET", []answer{{err: &net.DNSError{Err: "no such host", IsNotFound: true}}}, 1, 0},
+		{"no read over TLS from a server that has none", "GET", []answer{{err: http.ErrSchemeMismatch}}, 1, 0},
 		{"no read after 500", "GET", []answer{{status: 500}}, 1, 500},
 		{"no read after 404", "GET", []answer{{status: 404}}, 1, 404},
 		{"no read when the wait is too long", "GET", []answer{{status: 429, retryAfter: "31"}}, 1, 429},
@@ -110,6 +123,32 @@ func TestWhatIsSentAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// deaf never answers.
+type deaf struct{ sent atomic.Int32 }
+
+func (d *deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+	d.sent.Add(1)
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestAServerThatNeverAnsweredIsGivenUpSoonAndNotInSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		d, began := &deaf{}, time.Now()
+		_, err := guard.Client(connectors.Limits{}, slog.New(slog.NewTextHandler(&log, nil)), d).Get("http://system.test/x") //nolint:bodyclose // there is no answer
+		if !errors.Is(err, connectors.ErrOffline) || !strings.Contains(connectors.Hint(err), "host and port") {
+			t.Errorf("the error is %v, want one of a system that cannot be reached", err)
+		}
+		if took := time.Since(began); took != 30*time.Second || d.sent.Load() != 1 {
+			t.Errorf("%d requests took %v, want one and 30s", d.sent.Load(), took)
+		}
+		if !strings.Contains(log.String(), `level=WARN msg="no answer yet; still waiting" method=GET host=system.test waited=10s`) {
+			t.Errorf("the log says %q", log.String())
+		}
+	})
 }
 
 func TestTheServerSaysHowLongToWait(t *testing.T) {

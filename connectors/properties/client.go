@@ -106,6 +106,10 @@ func (c *client) do(ctx context.Context, op, path string, query url.Values, body
 func (c *client) unsent(ctx context.Context, op string, write bool, err error) error {
 	var dial *net.OpError
 	var dns *net.DNSError
+	// The client that was given to us may refuse on its own: a redirect to another server, a server that never answers.
+	if inner, ok := errors.AsType[*connectors.Error](err); ok {
+		return &connectors.Error{Kind: inner.Kind, Op: op, Detail: inner.Detail, Hint: inner.Hint, Err: err}
+	}
 	switch {
 	case errors.As(err, &dns), errors.As(err, &dial) && dial.Op == "dial", strings.Contains(err.Error(), "tls: "), errors.Is(err, http.ErrSchemeMismatch):
 		return &connectors.Error{Kind: connectors.ErrOffline, Op: op, Detail: innermost(err), Hint: "nothing answers at " + hostOf(c.root) + "; check url, name, port, certificate and firewall", Err: err}
