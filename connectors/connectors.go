@@ -95,6 +95,9 @@ type Schema struct {
 	Label  string // path that people know a record by; "" for the key
 	Fields []Field
 	Open   bool // other paths than these may exist (a system that hides part of its dictionary)
+	// Hidden: the system does not show its fields to this user at all. No path can be checked.
+	Hidden bool
+	Rest   record.Type // of the paths that are not in Fields; zero where that is not known
 }
 
 // Field returns the field with this path.
@@ -128,8 +131,8 @@ type Choice struct {
 	Label string
 }
 
-// A Describer knows its fields. An error of kind ErrDenied means that this user may not see them: the
-// caller goes on without.
+// A Describer knows its fields. Where the user may not see them the schema is returned with Hidden, beside an
+// error of kind ErrDenied: the caller goes on without checks.
 type Describer interface {
 	Describe(ctx context.Context) (*Schema, error)
 }
@@ -146,6 +149,12 @@ type Finder interface {
 // ErrOutcome when it may or may not have happened.
 type Creator interface {
 	Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error)
+}
+
+// A Settler says how long after a create that was never answered its record may still appear: what the
+// system's longest transaction takes. Before that the create is not sent again. Other collections settle at once.
+type Settler interface {
+	Settles() time.Duration
 }
 
 // An Updater changes fields of a record. A version that is not "" is the one the caller has read: where the

@@ -354,6 +354,9 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 		return err
 	}
 	next.d = ds[0]
+	if a.Link != 0 {
+		acceptBlanks(&next.d, back.Side)
+	}
 	c.onlyPlanned(&next.d, back)
 	if len(next.d.Sets[back.Side]) == 0 {
 		if err := c.r.book.Fold(ctx, []Fold{c.r.outcome(next, written{})}); err != nil {
@@ -366,6 +369,19 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 	back.Link, back.Changes = next.in.Link.ID, reconcile.Changes(c.r.rules, next.in, next.d, back.Side)
 	back.From = plan.Ref{SideName: c.r.name(a.Side), Key: rec.Key, Label: rec.Label, Version: rec.Version}
 	return c.afterWrite(ctx, &next, &written{failed: [2]bool{back.Side == 0, back.Side == 1}}, back, c.update(ctx, back, next))
+}
+
+// acceptBlanks keeps what the surviving record shows where the one that was made again in its place, and leads,
+// has nothing: nobody cleared it, it could not be written.
+func acceptBlanks(d *reconcile.Decision, s record.Side) {
+	d.Sets[s] = slices.DeleteFunc(d.Sets[s], func(set reconcile.Set) bool {
+		if set.Rule < 0 || !set.To.Empty() {
+			return false
+		}
+		v := &d.Verdicts[set.Rule]
+		v.Outcome, v.Holds, v.To, v.Why = reconcile.Keep, false, [2][]record.Value{}, "the record was made again without it"
+		return true
+	})
 }
 
 // onlyPlanned takes out of a decision what the preview did not announce; the next run plans it.

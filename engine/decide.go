@@ -108,7 +108,10 @@ func (r *Run) wake(ctx context.Context) error {
 			if !ok {
 				rec, presence = record.Record{Key: key}, reconcile.Gone
 			} else if in, err := r.inScope(s, rec.Values); err != nil {
-				return err
+				if err := k.unsure(rec, pr.of(key, rec.Values), err); err != nil {
+					return err
+				}
+				continue
 			} else if !in {
 				presence = reconcile.OutOfScope
 			}
@@ -160,7 +163,7 @@ func (p *pass) visit(m Moved) error {
 		return err
 	}
 	if l == nil {
-		if m.Presence != reconcile.Present {
+		if m.Presence == reconcile.Gone || m.Presence == reconcile.OutOfScope {
 			// Gone or left the scope, and nobody's twin: only its fingerprint and its holds have to go.
 			return r.settleOnly(ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true})
 		}
@@ -303,9 +306,16 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 		}
 		if there {
 			in.Presence[s], in.Record[s], prints[s] = m.Presence, m.Record, &m.Print
+			in.Doubt[s] = r.doubt(s, key)
 			continue
 		}
 		in.Record[s] = record.Record{Key: key, Label: l.Label[s], Version: l.Version[s], Values: l.Shown(s)}
+		if l.Status == record.Held {
+			// It may wait because its scope could not be told, and the other side's edits must wait with it.
+			if _, err := r.inScope(s, in.Record[s].Values); err != nil {
+				in.Presence[s], in.Doubt[s] = reconcile.Unsure, err.Error()
+			}
+		}
 		if l.Status != record.Detached {
 			continue
 		}
@@ -333,6 +343,13 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 		return nil
 	})
 	return in, prints, err
+}
+
+// doubt is what kept where from telling about a record, or "".
+func (r *Run) doubt(s record.Side, key string) string {
+	r.unsureMu.Lock()
+	defer r.unsureMu.Unlock()
+	return r.unsure[s][key]
 }
 
 func (r *Run) clock(s record.Side) reconcile.Clock {

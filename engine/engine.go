@@ -20,7 +20,8 @@ type Engine struct {
 	Store    Store
 	Log      *slog.Logger
 	Now      func() time.Time
-	Owner    string // who takes leases: host, process id, a random part
+	Sleep    func(context.Context, time.Duration) error // nil: as long as it says
+	Owner    string                                     // who takes leases: host, process id, a random part
 	Progress func(Progress)
 }
 
@@ -62,7 +63,7 @@ type Limits struct {
 	Creates, Updates, Deletes Limit
 }
 
-// A Limit is a number, a share of the links, or neither (no limit).
+// A Limit is a number, a share of the links, the larger of both, or neither (no limit).
 type Limit struct {
 	Number  int64   // -1: no limit by number
 	Percent float64 // 0: no limit by share; 1.5 means 1.5 %

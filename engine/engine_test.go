@@ -400,11 +400,98 @@ func TestARefusedCreateIsHeldAndTheRestGoesOn(t *testing.T) {
 	w.wantPlan("then it is done and nothing waits")
 }
 
-// An instance numbers what it creates, as ServiceNow does, and may refuse to.
+func TestACreateThatMayStillAppearIsWaitedForAndNotSentAgain(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	in := &instance{Store: w.incident, settles: time.Minute}
+	w.job.Ends[1].Handle = in
+	in.refuse = func(record.Fields) error {
+		return &connectors.Error{Kind: connectors.ErrOutcome, Op: "create", Detail: "time-out"}
+	}
+	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+		t.Fatal(err)
+	}
+	in.refuse = nil
+	start := w.now
+	w.engine.Sleep = func(_ context.Context, d time.Duration) error {
+		if w.now = w.now.Add(d); w.now.Sub(start) == 10*time.Second {
+			w.incident.Add(text("marker", "T-1", "summary", "a", "state", "new", "number", "INC1")) // the server was slow
+		}
+		return nil
+	}
+	w.apply()
+	if waited := w.now.Sub(start); waited < 10*time.Second || waited > 20*time.Second {
+		t.Errorf("waited %s, want until it appeared", waited)
+	}
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+	w.wantPlan("settled")
+}
+
+func TestACreateThatNeverAppearsIsSentAgainWithTheSameMarkerOnceItCannotAppearAnyMore(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	in := &instance{Store: w.incident, settles: time.Minute}
+	w.job.Ends[1].Handle = in
+	in.refuse = func(record.Fields) error { return &connectors.Error{Kind: connectors.ErrOutcome, Op: "create"} }
+	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+		t.Fatal(err)
+	}
+	in.refuse = nil
+	start := w.now
+	w.engine.Sleep = func(_ context.Context, d time.Duration) error { w.now = w.now.Add(d); return nil }
+	w.apply()
+	if waited := w.now.Sub(start); waited != time.Minute {
+		t.Errorf("waited %s, want a minute", waited)
+	}
+	w.wantIncident("sys1", text("marker", "T-1"))
+	w.wantPlan("settled")
+}
+
+func TestARecordWhoseScopeCannotBeToldIsHeldAndTheRestGoesOn(t *testing.T) {
+	w := newWorld(t)
+	broken := true
+	w.rules.Sides[0].Where = func(e reconcile.Env) (bool, error) {
+		if broken && e.Values[0][2].Text() == "?" {
+			return false, errors.New("ticket.queue is odd")
+		}
+		return true, nil
+	}
+	w.ticket.Add(text("title", "odd", "queue", "?"))
+	w.ticket.Add(text("title", "fine", "queue", "noc"))
+	w.wantPlan("the odd one is held", `create incident  marker="T-2" summary="fine"`, "update ticket T-2 number=absent", "hold T-1  ")
+	w.apply()
+	w.wantPlan("it waits", "hold T-1  ")
+	broken = false
+	w.now = w.now.Add(time.Hour)
+	w.apply()
+	w.wantPlan("and goes on when the rule is mended")
+	if w.incident.Len() != 2 {
+		t.Errorf("%d incidents, want 2", w.incident.Len())
+	}
+	broken = true
+	w.now = w.now.Add(time.Hour)
+	w.ticket.Edit("T-1", text("title", "odd again", "queue", "?"))
+	w.incident.Edit("sys2", text("state", "open"))
+	w.wantPlan("of a linked record nothing moves, neither way", "hold T-1 sys2 ")
+	w.apply()
+	w.now = w.now.Add(time.Hour)
+	w.wantPlan("however often it is tried", "hold T-1 sys2 ")
+	broken = false
+	w.wantPlan("then both edits travel", `update ticket T-1 status="open"`, `update incident sys2 summary="odd again"`)
+	w.apply()
+	w.wantPlan("and nothing waits")
+}
+
+// An instance numbers what it creates, as ServiceNow does, may refuse to, and says how slow it can be.
 type instance struct {
 	*memory.Store
-	refuse func(record.Fields) error
+	refuse  func(record.Fields) error
+	settles time.Duration
 }
+
+func (i *instance) Settles() time.Duration { return i.settles }
 
 func (i *instance) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
 	if i.refuse != nil {
@@ -536,6 +623,25 @@ func (w *world) incidentOf(ticket string) string {
 	}
 	w.t.Fatalf("no incident is marked %s", ticket)
 	return ""
+}
+
+func TestARecordMadeAgainDoesNotClearWhatOnlyItsSideKnew(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[1].Gone = reconcile.OnGone{Then: reconcile.GoneRecreate, At: "m.hcl:30"}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.job.Ends[1].Handle = w.incident // an instance that numbers nothing
+	w.now = w.now.Add(time.Minute)
+	w.incident.Remove("sys1")
+	w.wantPlan("made again", `create incident  marker="T-1" state="new" summary="a"`, "update ticket T-1 number=absent")
+	w.apply()
+	if got := w.ticket.Get("T-1")["number"].Text(); got != "INC1" {
+		t.Errorf("the ticket shows number %q, want the INC1 it had", got)
+	}
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+	w.wantPlan("quiet")
 }
 
 func TestADeletePolicyDeletesOnlyWhatDidNotChange(t *testing.T) {

@@ -122,11 +122,13 @@ func (r *Run) sum(links int64) plan.Footer {
 	return f
 }
 
-// exceeded says which limit n is over, or "". A share needs links to be a share of.
+// exceeded says which limit n is over, or "". A share needs links to be a share of; with a number beside it, the
+// larger of the two counts.
 func (l Limit) exceeded(n, links int64) string {
 	switch {
 	case l.Number >= 0 && l.Percent == 0 && n > l.Number:
 		return fmt.Sprintf("the limit of %d", l.Number)
+	case l.Percent > 0 && n <= l.Number:
 	case l.Percent > 0 && links > 0 && float64(n)*100 > l.Percent*float64(links):
 		return fmt.Sprintf("the limit of %g %% of %d links", l.Percent, links)
 	}

@@ -102,7 +102,7 @@ func (r *Run) observeAll(ctx context.Context, s record.Side, v *view) error {
 		}
 		in, err := r.inScope(s, rec.Values)
 		if err != nil {
-			return fmt.Errorf("record %s: where: %w", rec.Key, err)
+			return sink.unsure(rec, p, err)
 		}
 		switch {
 		case in:
@@ -151,7 +151,7 @@ func (r *Run) observeChanges(ctx context.Context, s record.Side, v *view) error 
 		}
 		in, err := r.inScope(s, rec.Values)
 		if err != nil {
-			return fmt.Errorf("record %s: where: %w", rec.Key, err)
+			return sink.unsure(rec, p, err)
 		}
 		switch {
 		case in:
@@ -264,7 +264,10 @@ func (r *Run) settleAbsence(ctx context.Context, s record.Side, keys []string) e
 			presence = reconcile.OutOfScope
 			in, err := r.inScope(s, rec.Values)
 			if err != nil {
-				return fmt.Errorf("record %s: where: %w", key, err)
+				if err := sink.unsure(rec, pr.of(key, rec.Values), err); err != nil {
+					return err
+				}
+				continue
 			}
 			if in && r.job.Ends[s].Native == "" {
 				presence = reconcile.Present // it came back between the scan and the read
@@ -334,6 +337,14 @@ func (k *sink) put(rec record.Record, p reconcile.Presence, print Print) error {
 		return k.flush()
 	}
 	return nil
+}
+
+// unsure spools a record of which where cannot tell whether it is in scope: it is held, whatever else happens.
+func (k *sink) unsure(rec record.Record, print Print, err error) error {
+	k.r.unsureMu.Lock()
+	k.r.unsure[k.side][rec.Key] = err.Error()
+	k.r.unsureMu.Unlock()
+	return k.put(rec, reconcile.Unsure, print)
 }
 
 func (k *sink) flush() error {

@@ -125,7 +125,7 @@ func settled(in reconcile.Input, d reconcile.Decision, s record.Side, rec *recor
 // shownNow is what a side shows, or nil where that is its base.
 func shownNow(l record.Link, in reconcile.Input, s record.Side) []record.Value {
 	vs := in.Record[s].Values
-	if in.Presence[s] != reconcile.Present || slices.Equal(vs, l.Base[s]) {
+	if in.Presence[s] != reconcile.Present && in.Presence[s] != reconcile.Unsure || slices.Equal(vs, l.Base[s]) {
 		return nil
 	}
 	return vs

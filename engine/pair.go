@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
@@ -87,7 +86,8 @@ func (p *pass) search(s record.Side, block int, ms []Moved) error {
 		}
 		in, err := p.r.inScope(s, rec.Values)
 		if err != nil {
-			return err
+			p.found[rec.Key] = p.found[rec.Key] || s != p.side
+			return k.unsure(rec, pr.of(rec.Key, rec.Values), err)
 		}
 		presence := reconcile.Present
 		if !in {
@@ -116,7 +116,7 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 	}
 	if p.side == record.Right {
 		for _, t := range twins {
-			if !p.found[t.Record.Key] && t.Presence == reconcile.Present {
+			if !p.found[t.Record.Key] && t.Presence != reconcile.OutOfScope {
 				l, err := p.link(record.Left, t.Record.Key)
 				if err != nil {
 					return false, err
@@ -137,7 +137,7 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 		return true, p.conflict(block, m, fmt.Sprintf("%s matches %s %s: it must be unique to pair", what, r.name(p.side.Other()), names(twins)))
 	}
 	twin := twins[0]
-	if twin.Presence != reconcile.Present {
+	if twin.Presence == reconcile.OutOfScope {
 		// Its twin exists and is out of scope: nothing to pair with, and nothing to create either.
 		return true, r.settleOnly(p.ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true})
 	}
@@ -228,13 +228,6 @@ func (p *pass) alone(m Moved) error {
 	}
 	if dead {
 		return p.r.settleOnly(p.ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true})
-	}
-	if at, ok := p.r.inFlight[p.side][m.Record.Key]; ok {
-		h := plan.Hold{Sync: p.r.rules.Sync, Keys: oneKey(p.side, m.Record.Key), Labels: oneKey(p.side, m.Record.Label),
-			Cause: fmt.Sprintf("a create sent at %s was never answered and may still appear", at.UTC().Format(time.TimeOnly)),
-			Hint:  "nothing to do: it is looked for again, and sent again with the same marker once it cannot appear any more",
-			Next:  at.Add(settleWindow)}
-		return p.r.spoolItem(p.ctx, unit{Keys: h.Keys, Lead: true}, plan.Item{Hold: &h})
 	}
 	in, _, err := p.r.input(p.ctx, record.Link{Key: oneKey(p.side, m.Record.Key)}, at(p.side, &m))
 	if err != nil {

@@ -6,34 +6,67 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// settleWindow is how long after a create that was never answered its record may still appear: a transaction
-// that the server is still working on. Before that it is not sent again.
-const settleWindow = 90 * time.Second
+// askAgain is how often a create that was never answered is looked for while its record may still appear.
+const askAgain = 2 * time.Second
 
 // recover looks what became of the writes that an earlier run left in flight, before anything else is looked
 // at. What turns out done is remembered as that run would have: the intent holds what it had decided on, and
-// the same input gives the same decision.
+// the same input gives the same decision. A create whose record may still appear is waited for, as long as its
+// system says: only then may it be sent again.
 func (r *Run) recover(ctx context.Context) error {
-	r.inFlight = [2]map[string]time.Time{{}, {}}
-	ins, err := r.book.Intents(ctx)
+	open, err := r.book.Intents(ctx)
 	if err != nil {
 		return fmt.Errorf("read open intents: %w", err)
 	}
-	for _, in := range ins {
-		if err := r.recoverOne(ctx, in); err != nil {
-			return fmt.Errorf("find out what became of the %s of %s %s sent at %s: %w",
-				in.Kind, r.name(in.Side), cmpOr(in.Key, "for "+in.Twin), in.At.UTC().Format(time.DateTime), err)
+	for {
+		var waiting []Intent
+		var until time.Time
+		for _, in := range open {
+			wait, err := r.recoverOne(ctx, in)
+			if err != nil {
+				return fmt.Errorf("find out what became of the %s of %s %s sent at %s: %w",
+					in.Kind, r.name(in.Side), cmpOr(in.Key, "for "+in.Twin), in.At.UTC().Format(time.DateTime), err)
+			}
+			if wait.After(until) {
+				until = wait
+			}
+			if !wait.IsZero() {
+				waiting = append(waiting, in)
+			}
 		}
+		if len(waiting) == 0 {
+			return nil
+		}
+		left := until.Sub(r.now())
+		r.log().Info("waiting for creates that were never answered and may still appear", "creates", len(waiting), "at most", left.Round(time.Second))
+		r.progress(fmt.Sprintf("wait for %d creates that were never answered", len(waiting)), 0, 0)
+		if err := r.e.sleep(ctx, min(left, askAgain)); err != nil {
+			return err
+		}
+		open = waiting
 	}
-	return nil
 }
 
-func (r *Run) recoverOne(ctx context.Context, in Intent) error {
+func (e *Engine) sleep(ctx context.Context, d time.Duration) error {
+	if e.Sleep != nil {
+		return e.Sleep(ctx, d)
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// recoverOne settles an intent, or says until when to wait for it.
+func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err error) {
 	closed := Fold{Intent: in.ID}
 	var rec record.Record
 	done := false
@@ -41,12 +74,13 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) error {
 	case plan.Create:
 		found, err := r.marked(ctx, in.Side, in.Marker, in.New[in.Marker])
 		if err != nil {
-			return err
+			return until, err
 		}
 		if len(found) == 0 {
-			if r.now().Sub(in.At) < settleWindow {
-				r.inFlight[in.Side.Other()][in.Twin] = in.At
-				return nil
+			if s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler); ok {
+				if until := in.At.Add(s.Settles()); until.After(r.now()) {
+					return until, nil
+				}
 			}
 			break
 		}
@@ -54,7 +88,7 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) error {
 	case plan.Update:
 		found, err := r.read(ctx, in.Side, []string{in.Key})
 		if err != nil {
-			return err
+			return until, err
 		}
 		if rec, done = found[in.Key]; done {
 			done = shows(r.rules.Sides[in.Side].Paths, rec, in.New)
@@ -62,24 +96,24 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) error {
 	case plan.Delete:
 		found, err := r.read(ctx, in.Side, []string{in.Key})
 		if err != nil {
-			return err
+			return until, err
 		}
 		_, there := found[in.Key]
 		done = !there
 	}
 	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", cmpOr(in.Key, rec.Key), "done", done)
 	if !done {
-		return r.book.Fold(ctx, []Fold{closed})
+		return until, r.book.Fold(ctx, []Fold{closed})
 	}
 	f, ok, err := r.replay(ctx, in, rec)
 	if err != nil {
-		return err
+		return until, err
 	}
 	if !ok {
-		return r.book.Fold(ctx, []Fold{closed})
+		return until, r.book.Fold(ctx, []Fold{closed})
 	}
 	f.Intent = in.ID
-	return r.book.Fold(ctx, []Fold{f})
+	return until, r.book.Fold(ctx, []Fold{f})
 }
 
 // replay decides again what led to an intent and gives what its run would have remembered. false when the

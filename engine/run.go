@@ -33,8 +33,9 @@ type Run struct {
 	footer   plan.Footer
 	waiting  map[string][]Waiting // of records without a link, by waitKey
 	tally    *tally
+	unsureMu sync.Mutex
+	unsure   [2]map[string]string // key → why where cannot tell whether it is in scope
 	adding   []Spooled
-	inFlight [2]map[string]time.Time // keys whose twin's create was sent and never answered
 
 	leased  bool
 	stop    context.CancelFunc // ends the renewal of the lease
@@ -83,7 +84,7 @@ func (e *Engine) Start(ctx context.Context, j Job) (*Run, error) {
 }
 
 func (e *Engine) open(ctx context.Context, j Job, fence int64) (*Run, error) {
-	r := &Run{e: e, job: j, rules: j.Rules, started: e.now(), waiting: map[string][]Waiting{}, tally: newTally(), lost: context.Background()}
+	r := &Run{e: e, job: j, rules: j.Rules, started: e.now(), waiting: map[string][]Waiting{}, tally: newTally(), unsure: [2]map[string]string{{}, {}}, lost: context.Background()}
 	var err error
 	if r.book, err = e.Store.Book(ctx, j.Rules.Sync, [2][]string{j.Rules.Sides[0].Paths, j.Rules.Sides[1].Paths}, fence); err != nil {
 		return nil, fmt.Errorf("open state of %s: %w", j.Rules.Sync, err)

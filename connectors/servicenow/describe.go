@@ -34,10 +34,14 @@ func (t *Table) Describe(ctx context.Context) (*connectors.Schema, error) {
 	case err == nil:
 		t.schema = schema
 	case errors.Is(err, connectors.ErrDenied):
-		t.denied = err
+		schema = &connectors.Schema{Key: "sys_id", Hidden: true, Open: true, Rest: rest}
+		t.schema, t.denied = schema, err
 	}
 	return schema, err
 }
+
+// rest is the form of fields that the dictionary does not show: text, like everything on the wire.
+var rest = record.Type{Kind: record.Text, Layout: timeLayout, Loose: true}
 
 func (t *Table) dictionary(ctx context.Context) (*connectors.Schema, error) {
 	op := "describe " + t.name
@@ -68,7 +72,7 @@ func (t *Table) dictionary(ctx context.Context) (*connectors.Schema, error) {
 	}
 	// Nearest definition first; the order of fields is the dictionary's, which is by name.
 	slices.SortStableFunc(fields, func(a, b column) int { return slices.Index(chain, a.table) - slices.Index(chain, b.table) })
-	s := &connectors.Schema{Key: "sys_id", Open: total > shown}
+	s := &connectors.Schema{Key: "sys_id", Open: total > shown, Rest: rest}
 	task := slices.Contains(chain, "task")
 	display := ""
 	seen := map[string]bool{}

@@ -73,8 +73,12 @@ func TestAHiddenDictionaryIsDenied(t *testing.T) {
 	add(in, 1, nil)
 	tb := collection(t, login(in.url, "integration"), "incident")
 	for range 2 {
-		if _, err := tb.Describe(t.Context()); !errors.Is(err, connectors.ErrDenied) || !strings.Contains(connectors.Hint(err), "personalize_dictionary") {
+		s, err := tb.Describe(t.Context())
+		if !errors.Is(err, connectors.ErrDenied) || !strings.Contains(connectors.Hint(err), "personalize_dictionary") {
 			t.Errorf("the error is %v with hint %q", err, connectors.Hint(err))
+		}
+		if s == nil || !s.Hidden || s.Rest.Kind != record.Text {
+			t.Errorf("the schema is %+v, want hidden fields that are text", s)
 		}
 	}
 	before := in.Requests()

@@ -34,6 +34,7 @@ type Settings struct {
 	PageSize     int    `hcl:"page_size,optional"`     // rows a request; default 500
 	Lag          string `hcl:"lag,optional"`           // longest time between a change's stamp and its commit that every scan waits out; default "5s"
 	Overlap      string `hcl:"overlap,optional"`       // how far an incremental scan reaches back before the last one; default "2m"
+	Settle       string `hcl:"settle,optional"`        // how long a create that was never answered may still appear; default "60s"
 	Language     string `hcl:"language,optional"`      // of choice labels; default "en"
 	InsecureHTTP bool   `hcl:"insecure_http,optional"` // allow http:// to other machines
 }
@@ -80,6 +81,9 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 		return nil, err
 	}
 	if conn.overlap, err = duration("overlap", s.Overlap, defaultOverlap); err != nil {
+		return nil, err
+	}
+	if conn.settle, err = duration("settle", s.Settle, defaultSettle); err != nil {
 		return nil, err
 	}
 	if conn.language == "" {
@@ -142,12 +146,16 @@ func settingsError(detail, hint string) error {
 // threads for everybody (KB0564204).
 const defaultConcurrency = 4
 
+// defaultSettle is the longest that a transaction of the Table API may take (the quota rule for REST).
+const defaultSettle = 60 * time.Second
+
 // A Connection is one instance under one account.
 type Connection struct {
 	client      *client
 	pageSize    int
 	lag         time.Duration
 	overlap     time.Duration
+	settle      time.Duration
 	language    string
 	concurrency int
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -129,3 +130,6 @@ func sendable(op, key string) error {
 func writeParams(cols *columns) params {
 	return rawParams(cols.fields).add("sysparm_input_display_value", "false")
 }
+
+// Settles is how long after a create that was never answered its row may still appear.
+func (t *Table) Settles() time.Duration { return t.conn.settle }

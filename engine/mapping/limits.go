@@ -7,11 +7,12 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// defaultLimits stop a first run that got something badly wrong, and let every ordinary one pass.
+// defaultLimits stop a run that got something badly wrong, and let every ordinary one pass, the first contact of a
+// help desk included. Of the two for deletes the larger counts: 5 % of a few links would be none at all.
 var defaultLimits = Limits{
-	Creates: Limit{Number: 500},
-	Updates: Limit{Number: 5000},
-	Deletes: Limit{Number: -1, Percent: 5},
+	Creates: Limit{Number: 5000},
+	Updates: Limit{Number: 10000},
+	Deletes: Limit{Number: 10, Percent: 5},
 }
 
 var limitsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "creates"}, {Name: "updates"}, {Name: "deletes"}}}

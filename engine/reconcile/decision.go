@@ -14,10 +14,11 @@ const (
 	Missing                    // never had a record on this side (a create may follow)
 	Gone                       // proved deleted
 	OutOfScope                 // exists, but the sync's scope no longer covers it
+	Unsure                     // exists, and its scope cannot be told: Input.Doubt says why
 )
 
 func (p Presence) String() string {
-	return [...]string{"present", "missing", "gone", "out of scope"}[p]
+	return [...]string{"present", "missing", "gone", "out of scope", "of unknown scope"}[p]
 }
 
 // An Input is all that a decision depends on, beside the rules.
@@ -25,6 +26,7 @@ type Input struct {
 	Link     record.Link // ID 0 and no base for records that are not linked yet
 	Presence [2]Presence
 	Record   [2]record.Record // Values by slot; zero on a side that is not Present
+	Doubt    [2]string        // of an Unsure side: what kept where from telling
 	Clock    [2]Clock
 	Time     time.Time            // run.time, and the clock for deadlines
 	Since    map[string]time.Time // field rule → since when its conflict waits

@@ -13,6 +13,7 @@ import (
 // first row that matches wins:
 //
 //	one side      the other     further                      verdict
+//	unsure        any                                        hold: where cannot tell whether it is in scope
 //	present       present                                    stay (a detached link lives again, with its old base)
 //	gone          gone                                       end
 //	out of scope  any           linked                       detach, nothing is written
@@ -30,6 +31,9 @@ func (c *docket) life() Decision {
 			return L, true
 		}
 		return R, p[R] == want
+	}
+	if s, ok := has(Unsure); ok {
+		return Decision{Life: HoldLink, Side: s, Why: "whether " + c.r.Sides[s].Name + " is in scope cannot be told: where: " + c.in.Doubt[s]}
 	}
 	if p[L] == Present && p[R] == Present {
 		return Decision{Life: Stay}

@@ -16,6 +16,7 @@ func TestLife(t *testing.T) {
 		missing = reconcile.Missing
 		gone    = reconcile.Gone
 		outside = reconcile.OutOfScope
+		unsure  = reconcile.Unsure
 	)
 	set := map[int]record.Value{1: val("8")}
 	tests := []struct {
@@ -35,6 +36,9 @@ func TestLife(t *testing.T) {
 		{name: "both there, detached before", reason: "back: the old link lives again", status: record.Detached, want: reconcile.Stay},
 		{name: "both gone", reason: "nothing is left to keep in step", left: gone, right: gone, want: reconcile.End},
 		{name: "both gone, detached", reason: "a detached link ends too", left: gone, right: gone, status: record.Detached, want: reconcile.End},
+		{name: "scope cannot be told", reason: "unknown takes part in no decision", left: unsure, want: reconcile.HoldLink, why: "where"},
+		{name: "scope cannot be told, twin gone", reason: "nothing is decided before it is known", left: unsure, right: gone, then: reconcile.GoneDelete, want: reconcile.HoldLink},
+		{name: "new and scope cannot be told", reason: "not created either", left: missing, right: unsure, unlinked: true, create: true, want: reconcile.HoldLink},
 		{name: "out of scope", reason: "an edit of a filter never deletes", left: outside, want: reconcile.Detach},
 		{name: "out of scope and gone", reason: "out of scope comes before any on_gone", left: outside, right: gone, want: reconcile.Detach},
 		{name: "both out of scope", reason: "as one", left: outside, right: outside, want: reconcile.Detach},

@@ -11,6 +11,7 @@ import (
 type Type struct {
 	Kind   Kind   // Absent: anything; else Bool, Int, Float, Text, Time, List or Object
 	Layout string // Text that holds a time: the time.Format layout it is written in, UTC
+	Loose  bool   // Layout is for times that are written; text may be anything and stays as it is
 }
 
 func (t Type) String() string {
@@ -80,7 +81,7 @@ func (t Type) text(v Value) (Value, error) {
 	switch v.kind {
 	case Text:
 		// A layout only re-forms what is a time; other text is the system's business and stays.
-		if t.Layout != "" && v.text != "" {
+		if t.Layout != "" && !t.Loose && v.text != "" {
 			if tm, err := ParseTime(v.text); err == nil {
 				return OfText(tm.Format(t.Layout)), nil
 			}

@@ -21,6 +21,8 @@ func TestCoerce(t *testing.T) {
 		want record.Value
 		bad  bool
 	}{
+		{name: "a loose layout writes times", t: record.Type{Kind: record.Text, Layout: time.DateTime, Loose: true}, in: noon, want: text("2026-05-04 12:00:00")},
+		{name: "a loose layout leaves text that looks like a time", t: record.Type{Kind: record.Text, Layout: time.DateTime, Loose: true}, in: text("2026-05-04"), want: text("2026-05-04")},
 		{name: "anything takes all", in: record.OfInt(1), want: record.OfInt(1)},
 		{name: "null stays null", t: typ(record.Int), in: record.NullValue, want: record.NullValue},
 		{name: "unknown stays unknown", t: typ(record.Text), in: record.UnknownValue, want: record.UnknownValue},
