@@ -59,6 +59,25 @@ type Store interface {
 	// Waiting emits what holds and conflicts wait, oldest first; sync "" means all.
 	Waiting(ctx context.Context, sync string, emit func(Waiting) error) error
 
+	// RunByID finds the account of one run; nil if there is none.
+	RunByID(ctx context.Context, id int64) (*plan.Run, error)
+	// Entry finds one entry of the history, of whatever sync, by its ID; nil if there is none.
+	Entry(ctx context.Context, id int64) (*Entry, error)
+	// Wrote emits what a run left in the history, by ID.
+	Wrote(ctx context.Context, run int64, emit func(Entry) error) error
+
+	// Approve keeps the approval of a stopped plan. It replaces an earlier one of the same plan.
+	Approve(ctx context.Context, a PlanApproval) error
+	// Approved finds an approval that is neither used nor over; nil if there is none.
+	Approved(ctx context.Context, sync, digest string, now time.Time) (*PlanApproval, error)
+	// UseApproval is Approved, and uses it up.
+	UseApproval(ctx context.Context, sync, digest string, now time.Time) (*PlanApproval, error)
+
+	// Prune forgets what is older than before: history, links that ended, accounts of runs (but the newest of
+	// each sync), tombs, used plans and approvals that are over since then; of each kind the oldest, at most
+	// this many. It returns how much that was. A tomb that is alive keeps its link.
+	Prune(ctx context.Context, before time.Time, most int) (int64, error)
+
 	Close() error
 }
 
@@ -72,6 +91,17 @@ type SyncStatus struct {
 	Intents   int64     `json:"intents"` // writes whose outcome is not settled yet
 	LastRun   *plan.Run `json:"last_run,omitempty"`
 	LastGood  time.Time `json:"last_good,omitzero"`
+	// Approval is of the plan that LastRun stopped at, where a person has approved it and no run has used that.
+	Approval *PlanApproval `json:"approval,omitempty"`
+}
+
+// A PlanApproval lets one run of a sync carry out the plan with this digest although it runs into limits.
+type PlanApproval struct {
+	Sync   string    `json:"sync"`
+	Digest string    `json:"digest"`
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until"` // not valid from then on
 }
 
 // A Book is the memory of one sync. Links that it hands out belong to the caller.
@@ -98,6 +128,15 @@ type Book interface {
 
 	// Tomb reports whether key on this side belonged to a link that ended and may not be created again yet.
 	Tomb(ctx context.Context, s record.Side, key string, now time.Time) (bool, error)
+	// Tombs reports whether any tomb of this sync is alive.
+	Tombs(ctx context.Context, now time.Time) (bool, error)
+	// Buried returns the link that ended last with this key, as long as it is remembered; 0 if there is none.
+	Buried(ctx context.Context, s record.Side, key string) (link int64, err error)
+
+	// Origins emits who set the paths of a link last, by side and path.
+	Origins(ctx context.Context, link int64, emit func(Origin) error) error
+	// History emits what was replaced on the records of a link, by side and path, oldest first.
+	History(ctx context.Context, link int64, emit func(Entry) error) error
 
 	// Waiting emits the holds and conflicts of one link (id) or, with 0, of all links and of records without
 	// a link, by link, key and field.
@@ -147,6 +186,7 @@ type Intent struct {
 	New      record.Fields // what they get
 	At       time.Time
 	Run      int64
+	By       string // the person who puts values back by hand; "": the rules ask for it
 }
 
 // A Waiting is one hold or conflict that is stored. Conflict or Hold is set, not both.
@@ -160,20 +200,42 @@ type Waiting struct {
 // A Lost value was overwritten or lost a conflict: it goes to history.
 type Lost struct {
 	Side   record.Side
-	Path   string
+	Path   string // "" where Cause is about the whole record
 	Value  record.Value
-	By     record.Value // what replaced it
-	Rule   string
+	By     record.Value // what replaced it, as the system stored that
+	Rule   string       // "" for an edit, or when a person put the value back
 	At     time.Time
 	Run    int64
 	Author string // who had written it, where known
+	Cause  Cause  // "": ByRule
+	Who    string // who replaced it, where known: the author of an edit, the person who put a value back
+}
+
+// A Cause says how a value came to be replaced.
+type Cause string
+
+const (
+	ByRule   Cause = "rule"    // a run wrote what a rule asks for
+	ByEdit   Cause = "edit"    // somebody edited the record in its own system, and a run found both sides agreed on that
+	ByPerson Cause = "person"  // a person put an older value back
+	Made     Cause = "created" // a run made the record; nothing was replaced
+	Removed  Cause = "deleted" // a run deleted the record; its last values stay with the link that ended
+)
+
+// An Entry is something that the history holds. Its ID brings the value back.
+type Entry struct {
+	ID   int64
+	Sync string
+	Link int64  // 0: the record had none
+	Key  string // of the record
+	Lost
 }
 
 // An Origin says who set a path's value.
 type Origin struct {
 	Side   record.Side
 	Path   string
-	Rule   string // "" when a person set it
+	Rule   string // "" when a person set it: an edit in its own system, or a value put back
 	Run    int64
 	At     time.Time
 	Author string

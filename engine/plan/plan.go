@@ -194,5 +194,7 @@ type Run struct {
 	Err      string    `json:"error,omitempty"`
 	Hint     string    `json:"hint,omitempty"`
 	Rules    string    `json:"rules"`
-	Complete bool      `json:"complete"` // every observed record is settled or held; the cursors advanced
+	Stopped  bool      `json:"stopped,omitempty"`  // limits or gates kept the plan from being carried out
+	Approved string    `json:"approved,omitempty"` // who approved a plan that ran into limits, where that was kept
+	Complete bool      `json:"complete"`           // every observed record is settled or held; the cursors advanced
 }

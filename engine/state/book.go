@@ -171,3 +171,22 @@ func (b *book) Tomb(ctx context.Context, s record.Side, key string, now time.Tim
 	})
 	return dead, err
 }
+
+// Tombs reports whether any tomb is alive.
+func (b *book) Tombs(ctx context.Context, now time.Time) (any bool, err error) {
+	err = b.read(ctx, "read tombs", func(c *conn) error {
+		n, err := c.number("SELECT EXISTS (SELECT 1 FROM tomb WHERE sync = ? AND until > ?)", b.id, now)
+		any = n != 0
+		return err
+	})
+	return any, err
+}
+
+// Buried returns the link that ended last with a key.
+func (b *book) Buried(ctx context.Context, s record.Side, key string) (link int64, err error) {
+	err = b.read(ctx, "read a tomb", func(c *conn) (err error) {
+		link, err = c.number("SELECT link FROM tomb WHERE sync = ? AND side = ? AND key = ?", b.id, s, key)
+		return err
+	})
+	return link, err
+}

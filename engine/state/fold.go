@@ -15,15 +15,15 @@ import (
 // OR FAIL and OR IGNORE spare SQLite the copies of pages that undoing one statement takes: a failure undoes more
 // than that anyway. A link is inserted under an id that is chosen here, so that many fit in one statement.
 var (
-	insertLinks   = newBulk("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right) VALUES ", 19, "")
+	insertLinks   = newBulk("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, ended) VALUES ", 20, "")
 	insertPrints  = newBulk("INSERT OR IGNORE INTO print (sync, side, hash, print) VALUES ", 4, "")
-	insertHistory = newBulk("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author) VALUES ", 11, "")
+	insertHistory = newBulk("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author, cause, who) VALUES ", 13, "")
 )
 
 const (
 	updateLink = `UPDATE link SET status = ?3, key_left = ?4, key_right = ?5, was_left = ?6, was_right = ?7, label_left = ?8, label_right = ?9,
 		version_left = ?10, version_right = ?11, shape_left = ?12, shape_right = ?13, base_left = ?14, base_right = ?15,
-		sent_left = ?16, sent_right = ?17, now_left = ?18, now_right = ?19 WHERE id = ?1 AND sync = ?2`
+		sent_left = ?16, sent_right = ?17, now_left = ?18, now_right = ?19, ended = ?20 WHERE id = ?1 AND sync = ?2`
 	upsertPrint  = "INSERT INTO print (sync, side, hash, print) VALUES (?,?,?,?) ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print"
 	upsertOrigin = `INSERT INTO origin (link, side, path, rule, run, at, author) VALUES (?,?,?,?,?,?,?)
 		ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author`
@@ -227,14 +227,16 @@ func taken(err error) error {
 
 // linkArgs are the arguments of insertLinks and updateLink.
 func (b *book) linkArgs(args []any, l *record.Link, id int64) []any {
+	var ended time.Time
 	args = append(args, id, b.id, l.Status)
 	if l.Status == record.Ended {
+		ended = b.s.now()
 		args = append(args, nil, nil, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]))
 	} else {
 		args = append(args, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]), nil, nil)
 	}
 	return append(args, l.Label[0], l.Label[1], l.Version[0], l.Version[1], b.shape[0], b.shape[1],
-		values(l.Base[0]), values(l.Base[1]), values(l.Sent[0]), values(l.Sent[1]), values(l.Now[0]), values(l.Now[1]))
+		values(l.Base[0]), values(l.Base[1]), values(l.Sent[0]), values(l.Sent[1]), values(l.Now[0]), values(l.Now[1]), ended)
 }
 
 func keyOrNull(key string) any {
@@ -365,7 +367,7 @@ func (b *book) foldHistory(c *conn, folds []engine.Fold, ids []int64) error {
 	}
 	return insertHistory.run(c, len(losts), func(args []any, i int) []any {
 		l := losts[i]
-		return append(args, b.id, l.link, l.Side, l.key, l.Path, values([]record.Value{l.Value}), values([]record.Value{l.By}), l.Rule, l.Run, l.At, l.Author)
+		return append(args, b.id, l.link, l.Side, l.key, l.Path, values([]record.Value{l.Value}), values([]record.Value{l.By}), l.Rule, l.Run, l.At, l.Author, string(cmp.Or(l.Cause, engine.ByRule)), l.Who)
 	})
 }
 

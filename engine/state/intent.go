@@ -9,7 +9,7 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-var insertIntents = newBulk("INSERT OR FAIL INTO intent (id, sync, link, kind, side, key, twin, marker, version, expected, source, new, at, run) VALUES ", 14, "")
+var insertIntents = newBulk("INSERT OR FAIL INTO intent (id, sync, link, kind, side, key, twin, marker, version, expected, source, new, at, run, by) VALUES ", 15, "")
 
 // Intend makes intents durable and gives them IDs.
 func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
@@ -24,7 +24,7 @@ func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
 		return insertIntents.run(c, len(ins), func(args []any, i int) []any {
 			in := ins[i]
 			return append(args, first+int64(i), b.id, in.Link, string(in.Kind), in.Side, in.Key, in.Twin, in.Marker, in.Version,
-				fields(in.Expected), fields(in.Source), fields(in.New), in.At, in.Run)
+				fields(in.Expected), fields(in.Source), fields(in.New), in.At, in.Run, in.By)
 		})
 	})
 	if err != nil {
@@ -41,9 +41,9 @@ func (b *book) Intents(ctx context.Context) ([]engine.Intent, error) {
 	var all []engine.Intent
 	err := b.read(ctx, "read intents", func(c *conn) error {
 		all = nil
-		return c.each("SELECT id, link, kind, side, key, twin, marker, version, expected, source, new, at, run FROM intent WHERE sync = ? ORDER BY id", func(r row) (err error) {
+		return c.each("SELECT id, link, kind, side, key, twin, marker, version, expected, source, new, at, run, by FROM intent WHERE sync = ? ORDER BY id", func(r row) (err error) {
 			in := engine.Intent{ID: r.int(0), Link: r.int(1), Kind: plan.Kind(r.text(2)), Side: record.Side(r.int(3)), Key: r.text(4), Twin: r.text(5),
-				Marker: r.text(6), Version: r.text(7), At: instant(r.int(11)), Run: r.int(12)}
+				Marker: r.text(6), Version: r.text(7), At: instant(r.int(11)), Run: r.int(12), By: r.text(13)}
 			for i, f := range []*record.Fields{&in.Expected, &in.Source, &in.New} {
 				if *f, err = readFields(r.blob(8 + i)); err != nil {
 					return fmt.Errorf("intent %d: %w", in.ID, err)

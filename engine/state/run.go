@@ -33,7 +33,7 @@ func (s *Store) StartRun(ctx context.Context, r *plan.Run) error {
 		if err != nil {
 			return err
 		}
-		if err := c.exec("INSERT INTO run (sync, good, body) VALUES (?,?,'')", sync, good(*r)); err != nil {
+		if err := c.exec("INSERT INTO run (sync, good, started, body) VALUES (?,?,?,'')", sync, good(*r), r.Started); err != nil {
 			return err
 		}
 		if id, err = c.number("SELECT last_insert_rowid()"); err != nil {
@@ -111,6 +111,23 @@ func (s *Store) Runs(ctx context.Context, sync string, limit int, emit func(plan
 	return nil
 }
 
+// RunByID finds the account of one run.
+func (s *Store) RunByID(ctx context.Context, id int64) (*plan.Run, error) {
+	var found *plan.Run
+	err := s.read(ctx, func(c *conn) error {
+		found = nil
+		return c.each("SELECT body FROM run WHERE id = ?", func(r row) error {
+			run, err := readRun(r.text(0))
+			found = &run
+			return err
+		}, id)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read run %d: %w", id, err)
+	}
+	return found, nil
+}
+
 func readRun(body string) (plan.Run, error) {
 	var r plan.Run
 	if err := json.Unmarshal([]byte(body), &r); err != nil {
@@ -141,6 +158,11 @@ func (s *Store) Syncs(ctx context.Context) ([]engine.SyncStatus, error) {
 					return err
 				}
 				st.LastRun = &run
+				if run.Stopped {
+					if st.Approval, err = approved(c, run.Sync, run.Footer.Digest, s.now()); err != nil {
+						return err
+					}
+				}
 			}
 			all = append(all, st)
 			return nil

@@ -214,6 +214,24 @@ func syncs(t *testing.T, s engine.Store) {
 		{Sync: "a", Links: 2, Detached: 1, Conflicts: 1, Held: 2, Intents: 3, LastRun: &half, LastGood: good.Ended},
 		{Sync: "b", LastRun: &bad},
 	}, got)
+	// A plan that was stopped says whether it is approved, until a run has used that. (The store's clock is real.)
+	last := stopped(t, s, "b", "d1")
+	approval := engine.PlanApproval{Sync: "b", Digest: "d1", By: "ada", At: noon, Until: time.Now().Add(time.Hour).UTC()}
+	for _, a := range []engine.PlanApproval{approval, {Sync: "b", Digest: "d0", Until: approval.Until}, {Sync: "a", Digest: "d1", Until: approval.Until}} {
+		if err := s.Approve(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []*engine.PlanApproval{&approval, nil} {
+		got, err = s.Syncs(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "the stopped sync", engine.SyncStatus{Sync: "b", LastRun: &last, Approval: want}, got[1])
+		if _, err := s.UseApproval(ctx, "b", "d1", noon); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func cursor(t *testing.T, s engine.Store) {

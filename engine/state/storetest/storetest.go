@@ -57,6 +57,12 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		"records without a link wait under their keys":                  waitingLoose,
 		"what waits is listed in order":                                 waitingOrder,
 		"an ended link waits for nothing":                               waitingEnds,
+		"history and origins come back as they were stored":             history,
+		"a long history comes page by page":                             longHistory,
+		"a run says what it wrote":                                      wrote,
+		"a tomb leads to the link that ended":                           buried,
+		"an approval is used once and ends":                             approvals,
+		"what is old is forgotten bit by bit":                           prune,
 		"a spool gives back what was put last":                          spoolRecords,
 		"a spool finds by match hash":                                   spoolMatching,
 		"a spool sorts the items of a plan":                             spoolItems,
@@ -181,7 +187,9 @@ func emitErrors(t *testing.T, s engine.Store) {
 	ctx, stop := t.Context(), errors.New("stop")
 	b := book(t, s, "a", paths)
 	hold := engine.Waiting{Hold: holdOf("title", "no right")}
-	fold(t, b, engine.Fold{Link: link("T-1", "1"), Prints: [2]*engine.Print{{Hash: 1, Print: 1}}, Decided: true, Waiting: []engine.Waiting{hold}})
+	l := link("T-1", "1")
+	fold(t, b, engine.Fold{Link: l, Prints: [2]*engine.Print{{Hash: 1, Print: 1}}, Decided: true, Waiting: []engine.Waiting{hold},
+		Origins: []engine.Origin{{Path: "title"}}, Lost: []engine.Lost{{Path: "title", Run: 1}}})
 	sp, err := s.Spool(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -198,6 +206,9 @@ func emitErrors(t *testing.T, s engine.Store) {
 		"Store.Waiting": s.Waiting(ctx, "", func(engine.Waiting) error { return stop }),
 		"Each":          sp.Each(ctx, left, func(engine.Moved) error { return stop }),
 		"Matching":      sp.Matching(ctx, left, 0, []uint64{5}, func(engine.Moved) error { return stop }),
+		"Origins":       b.Origins(ctx, l.ID, func(engine.Origin) error { return stop }),
+		"History":       b.History(ctx, l.ID, func(engine.Entry) error { return stop }),
+		"Wrote":         s.Wrote(ctx, 1, func(engine.Entry) error { return stop }),
 		"Items":         sp.Items(ctx, math.MinInt, func(engine.Spooled) error { return stop }),
 	} {
 		if !errors.Is(err, stop) {

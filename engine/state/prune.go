@@ -1,0 +1,70 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// aged are the kinds of rows that are forgotten some day, each with what finds the oldest of them: ?1 is the time,
+// ?2 how many. History and runs are numbered as time goes by, so that the oldest need no index to be found. A link
+// stays while a tomb of it is alive or anything waits for its writes, and a sync keeps its newest run and its
+// newest good one.
+var aged = []struct{ table, find string }{
+	{"history", "SELECT id FROM (SELECT id, at FROM history ORDER BY id LIMIT ?2) WHERE at < ?1"},
+	{"tomb", "SELECT rowid FROM tomb WHERE until < ?1 LIMIT ?2"},
+	{"link", `SELECT id FROM link WHERE status = 3 AND status <> 0 AND ended < ?1 AND NOT EXISTS (SELECT 1 FROM tomb WHERE tomb.link = link.id)
+		AND NOT EXISTS (SELECT 1 FROM intent WHERE intent.link = link.id) LIMIT ?2`},
+	{"run", `SELECT id FROM (SELECT id, sync, started FROM run ORDER BY id LIMIT ?2) AS old WHERE started < ?1
+		AND id < (SELECT max(id) FROM run WHERE run.sync = old.sync)
+		AND id <> coalesce((SELECT id FROM run WHERE run.sync = old.sync ORDER BY good DESC LIMIT 1), 0)`},
+	{"used_plan", "SELECT rowid FROM used_plan WHERE at < ?1 LIMIT ?2"},
+	{"approval", "SELECT rowid FROM approval WHERE until < ?1 LIMIT ?2"},
+}
+
+// Prune forgets what is older than before, a bounded part of it. It looks first, since mostly there is nothing.
+func (s *Store) Prune(ctx context.Context, before time.Time, most int) (n int64, err error) {
+	due := false
+	err = s.read(ctx, func(c *conn) error {
+		due = false
+		for _, a := range aged {
+			found, err := c.number("SELECT EXISTS ("+a.find+")", before, most)
+			if err != nil {
+				return err
+			}
+			due = due || found != 0
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for what is old: %w", err)
+	}
+	if !due {
+		return 0, nil
+	}
+	err = s.write(ctx, "forget what is old", most, func(c *conn, _ bool) error {
+		n = 0
+		for _, a := range aged {
+			var old []int64
+			if err := c.each(a.find, func(r row) error { old = append(old, r.int(0)); return nil }, before, most); err != nil {
+				return err
+			}
+			for _, id := range old {
+				if a.table == "link" {
+					if err := c.exec("DELETE FROM origin WHERE link = ?", id); err != nil {
+						return err
+					}
+				}
+				if err := c.exec("DELETE FROM "+a.table+" WHERE rowid = ?", id); err != nil {
+					return err
+				}
+			}
+			n += int64(len(old))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
