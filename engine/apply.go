@@ -181,6 +181,9 @@ func (c *carrier) all(ctx context.Context) error {
 			}
 			order = u.order
 		}
+		if u.fold != nil {
+			return c.fold(ctx, *u.fold)
+		}
 		if u.Item == nil || u.Item.Action == nil {
 			if c.quiet = append(c.quiet, u); len(c.quiet) >= decideBatch {
 				return c.settleAll(ctx)

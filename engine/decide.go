@@ -37,6 +37,7 @@ type unit struct {
 	Lead  bool       `json:"d,omitempty"` // carrying this unit out does everything for its link
 	Only  bool       `json:"o,omitempty"` // there is nothing to decide: only the fingerprint is remembered
 	order int
+	fold  *Fold // a pair that agrees: all there is to it
 }
 
 // decide looks at every link and record that something happened to and spools what is to be done.
@@ -142,12 +143,18 @@ type pass struct {
 	ctx       context.Context
 	side      record.Side
 	strangers []Moved
-	inputs    []reconcile.Input
+	asked     []asked
 	found     map[string]bool       // records of the other side that this pass itself put into the spool
 	decided   map[uint64]struct{}   // key hashes of right records that the pass over the left side has decided
 	virgin    bool                  // there are no links at all
 	carriers  [2]map[uint64][]Moved // by match hash, for the block and the strangers in hand
 	n         int64
+}
+
+// asked is what a decision is to be made about.
+type asked struct {
+	in     reconcile.Input
+	prints [2]*Print
 }
 
 func (p *pass) visit(m Moved) error {
@@ -172,11 +179,11 @@ func (p *pass) visit(m Moved) error {
 		}
 		return nil
 	}
-	in, _, err := r.input(ctx, *l, at(p.side, &m))
+	in, prints, err := r.input(ctx, *l, at(p.side, &m))
 	if err != nil {
 		return err
 	}
-	return p.add(in)
+	return p.add(in, prints)
 }
 
 // noLinks reports whether no link was ever stored that could come back: the first contact of a sync.
@@ -200,11 +207,11 @@ func (p *pass) link(s record.Side, key string) (*record.Link, error) {
 	return p.r.book.Link(p.ctx, s, key)
 }
 
-func (p *pass) add(in reconcile.Input) error {
+func (p *pass) add(in reconcile.Input, prints [2]*Print) error {
 	if key := in.Link.Key[record.Right]; key != "" && p.side == record.Left {
 		p.decided[keyHash(key)] = struct{}{}
 	}
-	if p.inputs = append(p.inputs, in); len(p.inputs) >= decideBatch {
+	if p.asked = append(p.asked, asked{in, prints}); len(p.asked) >= decideBatch {
 		return p.settle()
 	}
 	return nil
@@ -218,18 +225,38 @@ func (p *pass) flush() error {
 }
 
 func (p *pass) settle() error {
-	ins := p.inputs
-	p.inputs = p.inputs[:0]
+	ins := make([]reconcile.Input, len(p.asked))
+	for i := range ins {
+		ins[i] = p.asked[i].in
+	}
 	ds, err := p.r.decideAll(p.ctx, ins)
 	if err != nil {
 		return err
 	}
-	for i := range ins {
-		if err := p.r.spoolDecision(p.ctx, ins[i], ds[i]); err != nil {
+	for i, a := range p.asked {
+		if ds[i].Quiet() {
+			err = p.r.spoolQuiet(p.ctx, a, ds[i])
+		} else {
+			err = p.r.spoolDecision(p.ctx, a.in, ds[i])
+		}
+		if err != nil {
 			return err
 		}
 	}
+	p.asked = p.asked[:0]
 	return nil
+}
+
+// spoolQuiet spools what is to be remembered of a pair that agrees. A preview remembers nothing.
+func (r *Run) spoolQuiet(ctx context.Context, a asked, d reconcile.Decision) error {
+	if a.in.Link.ID == 0 {
+		r.tally.linked++
+	}
+	if !r.leased {
+		return nil
+	}
+	f := r.outcome(loaded{in: a.in, prints: a.prints, d: d, keys: a.in.Link.Key}, written{})
+	return r.add(ctx, Spooled{Order: orderSettle, Data: appendQuiet(nil, &f)})
 }
 
 func at(s record.Side, m *Moved) [2]*Moved {
@@ -394,11 +421,11 @@ func (r *Run) held(ctx context.Context) error {
 			}
 			return nil
 		}
-		in, _, err := r.input(ctx, l, [2]*Moved{})
+		in, prints, err := r.input(ctx, l, [2]*Moved{})
 		if err != nil {
 			return err
 		}
-		return p.add(in)
+		return p.add(in, prints)
 	})
 	if err != nil {
 		return err
@@ -531,6 +558,9 @@ func allEmpty(values []record.Value, slots []int) bool {
 }
 
 func (r *Run) settleOnly(ctx context.Context, u unit) error {
+	if !r.leased {
+		return nil // a preview remembers nothing
+	}
 	u.Lead = true
 	return r.put(ctx, orderSettle, "", u)
 }
@@ -559,13 +589,17 @@ func (r *Run) put(ctx context.Context, order int, sort string, u unit) error {
 	if err != nil {
 		return fmt.Errorf("write down the plan: %w", err)
 	}
-	if r.adding = append(r.adding, Spooled{Order: order, Sort: sort, Data: data}); len(r.adding) >= spoolBatch {
+	return r.add(ctx, Spooled{Order: order, Sort: sort, Data: data})
+}
+
+func (r *Run) add(ctx context.Context, it Spooled) error {
+	if r.adding = append(r.adding, it); len(r.adding) >= spoolBatch {
 		return r.added(ctx)
 	}
 	return nil
 }
 
-// added brings what put has gathered into the spool.
+// added brings what add has gathered into the spool.
 func (r *Run) added(ctx context.Context) error {
 	err := r.spool.Add(ctx, r.adding)
 	r.adding = r.adding[:0]

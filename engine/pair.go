@@ -163,11 +163,11 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 	link.Key[p.side], link.Key[p.side.Other()] = m.Record.Key, twin.Record.Key
 	hand := at(p.side, &m)
 	hand[p.side.Other()] = &twin
-	in, _, err := r.input(p.ctx, link, hand)
+	in, prints, err := r.input(p.ctx, link, hand)
 	if err != nil {
 		return false, err
 	}
-	return true, p.add(in)
+	return true, p.add(in, prints)
 }
 
 // index reads from the spool the records of a side that carry the match values of ms.
@@ -229,9 +229,9 @@ func (p *pass) alone(m Moved) error {
 	if dead {
 		return p.r.settleOnly(p.ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true})
 	}
-	in, _, err := p.r.input(p.ctx, record.Link{Key: oneKey(p.side, m.Record.Key)}, at(p.side, &m))
+	in, prints, err := p.r.input(p.ctx, record.Link{Key: oneKey(p.side, m.Record.Key)}, at(p.side, &m))
 	if err != nil {
 		return err
 	}
-	return p.add(in)
+	return p.add(in, prints)
 }

@@ -177,7 +177,15 @@ var errStop = errors.New("stop")
 func (r *Run) each(ctx context.Context, from int, emit func(unit) error) error {
 	return r.spool.Items(ctx, from, func(s Spooled) error {
 		var u unit
-		if err := json.Unmarshal(s.Data, &u); err != nil {
+		var err error
+		if len(s.Data) > 0 && s.Data[0] == quietMark {
+			var f Fold
+			f, err = readQuiet(s.Data)
+			u.fold, u.Lead = &f, true
+		} else {
+			err = json.Unmarshal(s.Data, &u)
+		}
+		if err != nil {
 			return fmt.Errorf("read back the plan: %w", err)
 		}
 		u.order = s.Order

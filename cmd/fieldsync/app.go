@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,12 +52,26 @@ func run(ctx context.Context, args []string, std stdio) int {
 		a.now = time.Now
 	}
 	root := a.root(std)
-	root.SetArgs(args)
+	root.SetArgs(longVar(args))
 	err := root.ExecuteContext(ctx)
 	code := a.finish(err)
 	a.out.flush()
 	a.err.flush()
 	return code
+}
+
+// longVar writes -var, as other tools that read HCL do, the way this one reads it.
+func longVar(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if arg == "-var" || strings.HasPrefix(arg, "-var=") {
+			args[i] = "-" + arg
+		}
+	}
+	return args
 }
 
 func (a *app) root(std stdio) *cobra.Command {

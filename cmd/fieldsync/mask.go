@@ -7,10 +7,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
-// shortest is the length of the shortest secret that is looked for: shorter ones would blank out ordinary words.
-const shortest = 4
+// ordinary reports whether a credential could as well be a word in a ticket. Hiding those would make a preview show
+// something else than what is written; credentials of any kind are kept out of messages where they are used.
+func ordinary(v string) bool {
+	letters := strings.IndexFunc(v, func(r rune) bool { return !unicode.IsLetter(r) }) < 0
+	return len(v) < 6 || letters && len(v) < 10
+}
 
 // secrets are contents that no output may show.
 type secrets struct {
@@ -23,7 +28,7 @@ func (s *secrets) add(list ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range list {
-		if len(v) < shortest {
+		if ordinary(v) {
 			continue
 		}
 		quoted, _ := json.Marshal(v)

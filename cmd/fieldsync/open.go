@@ -187,7 +187,6 @@ func (p *project) end(ctx context.Context, s mapping.Side) (end, error) {
 		switch {
 		case errors.Is(err, connectors.ErrDenied):
 			p.log.Debug("fields are not described: the user may not see them", "connection", s.Connection.Name, "collection", s.Collection)
-			e.schema = nil
 		case err != nil:
 			return end{}, fmt.Errorf("connection %s: %w", s.Connection.Name, err)
 		}
