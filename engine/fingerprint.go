@@ -43,6 +43,11 @@ type printTable struct {
 	seen           []uint64 // bitset
 }
 
+// newPrintTable makes room for about n entries.
+func newPrintTable(n int64) *printTable {
+	return &printTable{hashes: make([]uint64, 0, n), prints: make([]uint64, 0, n)}
+}
+
 func (t *printTable) add(p Print) {
 	t.hashes = append(t.hashes, p.Hash)
 	t.prints = append(t.prints, p.Print)

@@ -87,7 +87,7 @@ func (r *Run) observe(ctx context.Context) error {
 }
 
 func (r *Run) observeAll(ctx context.Context, s record.Side, v *view) error {
-	table := &printTable{}
+	table := newPrintTable(v.before.Count)
 	if err := r.book.Prints(ctx, s, func(p Print) error { table.add(p); return nil }); err != nil {
 		return err
 	}
