@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"engine/reconcile":          {"engine/plan", "engine/record"},
 	"engine/schedule":           {},
 	"engine/mapping/expression": {"engine/record"},
-	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/mapping/expression"},
+	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/mapping/expression"},
 	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"}, // connectors for Error and its hint
 	"engine/state/storetest":    {"engine", "engine/plan", "engine/reconcile", "engine/record"},
 	"engine/report":             {"engine/plan", "engine/record"},
@@ -59,7 +59,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/cobra":       {"cmd/fieldsync"},
 	"github.com/jedib0t/go-pretty": {"engine/report", "cmd/fieldsync"},
 	"github.com/fsnotify/fsnotify": {"cmd/fieldsync"},
-	"github.com/robfig/cron/v3":    {"engine/schedule", "engine/mapping"},
+	"github.com/robfig/cron/v3":    {"engine/schedule"},
 }
 
 // kind is the key of dir in mayImport: its own name, or the pattern for a system's folder.

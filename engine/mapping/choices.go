@@ -14,6 +14,7 @@ import (
 // checkVia holds a translation against the field that uses it and the choices of the two systems.
 func (k *compiler) checkVia(f *compiledField, columns [2]int) {
 	t := f.via
+	k.checkUnmatched(f)
 	if t.Lookup != nil {
 		return
 	}
@@ -54,6 +55,36 @@ func (k *compiler) checkVia(f *compiledField, columns [2]int) {
 			}
 			k.inChoices(i, path, v, t.cells[n][columns[i]])
 		}
+	}
+}
+
+// checkUnmatched holds the value for what has no row against the side that it is written to. It belongs to one
+// vocabulary, so a field that translates both ways has no use for it.
+func (k *compiler) checkUnmatched(f *compiledField) {
+	t := f.via
+	if t.Unmatched == nil || t.Unmatched.Empty() {
+		return
+	}
+	var to []int
+	for i := range 2 {
+		if f.leads[i] && f.fieldBlock.to[i] == nil {
+			to = append(to, i)
+		}
+	}
+	if len(to) == 2 {
+		k.fail(f.viaAt, "Unmatched value for both sides",
+			"Translation %q writes %s for a value without a row, and field %q translates both ways: %s is a word of one side only. In the translation, write unmatched = \"hold\" or \"empty\", or let the field go one way, flow = %q.",
+			t.Name, *t.Unmatched, f.name, *t.Unmatched, k.s.arrow(record.Right))
+		return
+	}
+	for _, i := range to {
+		path := f.paths[i][0].text
+		v, err := k.typeOf(i, path).Coerce(*t.Unmatched)
+		if err != nil {
+			k.fail(t.unmatchedAt, "Wrong type of value", "%s.%s: %v.", k.s.Sides[i].Name, path, err)
+			continue
+		}
+		k.inChoices(i, path, v, t.unmatchedAt)
 	}
 }
 

@@ -134,7 +134,7 @@ func (k *compiler) expressions() (where [2]*expression.Program, fields []*compil
 func (k *compiler) program(e hcl.Expression, only int, why string, want expression.Want) *expression.Program {
 	scope := expression.Scope{Locals: k.c.locals, Functions: k.c.functions}
 	for i, side := range k.s.Sides {
-		scope.Vars = append(scope.Vars, expression.Variable{Name: side.Name, Fields: k.fieldTypes(i), Open: k.schema[i] == nil || k.schema[i].Open})
+		scope.Vars = append(scope.Vars, k.variable(i, side.Name))
 	}
 	p, diags := expression.Compile(e, k.c.ctx, scope, want)
 	k.add(diags...)
@@ -158,18 +158,24 @@ func (k *compiler) program(e hcl.Expression, only int, why string, want expressi
 	return p
 }
 
-// fieldTypes are the paths that expressions of this sync may name on a side, with what is known of their types.
-func (k *compiler) fieldTypes(side int) map[string]record.Type {
-	types := map[string]record.Type{}
+// variable is a side as expressions of this sync see it: the paths that rules name and those that the system
+// describes, with what is known of their types.
+func (k *compiler) variable(side int, name string) expression.Variable {
+	v := expression.Variable{Name: name, Fields: map[string]record.Type{}, References: map[string]bool{}}
 	for path := range k.named[side] {
-		types[path] = record.Type{}
+		v.Fields[path] = k.typeOf(side, path)
 	}
-	if sc := k.schema[side]; sc != nil {
-		for _, f := range sc.Fields {
-			types[f.Path] = f.Type
-		}
+	sc := k.schema[side]
+	if sc == nil {
+		v.Open = true
+		return v
 	}
-	return types
+	v.Open, v.Rest = sc.Open || sc.Hidden, sc.Rest
+	for _, f := range sc.Fields {
+		v.Fields[f.Path] = f.Type
+		v.References[f.Path] = f.Reference != ""
+	}
+	return v
 }
 
 // mention is where e first speaks of name, outside quotes.
@@ -260,7 +266,7 @@ func (k *compiler) assignSlots() {
 			k.slots[i][path] = slot
 		}
 		writes := maps.Clone(k.writers[i])
-		if k.s.Sides[i].Create {
+		if k.makes(i) {
 			for _, m := range k.s.body.matches {
 				if k.carriesMarker(i, m.paths[i].text) {
 					writes[m.paths[i].text] = m.at
@@ -285,11 +291,20 @@ func (k *compiler) types(side int) []record.Type {
 }
 
 func (k *compiler) typeOf(side int, path string) record.Type {
-	if sc := k.schema[side]; sc != nil {
-		f, _ := sc.Field(path)
+	sc := k.schema[side]
+	if sc == nil {
+		return record.Type{}
+	}
+	if f, ok := sc.Field(path); ok {
 		return f.Type
 	}
-	return record.Type{}
+	return sc.Rest
+}
+
+// makes reports whether records of this side may be created, or made again after they were deleted.
+func (k *compiler) makes(side int) bool {
+	g := k.s.body.gone[side]
+	return k.s.Sides[side].Create || g != nil && g.then == reconcile.GoneRecreate
 }
 
 // carriesMarker reports whether a create on this side can write path.
@@ -299,7 +314,8 @@ func (k *compiler) carriesMarker(side int, path string) bool {
 		return true
 	}
 	f, _ := sc.Field(path)
-	return path != sc.Key && !f.ReadOnly && !f.Append
+	_, beyond := k.beyond(side, path)
+	return path != sc.Key && !f.ReadOnly && !f.Append && !beyond
 }
 
 func (k *compiler) matches() {
@@ -309,7 +325,7 @@ func (k *compiler) matches() {
 		for i, p := range m.paths {
 			out.Slots[i] = k.slots[i][p.text]
 			out.Marker[i] = k.carriesMarker(i, p.text)
-			if out.Marker[i] && k.s.Sides[i].Create {
+			if out.Marker[i] && k.makes(i) {
 				k.keepsMarker(i, m)
 			}
 			possible[i] = possible[i] || out.Marker[i]
@@ -318,11 +334,16 @@ func (k *compiler) matches() {
 		fmt.Fprintf(&k.digest, "match %q %q %v\n", m.paths[0].text, m.paths[1].text, out.Marker)
 	}
 	for i, s := range k.s.Sides {
-		if s.Create && len(k.s.body.matches) > 0 && !possible[i] {
-			k.fail(k.s.body.create[i], "No marker for new records",
-				"A record created in %s must carry a value that tells whose twin it is, or a crash could create it twice; no match block names a path of %s that can be written. Add match { %s = \"PATH\", %s = \"KEY\" } with a path of %s that is free for it, each on a line of its own.",
-				s.Collection, s.Name, s.Name, k.s.Sides[1-i].Name, s.Collection)
+		if !k.makes(i) || len(k.s.body.matches) == 0 || possible[i] {
+			continue
 		}
+		where, way := k.s.body.create[i], ""
+		if !s.Create {
+			where, way = k.s.body.gone[i].thenAt, ", or write then = \"detach\""
+		}
+		k.fail(where, "No marker for new records",
+			"A record created in %s must carry a value that tells whose twin it is, or a crash could create it twice; no match block names a path of %s that can be written. Add match { %s = \"PATH\", %s = \"KEY\" } with a path of %s that is free for it, each on a line of its own%s.",
+			s.Collection, s.Name, s.Name, k.s.Sides[1-i].Name, s.Collection, way)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 // Options are what loading needs from outside.
 type Options struct {
 	Registry connectors.Registry
-	Vars     map[string]string           // -var NAME=VALUE
+	Vars     map[string]string           // --var NAME=VALUE
 	Getenv   func(string) (string, bool) // os.LookupEnv
 }
 
@@ -115,6 +115,7 @@ type Test struct {
 	Gone       [2]bool  // now = { SIDE = "gone" }: the record was deleted
 	ExpectGone [2]bool  // expect = { SIDE = "gone" }: the record must be deleted
 	Conflicts  []string // expect = { conflict = [FIELD…] }: fields that must be in conflict
+	Holds      []string // expect = { hold = [FIELD…] }: fields that must be held
 
 	names [2]map[string]hcl.Range // every path that the test names, and where
 }

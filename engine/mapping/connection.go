@@ -49,9 +49,13 @@ func (l *loader) connections(blocks hcl.Blocks) {
 		}
 		c.Config = settings()
 		ctx := l.context(&c.Missing)
-		l.add(gohcl.DecodeBody(rest, ctx, c.Config)...)
+		diags = gohcl.DecodeBody(rest, ctx, c.Config)
 		if body, ok := b.Body.(*hclsyntax.Body); ok {
+			strange := unknownSettings(fmt.Sprintf("connection of type %q", c.Type), reflect.TypeOf(c.Config), body, "limits")
+			l.add(strange.instead(diags)...)
 			l.warnMissing(c, body)
+		} else {
+			l.add(diags...)
 		}
 		slices.Sort(c.Missing)
 		c.Missing = slices.Compact(c.Missing)

@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/mapping"
+	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 // sound is a small configuration without mistakes, for breaking one thing at a time.
@@ -81,12 +83,15 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		// connections
 		{"an unknown connector", [2]string{`connection "sql"`, `connection "sqll"`}, "Unknown connector", `Did you mean "sql"?`, `"sqll"`},
 		{"a setting that is missing", [2]string{`  dsn    = "x"`, ``}, "Missing required argument", `"dsn" is required`, ``},
-		{"a setting of the wrong name", [2]string{`dsn    =`, "dns = \"x\"\n  dsn    ="}, "Unsupported argument", `not expected here`, `dns`},
+		{"a required setting by another name", [2]string{`dsn    =`, "dns    ="}, "Unknown setting", `Did you mean "dsn"? It has "collection", "driver", "dsn" and "limits".`, `dns`},
+		{"a setting of a block of a connection", [2]string{`password = env`, "pasword = env"}, "Unknown setting", `An auth block has no "pasword". Did you mean "password"? It has "password" and "username".`, `pasword`},
+		{"a block of a connection that does not exist", [2]string{`dsn    = "x"`, "dsn    = \"x\"\ntable \"t\" {}"}, "Unknown setting", `A connection of type "sql" has`, `table`},
+		{"a setting of the wrong name", [2]string{`dsn    =`, "dns = \"x\"\n  dsn    ="}, "Unknown setting", `Did you mean "dsn"?`, `dns`},
 		{"a rate without a unit", [2]string{`dsn    = "x"`, "dsn = \"x\"\nlimits { rate = \"20\" }"}, "Not a rate", `"20/s"`, `"20"`},
 		{"a concurrency of nothing", [2]string{`dsn    = "x"`, "dsn = \"x\"\nlimits { concurrency = 0 }"}, "Not a number of requests", "from 1", `0`},
 
 		// variables, locals, functions
-		{"a variable without a value", extra(`variable "queue" {}`), "Variable without a value", "-var queue=VALUE", `variable "queue"`},
+		{"a variable without a value", extra(`variable "queue" {}`), "Variable without a value", "pass --var queue=VALUE", `variable "queue"`},
 		{"locals in a circle", extra("locals {\n a = local.b\n b = local.a\n}"), "Locals in a circle", "local.b needs local.a", `local.a`},
 		{"a function with a mistake", extra("function \"f\" {\n params = [\"a\"]\n result = \"a +\"\n}"), "", "", ``},
 		{"a function with a reserved parameter", extra("function \"f\" {\n params = [\"run\"]\n result = \"1\"\n}"), "Reserved name", "meaning of its own", `"run"`},
@@ -133,6 +138,7 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"an argument that does not exist", field("ticket = \"a\"\nincident = \"c\"\nconflikt = \"ask\""), "Unexpected argument", `Did you mean "conflict"?`, `conflikt`},
 		{"two rules that write one path", [2]string{titleField, titleField + "field \"g\" {\nflow = \"ticket -> incident\"\nticket = \"x\"\nincident = \"short_description\" # again\n}\n"}, "Two rules write one path", "sound.hcl:31", `"short_description"`},
 		{"a field over the marker", [2]string{`collection = "incident"`, "collection = \"incident\"\n create = true\n }\n field \"f\" {\n flow = \"ticket -> incident\"\n ticket = \"alarm\"\n incident = \"correlation_id\""}, "Field writes over the marker", "carries ticket.id", `"correlation_id"`},
+		{"a field over the marker of a record that is made again", [2]string{titleField, titleField + "field \"f\" {\n flow = \"ticket -> incident\"\n ticket = \"mail\"\n incident = \"correlation_id\"\n}\non_gone \"incident\" {\n then = \"recreate\"\n}\n"}, "Field writes over the marker", "carries ticket.id", `"correlation_id"`},
 		{"a one-way translation with two answers", field("flow = \"ticket <- incident\"\nticket = \"status\"\nincident = \"state\"\nvia = translation.wide"), "Translation is not one-to-one", "Remove a row, or say", `"2"`},
 		{"the same path twice", field("ticket = [\"a\", \"a\"]\nincident = [\"c\", \"d\"]"), "Path named twice", "in this list already", `"a"`},
 
@@ -159,17 +165,20 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"a condition that is text", field("ticket = \"a\"\nincident = \"c\"\nwhen = \"'yes'\""), "Wrong type of result", "true or false", `'yes'`},
 		{"a text for two paths", field("flow = \"ticket -> incident\"\nincident = [\"c\", \"d\"]\nto_incident = \"'x'\""), "Wrong type of result", "a list", `'x'`},
 
+		{"a value for both columns", [2]string{titleField, "field \"s\" {\n ticket = \"status\"\n incident = \"state\"\n via = translation.other\n}\n"}, "Unmatched value for both sides", `unmatched = "hold" or "empty", or let the field go one way, flow = "ticket -> incident"`, `translation.other`},
+		{"a value for both columns of a live table", [2]string{titleField, "field \"s\" {\n ticket = \"owner\"\n incident = \"assigned_to\"\n via = translation.staff\n}\n"}, "Unmatched value for both sides", `"nobody"`, `translation.staff`},
+
 		// the end of a link, limits, schedules
 		{"on_gone of a stranger", [2]string{titleField, titleField + "on_gone \"alarm\" {\n then = \"detach\"\n}\n"}, "Unknown side", `"ticket" or "incident"`, `"alarm"`},
 		{"an update of nothing", [2]string{titleField, titleField + "on_gone \"ticket\" {\n then = \"update\"\n}\n"}, "Nothing to update", "set =", `"update"`},
 		{"a set without update", [2]string{titleField, titleField + "on_gone \"ticket\" {\n then = \"delete\"\n set = { a = 1 }\n}\n"}, "set without update", `then is "delete"`, `set`},
 		{"an unknown answer", [2]string{titleField, titleField + "on_gone \"ticket\" {\n then = \"remove\"\n}\n"}, "Unknown answer to a record that is gone", `"recreate"`, `"remove"`},
 		{"a limit that is none", [2]string{titleField, titleField + "limits {\n deletes = \"many\"\n}\n"}, "Not a limit", `"none"`, `"many"`},
-		{"a schedule on Sunday the seventh", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 * * 7\""}, "Not a schedule", "0 for Sunday", `"0 0 * * 7"`},
-		{"a schedule on the last day", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 L * *\""}, "Not a schedule", "(L)", `"0 0 L * *"`},
-		{"a schedule on a day that never comes", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 30 2 *\""}, "Not a schedule", "never comes", `"0 0 30 2 *"`},
-		{"a schedule of six fields", [2]string{`sync "main" {`, "sync \"main\" {\n  full_scan = \"0 0 0 * * *\""}, "Not a schedule", "cannot be read", `"0 0 0 * * *"`},
-		{"a schedule that is faster than a second", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"@every 10ms\""}, "Not a schedule", "one second", `"@every 10ms"`},
+		{"a schedule on Sunday the seventh", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 * * 7\""}, "Not a schedule", "Sunday is 0", `"0 0 * * 7"`},
+		{"a schedule on the last day", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 L * *\""}, "Not a schedule", "name the days", `"0 0 L * *"`},
+		{"a schedule on a day that never comes", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"0 0 30 2 *\""}, "Not a schedule", "never due", `"0 0 30 2 *"`},
+		{"a schedule of six fields", [2]string{`sync "main" {`, "sync \"main\" {\n  full_scan = \"0 0 0 * * *\""}, "Not a schedule", "6 fields", `"0 0 0 * * *"`},
+		{"a schedule that is faster than a second", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"@every 10ms\""}, "Not a schedule", "@every 1s", `"@every 10ms"`},
 		{"a zone inside a schedule", [2]string{`sync "main" {`, "sync \"main\" {\n  schedule = \"TZ=\""}, "Not a schedule", "timezone", `"TZ="`},
 		{"a zone that does not exist", [2]string{`sync "main" {`, "sync \"main\" {\n  timezone = \"Europe/Brussel\""}, "Unknown time zone", "IANA", `"Europe/Brussel"`},
 		{"a sync after itself", [2]string{`sync "main" {`, "sync \"main\" {\n  after = [sync.main]"}, "Syncs in a circle", "main after main", `[sync.main]`},
@@ -181,6 +190,8 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"a test of a side that does not exist", extra("test \"t\" {\n sync = sync.main\n now = { tickets = { id = 1 } }\n}"), "Unknown side", `Did you mean "ticket"?`, `tickets`},
 		{"a test of a path that has no rule", extra("test \"t\" {\n sync = sync.main\n now = { ticket = { titel = 1 } }\n}"), "Path without a rule", `Did you mean "title"?`, `titel`},
 		{"a test of a record that goes before it was there", extra("test \"t\" {\n sync = sync.main\n now = { ticket = \"gone\" }\n}"), "Gone before it was there", "base", `{ ticket = "gone" }`},
+		{"a test of a sync with a mistake", [2]string{titleField, "field \"f\" {\n flow = \"ticket -> incident\"\n ticket = \"a\"\n incident = \"b\"\n to_incident = \"tickt.a\"\n}\n}\ntest \"t\" {\n sync = sync.main\n now = { ticket = { a = 1 }, alarm = { x = 1 } }\n expect = { conflict = [\"g\"] }\n"}, "Unknown name", "ticket", `tickt`},
+		{"a test that expects a hold of no field", extra("test \"t\" {\n sync = sync.main\n now = { ticket = { title = 1 } }\n expect = { hold = [\"titel\"] }\n}"), "Unknown field", `Did you mean "title"?`, `"titel"`},
 		{"a test that expects a conflict of no field", extra("test \"t\" {\n sync = sync.main\n now = { ticket = { title = 1 } }\n expect = { conflict = [\"titel\"] }\n}"), "Unknown field", `Did you mean "title"?`, `"titel"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,7 +204,9 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 
 func broken(t *testing.T, change [2]string) string {
 	t.Helper()
-	src := sound + "translation \"wide\" {\n columns = [\"ticket\", \"incident\"]\n rows = [[\"new\", \"1\"], [\"open\", \"2\"], [\"waiting\", \"2\"]]\n}\n"
+	src := sound + "translation \"wide\" {\n columns = [\"ticket\", \"incident\"]\n rows = [[\"new\", \"1\"], [\"open\", \"2\"], [\"waiting\", \"2\"]]\n}\n" +
+		"translation \"other\" {\n columns = [\"ticket\", \"incident\"]\n unmatched = \"9\"\n rows = [[\"new\", \"1\"]]\n}\n" +
+		"translation \"staff\" {\n columns = [\"ticket\", \"incident\"]\n unmatched = \"nobody\"\n lookup {\n connection = connection.prod\n collection = \"sys_user\"\n ticket = \"email\"\n incident = \"sys_id\"\n }\n}\n"
 	if change[0] == "" {
 		return src + change[1]
 	}
@@ -253,6 +266,13 @@ func TestMistakesAgainstTheSystemsAreShown(t *testing.T) {
 		{"an expression of the wrong type", [][2]string{field("flow = \"ticket -> incident\"\nincident = \"urgency\"\nto_incident = \"ticket.priority + ticket.title\"")}, false, hcl.DiagError, "", "", ``},
 		{"a required path that nothing writes", [][2]string{create}, false, hcl.DiagWarning, "Required path is not written", "caller_id", `true`},
 		{"a copy of a choice that the other side refuses", [][2]string{field("flow = \"ticket -> incident\"\nticket = \"status\"\nincident = \"state\"")}, false, hcl.DiagWarning, "Values that are refused", `"new", "open"`, `"state"`},
+		{"a value for what has no row that is no choice", [][2]string{field("flow = \"ticket -> incident\"\nticket = \"status\"\nincident = \"state\"\nvia = translation.state"), {`columns = ["ticket", "incident"]`, "columns = [\"ticket\", \"incident\"]\n  unmatched = \"99\""}}, false, hcl.DiagError, "Not one of the choices", `never "99"`, `"99"`},
+		{"a value for what has no row that does not fit", [][2]string{field("flow = \"ticket <- incident\"\nticket = \"priority\"\nincident = \"urgency\"\nvia = translation.state"), {`rows    = [["new", "1"], ["open", "2"], ["closed", "7"]]`, "unmatched = \"low\"\n rows = [[\"1\", \"1\"]]"}}, false, hcl.DiagError, "Wrong type of value", "ticket.priority", `"low"`},
+		{"a path beyond a reference that is written", [][2]string{field("ticket = \"mail\"\nincident = \"caller_id.email\"")}, false, hcl.DiagError, "Path lies in another record", `incident = "caller_id", via = translation.NAME, with a lookup of "sys_user" from email to its key`, `"caller_id.email"`},
+		{"a last value beyond a reference", [][2]string{{titleField, titleField + "on_gone \"ticket\" {\n then = \"update\"\n set = { \"caller_id.active\" = \"false\" }\n}\n"}}, false, hcl.DiagError, "Path lies in another record", `"caller_id"`, `"caller_id.active"`},
+		{"a marker beyond a reference", [][2]string{create, {`"correlation_id"`, `"caller_id.email"`}}, false, hcl.DiagError, "No marker for new records", "Add match", `true`},
+		{"a record that cannot be made again", [][2]string{{titleField, titleField + "on_gone \"ticket\" {\n then = \"recreate\"\n}\n"}}, false, hcl.DiagError, "No marker for new records", `or write then = "detach"`, `"recreate"`},
+		{"a text compared with a number", [][2]string{field("flow = \"ticket -> incident\"\nincident = \"urgency\"\nto_incident = \"ticket.title == 1 ? '1' : '2'\"")}, false, hcl.DiagError, "Wrong type", "Values of ticket.title are text: write '1'.", `==`},
 		{"a last value that is no choice", [][2]string{{titleField, titleField + "on_gone \"ticket\" {\n then = \"update\"\n set = { state = \"9\" }\n}\n"}}, false, hcl.DiagError, "Not one of the choices", "never \"9\"", `"9"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -279,9 +299,80 @@ func TestMistakesAgainstTheSystemsAreShown(t *testing.T) {
 	}
 }
 
+// What a system does not describe cannot be checked: nothing is said of paths, and their values have the form that
+// all of that system's values have.
+func TestPathsOfASystemThatHidesItsFieldsAreNotChecked(t *testing.T) {
+	text := record.Type{Kind: record.Text}
+	for _, tt := range []struct {
+		name, when string
+		want       []string
+	}{
+		{"as text", "incident.priority == '1'", nil},
+		{"beyond a reference", "incident.caller_id.email == 'a'", nil},
+		{"as a number", "incident.priority == 1", []string{"Wrong type"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := strings.Replace(sound, `"short_description"`, "\"u_ours\"\nwhen = \""+tt.when+"\"", 1)
+			c, _ := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+			s, _ := c.Sync("main")
+			got, diags := c.Compile(s, [2]*connectors.Schema{tickets(), {Key: "sys_id", Hidden: true, Rest: text}})
+			if !slices.Equal(summaries(diags), tt.want) {
+				t.Fatal(show(c, diags))
+			}
+			if got == nil {
+				return
+			}
+			for slot, path := range got.Rules.Sides[1].Paths {
+				if got.Rules.Sides[1].Types[slot] != text {
+					t.Errorf("%s is of type %v", path, got.Rules.Sides[1].Types[slot])
+				}
+			}
+		})
+	}
+}
+
+func TestPathsThatAreNotDescribedHaveTheTypeOfTheRest(t *testing.T) {
+	src := strings.Replace(sound, `"short_description"`, "\"u_ours\"\nwhen = \"incident.u_theirs == 1\"", 1)
+	c, _ := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+	s, _ := c.Sync("main")
+	schema := incidents()
+	schema.Open, schema.Rest = true, record.Type{Kind: record.Text}
+	if _, diags := c.Compile(s, [2]*connectors.Schema{tickets(), schema}); !slices.Equal(summaries(diags), []string{"Path is not described", "Wrong type"}) {
+		t.Error(show(c, diags))
+	}
+}
+
+func TestAnExpressionReadsThroughAReference(t *testing.T) {
+	for name, body := range map[string]string{
+		"alone":                 "flow = \"ticket <- incident\"\nticket = \"mail\"\nto_ticket = \"incident.caller_id.email\"",
+		"beside the reference":  "flow = \"ticket <- incident\"\nticket = \"mail\"\nincident = \"caller_id\"\nto_ticket = \"incident.caller_id.email\"",
+		"in a condition":        "flow = \"ticket <- incident\"\nticket = \"mail\"\nincident = \"caller_id\"\nwhen = \"incident.caller_id.email != nil\"",
+		"with a function of it": "flow = \"ticket <- incident\"\nticket = \"mail\"\nincident = \"caller_id\"\nto_ticket = \"lower(incident.caller_id.email ?? '')\"",
+		"through two":           "flow = \"ticket <- incident\"\nticket = \"mail\"\nincident = \"caller_id.email\"\nto_ticket = \"incident.caller_id.manager.email + incident.caller_id.email\"",
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := strings.Replace(sound, titleField, field(body)[1], 1)
+			c, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
+			s, _ := c.Sync("main")
+			got, more := c.Compile(s, [2]*connectors.Schema{tickets(), incidents()})
+			if got == nil || len(diags) > 0 {
+				t.Fatal(show(c, append(diags, more...)))
+			}
+			for _, paths := range [][]string{s.Paths[1], got.Rules.Sides[1].Paths} {
+				if !slices.Contains(paths, "caller_id.email") {
+					t.Errorf("the paths are %q", paths)
+				}
+			}
+			r := got.Rules.Fields[0]
+			if slot := slices.Index(got.Rules.Sides[1].Paths, "caller_id.email"); !slices.Contains(r.Reads[1], slot) {
+				t.Errorf("it reads %v, not %d", r.Reads[1], slot)
+			}
+		})
+	}
+}
+
 func TestAStepIntoAReferenceIsAccepted(t *testing.T) {
 	src := strings.Replace(sound, titleField, "field \"mail\" {\nflow = \"ticket <- incident\"\nticket = \"mail\"\nincident = \"caller_id.email\"\nwhen = \"incident.caller_id.email != null\"\n}\n", 1)
-	src = strings.Replace(src, "!= null", "!= nil", 1)
 	c, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(src)}, "nowhere", options())
 	s, _ := c.Sync("main")
 	if got, more := c.Compile(s, [2]*connectors.Schema{tickets(), incidents()}); got == nil {

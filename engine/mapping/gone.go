@@ -33,6 +33,7 @@ func (l *loader) gone(s *Sync, b *hcl.Block) {
 	if !ok {
 		return
 	}
+	g.thenAt = then.Expr.Range()
 	g.then = reconcile.GoneThen(slices.Index([]string{"detach", "update", "delete", "recreate"}, w))
 	set := content.Attributes["set"]
 	switch {

@@ -157,15 +157,16 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 	l.connections(by["connection"])
 	l.translations(by["translation"])
 	l.syncs(by["sync"])
-	l.tests(by["test"])
 	l.cfg.locals, l.cfg.functions, l.cfg.sources, l.cfg.ctx = l.plainLocals(), l.functions, l.sources, l.ctx
 	for _, s := range l.cfg.Syncs {
 		_, plan, diags := l.cfg.compile(s, [2]*schema{}, true)
 		l.add(diags...)
+		s.body.broken = s.body.broken || diags.HasErrors()
 		if plan != nil {
 			s.Paths, s.Writes = plan.paths, plan.writes
 		}
 	}
+	l.tests(by["test"])
 	l.checkTests()
 	for _, name := range l.cfg.Inputs {
 		if src, err := readRegular(name); err == nil {

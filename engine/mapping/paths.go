@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -43,7 +44,7 @@ func (k *compiler) use(side int, p ref) {
 	if sc == nil {
 		return
 	}
-	if _, ok := sc.Field(p.text); ok {
+	if _, ok := sc.Field(p.text); ok || sc.Hidden {
 		return
 	}
 	known := make([]string, len(sc.Fields))
@@ -72,6 +73,20 @@ func (k *compiler) unknown(side int, p ref, hint string) {
 	k.fail(p.at, "Unknown path", "The collection %q of side %q has no field %q.%s", s.Collection, s.Name, p.text, hint)
 }
 
+// beyond returns the field at the head of a path that leads through it, a reference, into another record.
+func (k *compiler) beyond(side int, path string) (connectors.Field, bool) {
+	sc := k.schema[side]
+	head, _, dotted := strings.Cut(path, ".")
+	if sc == nil || !dotted {
+		return connectors.Field{}, false
+	}
+	if _, own := sc.Field(path); own {
+		return connectors.Field{}, false
+	}
+	f, ok := sc.Field(head)
+	return f, ok && f.Reference != ""
+}
+
 // write notes that a field writes p, and refuses a second writer.
 func (k *compiler) write(side int, p ref) {
 	if first, ok := k.writers[side][p.text]; ok {
@@ -90,7 +105,11 @@ func (k *compiler) writable(side int, p ref) {
 	}
 	s := k.s.Sides[side]
 	f, _ := sc.Field(p.text)
+	through, beyond := k.beyond(side, p.text)
 	switch {
+	case beyond:
+		k.fail(p.at, "Path lies in another record", "%q leads through the reference %q into a record of %q, which this sync does not write. Write the reference itself: %s = %q, via = translation.NAME, with a lookup of %q from %s to its key. Or let the field flow away from %s.",
+			p.text, through.Path, through.Reference, s.Name, through.Path, through.Reference, strings.TrimPrefix(p.text, through.Path+"."), s.Name)
 	case p.text == sc.Key:
 		k.fail(p.at, "A key cannot be written", "%q is the key of %s: the system gives it to a record once. To pair records by it, use it in a match block; to show it on the other side, let the field flow away from %s.", p.text, s.Collection, s.Name)
 	case f.Append:

@@ -105,30 +105,64 @@ func valueAt(env reconcile.Env, side record.Side, slot int) record.Value {
 	return values[slot]
 }
 
+// A target is a slot that a transform gives a value for.
+type target struct {
+	side record.Side
+	slot int
+	form record.Type
+}
+
+func (k *compiler) targets(side record.Side, slots []int) []target {
+	out := make([]target, len(slots))
+	for n, slot := range slots {
+		out[n] = target{side, slot, k.rules.Sides[side].Types[slot]}
+	}
+	return out
+}
+
+// fit gives v the form of the slot. Where no type says which that is, a value that reads like the one that is
+// shown is the same: 2 and "2" differ in spelling only, and a test, which knows no types, decides as a run does.
+func (t target) fit(env reconcile.Env, v record.Value) (record.Value, error) {
+	if t.form.Kind != record.Absent {
+		return t.form.Coerce(v)
+	}
+	if shown := valueAt(env, t.side, t.slot); plainKind(v) && plainKind(shown) && vocabulary(v) == vocabulary(shown) {
+		return shown, nil
+	}
+	return v, nil
+}
+
+func plainKind(v record.Value) bool {
+	switch v.Kind() {
+	case record.Bool, record.Int, record.Float, record.Text:
+		return true
+	}
+	return false
+}
+
 func (k *compiler) transform(f *compiledField, to record.Side, r *reconcile.Rule, columns [2]int) reconcile.Transform {
 	from := to.Other()
-	source, target := r.Paths[from], r.Paths[to]
-	types := make([]record.Type, len(target))
-	for n, slot := range target {
-		types[n] = k.rules.Sides[to].Types[slot]
-	}
+	source, targets := r.Paths[from], k.targets(to, r.Paths[to])
 	switch {
 	case f.to[to] != nil:
-		return k.computed(f.to[to], types, k.s.Sides[to].Name)
+		return k.computed(f.to[to], targets, k.s.Sides[to].Name)
 	case f.fieldBlock.to[to] != nil:
 		return nil // it did not compile
 	case f.via != nil && f.via.Lookup != nil && k.offline:
-		name := f.via.Name
-		return func(reconcile.Env) ([]record.Value, error) {
+		name, slot := f.via.Name, source[0]
+		return func(env reconcile.Env) ([]record.Value, error) {
+			if valueAt(env, from, slot).Empty() {
+				return []record.Value{record.NullValue}, nil
+			}
 			return nil, fmt.Errorf("translation %s is looked up in a live system, which a test does not do", name)
 		}
 	case f.via != nil:
-		return f.via.via(columns[from], from, source[0], types[0])
+		return f.via.via(columns[from], from, source[0], targets[0])
 	}
 	return func(env reconcile.Env) ([]record.Value, error) {
 		out := make([]record.Value, len(source))
 		for n, slot := range source {
-			v, err := types[n].Coerce(valueAt(env, from, slot))
+			v, err := targets[n].fit(env, valueAt(env, from, slot))
 			if err != nil {
 				return nil, err
 			}
@@ -139,7 +173,7 @@ func (k *compiler) transform(f *compiledField, to record.Side, r *reconcile.Rule
 }
 
 // computed is the transform of a to_SIDE expression.
-func (k *compiler) computed(p *expression.Program, types []record.Type, to string) reconcile.Transform {
+func (k *compiler) computed(p *expression.Program, targets []target, to string) reconcile.Transform {
 	vars := k.getters(p)
 	return func(env reconcile.Env) ([]record.Value, error) {
 		v, err := p.Run(vars(env), env.Time)
@@ -147,19 +181,19 @@ func (k *compiler) computed(p *expression.Program, types []record.Type, to strin
 			return nil, err
 		}
 		out := []record.Value{v}
-		if len(types) > 1 {
+		if len(targets) > 1 {
 			switch {
 			case v.Kind() == record.List:
 				out = v.Items()
 			case !v.Known():
-				out = slices.Repeat(out, len(types))
+				out = slices.Repeat(out, len(targets))
 			}
-			if len(out) != len(types) {
-				return nil, fmt.Errorf("to_%s gives %d values for %d paths", to, len(out), len(types))
+			if len(out) != len(targets) {
+				return nil, fmt.Errorf("to_%s gives %d values for %d paths", to, len(out), len(targets))
 			}
 		}
 		for n := range out {
-			if out[n], err = types[n].Coerce(out[n]); err != nil {
+			if out[n], err = targets[n].fit(env, out[n]); err != nil {
 				return nil, fmt.Errorf("to_%s: %w", to, err)
 			}
 		}

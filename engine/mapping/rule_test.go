@@ -45,6 +45,29 @@ func sides(r *reconcile.Rules, left, right record.Fields) [2][]record.Value {
 	return out
 }
 
+// 2 and "2" mean the same where no type says which of them a side holds, so that nothing is written over it.
+func TestAValueOfUnknownTypeTakesTheFormThatTheSideShows(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		shown      record.Value
+		want       record.Value
+	}{
+		{"a copy", "ticket = \"a\"\nincident = \"x\"", record.OfText("2"), record.OfText("2")},
+		{"another value", "ticket = \"a\"\nincident = \"x\"", record.OfText("3"), record.OfInt(2)},
+		{"nothing there", "ticket = \"a\"\nincident = \"x\"", record.NullValue, record.OfInt(2)},
+		{"an expression", "flow = \"ticket -> incident\"\nincident = \"x\"\nto_incident = \"ticket.a + 0\"", record.OfText("2"), record.OfText("2")},
+		{"a translation", "ticket = \"a\"\nincident = \"x\"\nvia = translation.n", record.OfText("2"), record.OfText("2")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := compiled(t, tt.body, "translation \"n\" {\n columns = [\"ticket\", \"incident\"]\n rows = [[2, 2]]\n}\n")
+			got, err := r.Fields[0].To[1](reconcile.Env{Values: sides(r, record.Fields{"a": record.OfInt(2)}, record.Fields{"x": tt.shown})})
+			if err != nil || got[0] != tt.want {
+				t.Errorf("got %v, %v; want %v", got, err, tt.want)
+			}
+		})
+	}
+}
+
 const lossy = `
 translation "lossy" {
   lossy   = true

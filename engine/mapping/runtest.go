@@ -57,7 +57,7 @@ func about(r *reconcile.Rules, t *Test) *reconcile.Rules {
 				touched = touched || named
 			}
 		}
-		if touched || slices.Contains(t.Conflicts, f.Name) {
+		if touched || slices.Contains(t.Conflicts, f.Name) || slices.Contains(t.Holds, f.Name) {
 			out.Fields = append(out.Fields, f)
 		}
 	}
@@ -147,22 +147,8 @@ func (res *TestResult) judge(t *Test, in reconcile.Input, d *reconcile.Decision)
 			problem("the %s is not deleted%s", side.Name, lifeWhy(d))
 		}
 	}
-	var conflicts []string
-	for _, v := range d.Verdicts {
-		name := res.Rules.Fields[v.Rule].Name
-		if v.Outcome != reconcile.Conflict {
-			continue
-		}
-		conflicts = append(conflicts, name)
-		if !slices.Contains(t.Conflicts, name) {
-			problem("field %s is in conflict, which is not expected: %s", name, v.Why)
-		}
-	}
-	for _, name := range t.Conflicts {
-		if !slices.Contains(conflicts, name) {
-			problem("field %s is not in conflict%s", name, res.verdictWhy(name))
-		}
-	}
+	res.waits(reconcile.Conflict, "in conflict", t.Conflicts)
+	res.waits(reconcile.Hold, "held", t.Holds)
 	if len(res.Problems) == 0 {
 		return
 	}
@@ -171,6 +157,26 @@ func (res *TestResult) judge(t *Test, in reconcile.Input, d *reconcile.Decision)
 		problem("the link is held: %s", d.Why)
 	case reconcile.Ignore:
 		problem("nothing is done: %s", d.Why)
+	}
+}
+
+// waits compares the fields that are left open with those that the test expects to be.
+func (res *TestResult) waits(outcome reconcile.Outcome, word string, want []string) {
+	var got []string
+	for _, v := range res.Verdicts {
+		name := res.Rules.Fields[v.Rule].Name
+		if v.Outcome != outcome {
+			continue
+		}
+		got = append(got, name)
+		if !slices.Contains(want, name) {
+			res.Problems = append(res.Problems, fmt.Sprintf("field %s is %s, which is not expected: %s", name, word, v.Why))
+		}
+	}
+	for _, name := range want {
+		if !slices.Contains(got, name) {
+			res.Problems = append(res.Problems, fmt.Sprintf("field %s is not %s%s", name, word, res.verdictWhy(name)))
+		}
 	}
 }
 

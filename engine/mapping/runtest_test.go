@@ -8,6 +8,47 @@ import (
 	"github.com/fieldsync/fieldsync/engine/mapping"
 )
 
+// testFields are fields of all sorts for the tests below, each of paths of its own.
+const testFields = `
+  field "urgency" {
+    flow        = "ticket -> incident"
+    incident    = "urgency"
+    to_incident = "ticket.priority <= 2 ? '1' : '2'"
+  }
+  field "owner" {
+    ticket   = "owner"
+    incident = "assigned_to"
+    via      = translation.people
+  }
+  field "phase" {
+    ticket   = "phase"
+    incident = "state"
+    via      = translation.numbers
+  }
+  field "level" {
+    flow        = "ticket -> incident"
+    incident    = "impact"
+    to_incident = "ticket.level + 1"
+  }
+`
+
+const testTranslations = `
+translation "people" {
+  columns = ["ticket", "incident"]
+  lookup {
+    connection = connection.prod
+    collection = "sys_user"
+    ticket     = "email"
+    incident   = "sys_id"
+  }
+}
+translation "numbers" {
+  columns = ["ticket", "incident"]
+  lossy   = true
+  rows    = [["new", 1], ["open", 2], ["working", 2]]
+}
+`
+
 func TestTestBlocks(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -78,13 +119,40 @@ func TestTestBlocks(t *testing.T) {
 			`base = { ticket = { title = 1 }, incident = { short_description = 1 } }
 			now = { ticket = { title = 2 } }
 			expect = { incident = { short_description = "2" } }`, nil},
+		{"a field that cannot be decided",
+			`base = { ticket = { priority = 3 }, incident = { urgency = "2" } }
+			now = { ticket = { priority = null } }`, []string{"field urgency is held, which is not expected: "}},
+		{"a field that cannot be decided, as expected",
+			`base = { ticket = { priority = 3 }, incident = { urgency = "2" } }
+			now = { ticket = { priority = null } }
+			expect = { hold = ["urgency"] }`, nil},
+		{"a hold that does not come",
+			`base = { ticket = { title = "a" }, incident = { short_description = "a" } }
+			now = {}
+			expect = { hold = ["title"] }`, []string{"field title is not held: keep"}},
+		{"a look-up",
+			`base = { ticket = { owner = "a@x" }, incident = { assigned_to = "1" } }
+			now = { ticket = { owner = "b@x" } }`, []string{"field owner is held, which is not expected: translation people is looked up in a live system"}},
+		{"a look-up of nothing clears",
+			`base = { ticket = { owner = "a@x" }, incident = { assigned_to = "1" } }
+			now = { ticket = { owner = null } }
+			expect = { incident = { assigned_to = null } }`, nil},
+		{"a row with a number stands for the number written as text",
+			`base = { ticket = { phase = "open" }, incident = { state = "2" } }
+			now = { ticket = { phase = "working" } }`, nil},
+		{"a copy of a number stands for the number written as text",
+			`base = { ticket = { title = 2 }, incident = { short_description = "2" } }
+			now = {}`, nil},
+		{"an expression that gives a number stands for the number written as text",
+			`base = { ticket = { level = 1 }, incident = { impact = "2" } }
+			now = {}`, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			src := strings.NewReplacer(
 				`sync "main" {`, "sync \"main\" {\n first = \"ticket\"",
 				`collection = "incident"`, "collection = \"incident\"\n create = true",
-				titleField, titleField+"on_gone \"ticket\" {\n then = \"update\"\n set = { state = \"8\" }\n}\non_gone \"incident\" {\n then = \"delete\"\n}\n",
-			).Replace(sound) + "test \"t\" {\n sync = sync.main\n" + tt.body + "\n}\n"
+				titleField, titleField+"on_gone \"ticket\" {\n then = \"update\"\n set = { state = \"8\" }\n}\n"+testFields+"on_gone \"incident\" {\n then = \"delete\"\n}\n",
+			).Replace(sound) + testTranslations + "test \"t\" {\n sync = sync.main\n" + tt.body + "\n}\n"
 			c, diags := mapping.Parse(map[string][]byte{"a.hcl": []byte(src)}, ".", options())
 			if diags.HasErrors() {
 				t.Fatal(show(c, diags))

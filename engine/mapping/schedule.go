@@ -1,13 +1,13 @@
 package mapping
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/robfig/cron/v3"
+
+	"github.com/fieldsync/fieldsync/engine/schedule"
 )
 
 // schedules reads when a sync runs.
@@ -31,53 +31,16 @@ func (l *loader) schedules(s *Sync, attrs hcl.Attributes) {
 		if !ok || w == "none" || w == "" {
 			continue
 		}
-		if why := checkCron(w); why != "" {
-			l.fail(a.Expr.Range(), "Not a schedule", "%s Write minute, hour, day of month, month and day of week, such as \"*/5 * * * *\", or \"@every 30s\".", why)
+		if _, err := schedule.Parse(w, s.Timezone); err != nil {
+			l.fail(a.Expr.Range(), "Not a schedule", "%s.", capital(err.Error()))
 			continue
 		}
 		*to = w
 	}
 }
 
-// checkCron says what is wrong with a cron expression, or "".
-func checkCron(spec string) (why string) {
-	// The parser panics on some texts that are nothing like a schedule, such as a zone without a schedule.
-	defer func() {
-		if r := recover(); r != nil {
-			why = fmt.Sprintf("%q is not a cron expression.", spec)
-		}
-	}()
-	if strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ=") {
-		return "A schedule has no zone inside; write timezone = \"…\" beside it."
-	}
-	if d, ok := strings.CutPrefix(spec, "@every "); ok {
-		every, err := time.ParseDuration(strings.TrimSpace(d))
-		if err != nil {
-			return fmt.Sprintf("%q is not a length of time.", d)
-		}
-		if every < time.Second {
-			return "@every needs at least one second."
-		}
-	}
-	fields := strings.Fields(spec)
-	if len(fields) == 5 {
-		switch day := fields[4]; {
-		case strings.Contains(day, "L") || strings.Contains(fields[2], "L"):
-			return "The last day of something (L) cannot be written in a schedule."
-		case slices.Contains(strings.FieldsFunc(day, func(r rune) bool { return r == ',' || r == '-' }), "7"):
-			return "Days of the week are 0 (Sunday) to 6 (Saturday); write 0 for Sunday."
-		}
-	}
-	sched, err := cron.ParseStandard(spec)
-	if err != nil {
-		return fmt.Sprintf("%q cannot be read: %v.", spec, err)
-	}
-	// Four years and a bit hold every date there is, the 29th of February too, save around 2100.
-	if sched.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return fmt.Sprintf("%q never comes: there is no such date.", spec)
-	}
-	return ""
-}
+// capital makes a sentence of what starts with a small letter.
+func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }
 
 // order reads the after arguments and refuses circles.
 func (l *loader) order(after map[*Sync]hcl.Expression) {

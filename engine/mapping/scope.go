@@ -209,7 +209,7 @@ func (l *loader) unique(seen map[string]hcl.Range, kind string, b *hcl.Block) bo
 }
 
 // reserved words have a meaning of their own in expr, so nothing that expressions name may be called so.
-var reserved = []string{"run", "local", "true", "false", "nil", "not", "and", "or", "in", "matches", "contains", "startsWith", "endsWith", "let", "if", "else"}
+var reserved = []string{"run", "local", "true", "false", "nil", "null", "not", "and", "or", "in", "matches", "contains", "startsWith", "endsWith", "let", "if", "else"}
 
 // label checks the name of a block that other blocks refer to.
 func (l *loader) label(name, kind string, at hcl.Range) bool {

@@ -27,7 +27,7 @@ type syncBody struct {
 	gone    [2]*goneBlock // by the side that is gone
 	first   reconcile.First
 	policy  string // default of the fields; "" for none
-	broken  bool   // has errors: cannot be compiled
+	broken  bool   // has errors: cannot run
 }
 
 type matchBlock struct {
@@ -37,9 +37,10 @@ type matchBlock struct {
 
 // A goneBlock is an on_gone block; its settings are for the other side.
 type goneBlock struct {
-	then reconcile.GoneThen
-	set  []setting
-	at   hcl.Range
+	then   reconcile.GoneThen
+	thenAt hcl.Range
+	set    []setting
+	at     hcl.Range
 }
 
 type setting struct {

@@ -50,7 +50,7 @@ func (l *loader) test(b *hcl.Block, attrs hcl.Attributes) *Test {
 	}
 	l.members(t, attrs["now"].Expr, "gone", &t.Gone, &t.Now, nil)
 	if a := attrs["expect"]; a != nil {
-		l.members(t, a.Expr, "gone", &t.ExpectGone, &t.Expect, &t.Conflicts)
+		l.members(t, a.Expr, "gone", &t.ExpectGone, &t.Expect, map[string]*[]string{"conflict": &t.Conflicts, "hold": &t.Holds})
 	}
 	if errorCount(l.diags) > before {
 		return nil
@@ -69,9 +69,9 @@ func (l *loader) test(b *hcl.Block, attrs hcl.Attributes) *Test {
 	return t
 }
 
-// members reads { SIDE = { path = value } }, where word may stand for a side's record, and conflict = [FIELD]
-// where conflicts is given.
-func (l *loader) members(t *Test, e hcl.Expression, word string, gone *[2]bool, to *[2]record.Fields, conflicts *[]string) {
+// members reads { SIDE = { path = value } }, where word may stand for a side's record, and lists of fields under
+// the names that outcomes has.
+func (l *loader) members(t *Test, e hcl.Expression, word string, gone *[2]bool, to *[2]record.Fields, outcomes map[string]*[]string) {
 	names := t.Sync.names()
 	pairs, diags := hcl.ExprMap(e)
 	if diags.HasErrors() {
@@ -83,20 +83,14 @@ func (l *loader) members(t *Test, e hcl.Expression, word string, gone *[2]bool, 
 		if !ok {
 			continue
 		}
-		if name == "conflict" && conflicts != nil {
-			for _, r := range l.names(p.Value) {
-				fields := make([]string, len(t.Sync.body.fields))
-				for i, f := range t.Sync.body.fields {
-					fields[i] = f.name
-				}
-				if !t.Sync.body.broken && !slices.Contains(fields, r.text) {
-					l.fail(r.at, "Unknown field", "Sync %q has no field %q.%s", t.Sync.Name, r.text, didYouMean(r.text, fields))
-				}
-				*conflicts = append(*conflicts, r.text)
-			}
+		i := slices.Index(names[:], name)
+		if list := outcomes[name]; list != nil && i < 0 {
+			*list = append(*list, l.fieldsOf(t.Sync, p.Value)...)
 			continue
 		}
-		i := slices.Index(names[:], name)
+		if i < 0 && t.Sync.body.broken {
+			continue // half a sync makes its tests look wrong
+		}
 		if i < 0 {
 			l.fail(p.Key.Range(), "Unknown side", "Sync %q has no side %q.%s", t.Sync.Name, name, didYouMean(name, names[:]))
 			continue
@@ -125,6 +119,22 @@ func (l *loader) members(t *Test, e hcl.Expression, word string, gone *[2]bool, 
 			}
 		}
 	}
+}
+
+// fieldsOf reads a list of names of fields of s.
+func (l *loader) fieldsOf(s *Sync, e hcl.Expression) []string {
+	known := make([]string, len(s.body.fields))
+	for i, f := range s.body.fields {
+		known[i] = f.name
+	}
+	var names []string
+	for _, r := range l.names(e) {
+		if !s.body.broken && !slices.Contains(known, r.text) {
+			l.fail(r.at, "Unknown field", "Sync %q has no field %q.%s", s.Name, r.text, didYouMean(r.text, known))
+		}
+		names = append(names, r.text)
+	}
+	return names
 }
 
 // checkTests reports paths in tests that no rule has to do with: they could not change anything.

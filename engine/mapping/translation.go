@@ -23,10 +23,11 @@ type Translation struct {
 	Lossy     bool              // several rows may share a value; the first of them is the way back
 	Range     hcl.Range
 
-	cells [][2]hcl.Range    // of Rows
-	index [2]map[string]int // by column: a value's first row
-	twice [2]map[string]int // by column: a later row with a value that an earlier one has
-	live  lookupCache       // rows that were fetched
+	unmatchedAt hcl.Range
+	cells       [][2]hcl.Range    // of Rows
+	index       [2]map[string]int // by column: a value's first row
+	twice       [2]map[string]int // by column: a later row with a value that an earlier one has
+	live        lookupCache       // rows that were fetched
 }
 
 // A Lookup says where a live translation has its rows.
@@ -107,7 +108,7 @@ func (l *loader) translation(t *Translation, content *hcl.BodyContent) {
 	a := content.Attributes
 	columns := l.columns(t, a["columns"])
 	if u := a["unmatched"]; u != nil {
-		t.Unmatched = l.unmatchedValue(u.Expr)
+		t.Unmatched, t.unmatchedAt = l.unmatchedValue(u.Expr), u.Expr.Range()
 	}
 	if x := a["lossy"]; x != nil {
 		t.Lossy, _ = l.truth(x.Expr)
@@ -402,14 +403,14 @@ func (t *Translation) describe() string {
 	return s
 }
 
-// via is the transform from one side's slot, which stands in column from, to the form of the other.
-func (t *Translation) via(column int, from record.Side, slot int, form record.Type) reconcile.Transform {
+// via is the transform from one side's slot, which stands in column from, to the other side.
+func (t *Translation) via(column int, from record.Side, slot int, to target) reconcile.Transform {
 	return func(env reconcile.Env) ([]record.Value, error) {
 		v, err := t.Translate(column, valueAt(env, from, slot), env.Time)
 		if err != nil {
 			return nil, err
 		}
-		if v, err = form.Coerce(v); err != nil {
+		if v, err = to.fit(env, v); err != nil {
 			return nil, fmt.Errorf("translation %s: %w", t.Name, err)
 		}
 		return []record.Value{v}, nil

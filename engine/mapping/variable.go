@@ -42,20 +42,20 @@ func (l *loader) variables(blocks hcl.Blocks) {
 			v, given = l.assign(name, s, v), true
 		}
 		if !given {
-			l.fail(b.DefRange, "Variable without a value", "Variable %q has no default. Add one, or pass -var %s=VALUE.", name, name)
+			l.fail(b.DefRange, "Variable without a value", "Variable %q has no default. Add one, or pass --var %s=VALUE.", name, name)
 			v = cty.DynamicVal
 		}
 		l.vars[name] = v
 	}
 	for name := range l.o.Vars {
 		if !slices.Contains(names, name) {
-			l.add(general("Unknown variable", "-var %s=… names a variable that no file declares.%s", name, didYouMean(name, names)))
+			l.add(general("Unknown variable", "--var %s=… names a variable that no file declares.%s", name, didYouMean(name, names)))
 		}
 	}
 	l.ctx = l.context(nil)
 }
 
-// assign gives a -var text the type of the variable's default.
+// assign gives a ---var text the type of the variable's default.
 func (l *loader) assign(name, s string, like cty.Value) cty.Value {
 	if like == cty.NilVal || like.IsNull() || !like.IsKnown() || like.Type() == cty.String {
 		return cty.StringVal(s)
@@ -69,7 +69,7 @@ func (l *loader) assign(name, s string, like cty.Value) cty.Value {
 			return v
 		}
 	}
-	l.add(general("Wrong kind of value", "-var %s=… does not fit: the variable's default is a %s.", name, like.Type().FriendlyName()))
+	l.add(general("Wrong kind of value", "--var %s=… does not fit: the variable's default is a %s.", name, like.Type().FriendlyName()))
 	return cty.DynamicVal
 }
 

@@ -81,7 +81,7 @@ func (s *scope) program(src hcl.Expression, params map[string]bool, want Want) (
 		return nil, r.diags
 	}
 	if err := r.typeCheck(tree); err != nil {
-		return nil, append(r.diags, t.mistake(err)...)
+		return nil, append(r.diags, t.mistake(err, r.wayOut(tree.Node, err))...)
 	}
 	if nature := describeType(tree.Node); (want == Bool && nature != "any" && nature != "bool") || (want == List && nature != "any" && nature != "list") {
 		needed := "true or false, such as ticket.priority <= 2"
@@ -100,7 +100,7 @@ func (s *scope) program(src hcl.Expression, params map[string]bool, want Want) (
 	r.nullsBelow(tree.Node, p.nulls)
 	ast.Walk(&tree.Node, &finisher{functions: r.functions})
 	if err := r.generate(tree, p); err != nil {
-		return nil, append(r.diags, t.mistake(err)...)
+		return nil, append(r.diags, t.mistake(err, "")...)
 	}
 	return p, r.diags
 }
@@ -391,14 +391,18 @@ func (t *text) syntax(err error) hcl.Diagnostics {
 	return t.diagnose(t.rng(fe.From, fe.To), "Invalid expression", detail)
 }
 
-// mistake is the diagnostic for a tree that does not pass the check of types.
-func (t *text) mistake(err error) hcl.Diagnostics {
+// mistake is the diagnostic for a tree that does not pass the check of types. way is how to write it, where that
+// is known.
+func (t *text) mistake(err error, way string) hcl.Diagnostics {
 	fe, ok := errors.AsType[*file.Error](err)
 	if !ok {
 		return t.diagnose(t.whole(), "Invalid expression", sentence(err.Error()))
 	}
 	detail := sentence(fe.Message)
-	if strings.Contains(fe.Message, "mismatched types") || strings.Contains(fe.Message, "as argument") || strings.Contains(fe.Message, "in array") {
+	switch {
+	case way != "":
+		detail += " " + way
+	case strings.Contains(fe.Message, "mismatched types") || strings.Contains(fe.Message, "as argument") || strings.Contains(fe.Message, "in array"):
 		detail += " Convert with string(…), int(…) or float(…)."
 	}
 	return t.diagnose(t.rng(fe.From, fe.To), "Wrong type", detail)

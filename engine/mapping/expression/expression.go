@@ -31,7 +31,11 @@ type Variable struct {
 	// Fields are its known paths with their types. A path with dots ("caller_id.email") is reached as
 	// caller_id.email. A variable whose only field is "" is a plain value, not a record.
 	Fields map[string]record.Type
-	Open   bool // any other member is allowed too, and may hold anything
+	// References are those of Fields whose values name other records. Members below them are allowed too, and
+	// are read as paths of their own: caller_id.email.
+	References map[string]bool
+	Open       bool        // any other member is allowed too
+	Rest       record.Type // of members that are not in Fields; the zero Type where they may hold anything
 }
 
 // A Function is a function block: an expression over its parameters and the locals.

@@ -111,6 +111,11 @@ func TestExpressionsGiveValues(t *testing.T) {
 		{`(ticket.priority ?? 3) <= 2`, true, false},
 		{`ticket.resolution ?? 'x'`, "done", "x"},
 		{`ticket.status == nil`, false, true},
+		{`ticket.status == null`, false, true},
+		{`ticket.status ?? null`, "open", nil},
+		{`ticket.active == true ? 'x' : null`, "x", nil},
+		{`'null' == null`, false, false},
+		{`len(filter([1, null, 2], # != null))`, 2, 2},
 		{`ticket.status == 'open'`, true, false},
 		{`ticket.priority == 2`, true, false},
 		{`ticket.priority != 2`, false, true},
@@ -199,6 +204,27 @@ func TestARecordThatDoesNotExistHasNullsOnly(t *testing.T) {
 	v, err := p.Run(map[string]expression.Getter{"ticket": nil}, began)
 	if err != nil || v != record.OfBool(true) {
 		t.Errorf("got %v, %v", v, err)
+	}
+}
+
+func TestATextComparedWithALiteralSaysHowToWriteIt(t *testing.T) {
+	for code, say := range map[string]string{
+		`ticket.title == 1`:             "Values of ticket.title are text: write '1'.",
+		`-2.5 != ticket.title`:          "Values of ticket.title are text: write '-2.5'.",
+		`ticket.title == true`:          "Values of ticket.title are text: write 'true'.",
+		`ticket.caller.email == 1`:      "Values of ticket.caller.email are text: write '1'.",
+		`alarm['Incident Status'] == 2`: `Values of alarm["Incident Status"] are text: write '2'.`,
+		`ticket.title in [1, 2]`:        "Values of ticket.title are text: write ['1', '2'].",
+		`ticket.title <= 2`:             "Values of ticket.title are text: write int(ticket.title).",
+		`ticket.title * 1.5`:            "Values of ticket.title are text: write float(ticket.title).",
+		`ticket.title < ticket.cost`:    "Convert with string",
+		`ticket.active == 1`:            "Convert with string",
+	} {
+		attrs, _ := attributes(t, "a = "+quote(code)+"\n")
+		_, diags := expression.Compile(attrs["a"], nil, ticketScope(), expression.Any)
+		if len(diags) != 1 || !strings.Contains(diags[0].Detail, say) {
+			t.Errorf("%s: %v", code, diags)
+		}
 	}
 }
 

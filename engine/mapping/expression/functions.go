@@ -176,7 +176,7 @@ func (s *scope) compile(f *Function, at hcl.Range) (*function, hcl.Diagnostics) 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // reserved are words of the language and names that functions and parameters may not take.
-var reserved = []string{"true", "false", "nil", "let", "if", "else", "in", "not", "and", "or", "matches", "contains",
+var reserved = []string{"true", "false", "nil", "null", "let", "if", "else", "in", "not", "and", "or", "matches", "contains",
 	"startsWith", "endsWith", "local", "run"}
 
 func (s *scope) body(f *Function) (*function, hcl.Diagnostics) {

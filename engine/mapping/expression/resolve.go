@@ -93,7 +93,7 @@ func (r *resolver) walkAll(nodes []ast.Node) {
 
 // named reports whether name is taken by something that a let may not hide.
 func (r *resolver) named(name string) bool {
-	return name == "local" || name == "run" || r.params[name] || r.vars[name] != nil || r.scope.function(name) != nil
+	return name == "local" || name == "run" || name == "null" || r.params[name] || r.vars[name] != nil || r.scope.function(name) != nil
 }
 
 func (r *resolver) let(n *ast.VariableDeclaratorNode) {
@@ -111,6 +111,8 @@ func (r *resolver) identifier(node *ast.Node, n *ast.IdentifierNode) {
 	name := n.Value
 	switch {
 	case slices.Contains(r.lets, name):
+	case name == "null": // as HCL writes it
+		ast.Patch(node, &ast.NilNode{})
 	case r.params[name]:
 		r.toSlot(node, slot{name: name}, n.Location())
 	case name == "local" || (name == "run" && r.params == nil):
@@ -226,12 +228,13 @@ func (r *resolver) path(v *Variable, root *ast.IdentifierNode, links []*ast.Node
 			found, typ = i+1, t
 		}
 	}
-	// An open record may well have members below one that is known to be text.
-	leaf := typ.Kind != record.Object && typ.Kind != record.Absent
-	if v.Open && (found == 0 || (found < len(parts) && leaf && typ.Kind != record.List && typ.Kind != record.Time)) {
-		found, typ = len(parts), record.Type{}
-	}
 	path := strings.Join(parts[:found], ".")
+	// An open record may well have members below one that is known to be text, or of which nothing is known.
+	leaf := typ.Kind != record.Object && typ.Kind != record.Absent
+	steps := typ.Kind != record.Object && typ.Kind != record.List && typ.Kind != record.Time
+	if found == 0 && v.Open || found > 0 && found < len(parts) && (v.References[path] || v.Open && steps) {
+		found, typ, leaf, path = len(parts), v.Rest, false, strings.Join(parts, ".")
+	}
 	stops := found > 0 && found < len(parts) && leaf && slices.ContainsFunc(slices.Collect(maps.Keys(v.Fields)), func(known string) bool {
 		return strings.HasPrefix(known, path+".")
 	})
