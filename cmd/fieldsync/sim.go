@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,15 +33,28 @@ users, and runs until it is interrupted. What is in it is gone then.`,
 func (a *app) simServiceNow() *cobra.Command {
 	var listen string
 	var incidents int
+	var seed int64
+	var switches, faults []string
 	c := &cobra.Command{
-		Use:     "servicenow",
-		Short:   "a ServiceNow instance",
-		Example: `  fieldsync sim servicenow --listen 127.0.0.1:8081 --incidents 50`,
-		Args:    cobra.NoArgs,
+		Use:   "servicenow",
+		Short: "a ServiceNow instance",
+		Long: "Starts a ServiceNow instance on this machine. Switches make it an instance of another kind; faults let\n" +
+			"requests go wrong. The same seed and the same requests meet the same faults.\n" +
+			"\nSwitches, NAME=VALUE, each with a value it may have:\n" + usages(snowsim.SwitchExamples()) +
+			"\nFaults, KIND:REQUESTS:WHEN. REQUESTS are a method, \"reads\" or \"writes\", a table, or both; WHEN is n=N for\n" +
+			"the Nth of them, rate=R for a part of them, nothing for all; the slow kinds take wait=D. KIND is one of\n" + usages(snowsim.FaultKinds()) +
+			"\nFor example:\n" + usages(snowsim.FaultExamples()),
+		Example: `  fieldsync sim servicenow --listen 127.0.0.1:8081 --incidents 50
+  fieldsync sim servicenow --switch zone=Europe/Brussels --switch "hide-rows=incident?category=network"
+  fieldsync sim servicenow --seed 7 --fault "500-after:POST incident:rate=0.1" --fault reset-before:PATCH:n=3`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s := snowsim.New(snowsim.Options{})
+			s := snowsim.New(snowsim.Options{Seed: seed})
 			for i := range incidents {
 				s.Insert("incident", map[string]string{"short_description": fmt.Sprintf("Sample incident %d", i+1), "category": "network"})
+			}
+			if err := upset(s, switches, faults); err != nil {
+				return hinted{err, "fieldsync sim servicenow --help lists all switches and faults"}
 			}
 			var users []simUser
 			for _, u := range snowsim.DefaultUsers() {
@@ -51,7 +65,42 @@ func (a *app) simServiceNow() *cobra.Command {
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` on this machine; port 0 takes a free one")
 	c.Flags().IntVar(&incidents, "incidents", 0, "how many sample incidents to begin with")
+	c.Flags().Int64Var(&seed, "seed", 0, "`NUMBER` that decides the sys_ids and which requests the faults strike")
+	c.Flags().StringArrayVar(&switches, "switch", nil, "be another kind of instance: `NAME=VALUE`, several times")
+	c.Flags().StringArrayVar(&faults, "fault", nil, "let requests go wrong: `FAULT`, several times")
 	return c
+}
+
+// upset turns the switches of a simulator and adds the faults.
+func upset(s *snowsim.Server, switches, faults []string) error {
+	for _, text := range switches {
+		if err := s.Switch(text); err != nil {
+			return err
+		}
+	}
+	for _, text := range faults {
+		f, err := snowsim.ParseFault(text)
+		if err == nil {
+			err = s.Fault(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usages are lines of help in two columns.
+func usages(list []snowsim.Usage) string {
+	width := 0
+	for _, u := range list {
+		width = max(width, len(u.Text))
+	}
+	var b strings.Builder
+	for _, u := range list {
+		fmt.Fprintf(&b, "  %-*s  %s\n", width, u.Text, u.What)
+	}
+	return b.String()
 }
 
 // A simUser may log in to a simulator. Its credentials are no secret.

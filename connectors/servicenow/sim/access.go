@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/subtle"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -20,26 +21,31 @@ func (s *Server) authenticate(c *call) *User {
 		switch {
 		case key != "":
 			if u.APIKey != "" && subtle.ConstantTimeCompare([]byte(u.APIKey), []byte(key)) == 1 {
-				return s.active(u)
+				return s.active(u, false)
 			}
 		case basic && u.Login == login && u.Password != "":
 			if subtle.ConstantTimeCompare([]byte(u.Password), []byte(password)) == 1 {
-				return s.active(u)
+				return s.active(u, true)
 			}
 		}
 	}
 	return nil
 }
 
-// active turns away users whose row says that they are locked out, inactive or gone.
-func (s *Server) active(u *User) *User {
+// active turns away users whose row says that they are locked out, inactive or gone, and passwords of people
+// where the instance takes those of machines alone.
+func (s *Server) active(u *User, password bool) *User {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	r := s.findOne("sys_user", "user_name", u.Login)
 	if r == nil || r.get("active") != "true" || r.get("locked_out") == "true" {
 		return nil
 	}
-	return u
+	w := s.on()
+	if password && w.BasicRestricted && r.get("web_service_access_only") != "true" && !u.has("snc_basic_auth_api_access") {
+		return nil
+	}
+	return w.session(u)
 }
 
 // withoutKey takes an API key out of a raw query.
@@ -72,7 +78,7 @@ func metadata(t *table) bool {
 
 // hidden reports whether the metadata is closed to this user.
 func (s *Server) hidden(u *User) bool {
-	return !u.has("admin") && (s.options.HideDictionary || len(u.Roles) == 0)
+	return !u.has("admin") && (s.options.HideDictionary || s.on().HideDictionary || len(u.Roles) == 0)
 }
 
 // readableTable is the ACL of a whole table; a failure is a 403 whatever the query.
@@ -81,6 +87,10 @@ func (s *Server) readableTable(t *table, u *User, q *query) *failure {
 	case u.has("admin"):
 		return nil
 	case t.name == "sys_db_object" && s.hidden(u) && !u.has("itil"):
+		return queryDenied
+	case t.name == "sys_journal_field" && s.on().Journals == "denied":
+		return queryDenied
+	case q != nil && slices.ContainsFunc(q.named(), func(p *path) bool { return !s.searchable(p) }):
 		return queryDenied
 	case t.name == "sys_choice" && s.hidden(u) && q != nil:
 		// Only the label may be read, so a filter or order on anything else is refused.
@@ -107,6 +117,10 @@ func (s *Server) readable(r *row, u *User) bool {
 	switch {
 	case u.has("admin"):
 		return true
+	case s.meets(s.on().hide, r):
+		return false
+	case r.t.name == "sys_journal_field" && s.on().Journals != "":
+		return false
 	case r.t.is("task"), r.t.name == "sys_journal_field", r.t.name == "sys_attachment":
 		return u.has(readers...)
 	case r.t.name == "sys_choice":
@@ -124,8 +138,53 @@ func (s *Server) readable(r *row, u *User) bool {
 }
 
 // readableField is the field ACL: a field that fails is missing from the row.
-func (s *Server) readableField(t *table, field string, u *User) bool {
-	return t.name != "sys_choice" || field == "label" || !s.hidden(u)
+func (s *Server) readableField(p *path, u *User) bool {
+	if u.has("admin") {
+		return true
+	}
+	if hide := s.on().HideFields; len(hide) > 0 && s.covers(hide, p) {
+		return false
+	}
+	return p.base.name != "sys_choice" || p.last().name == "label" || !s.hidden(u)
+}
+
+// searchable is the query ACL, which usually is the field ACL.
+func (s *Server) searchable(p *path) bool {
+	w := s.on()
+	return !s.covers(w.HideFields, p) && !s.covers(w.DenyQueries, p)
+}
+
+// covers reports whether a list of fields has one that the path goes through.
+func (s *Server) covers(list []string, p *path) bool {
+	t := p.base
+	for _, c := range p.cols {
+		if names(list, t, c.name) {
+			return true
+		}
+		if t = s.tables[c.ref]; t == nil {
+			break
+		}
+	}
+	return false
+}
+
+// named lists the fields that a query names.
+func (q *query) named() []*path {
+	var out []*path
+	for _, g := range q.groups {
+		for _, c := range g {
+			for _, cond := range c {
+				out = append(out, cond.path)
+				if cond.other != nil {
+					out = append(out, cond.other)
+				}
+			}
+		}
+	}
+	for _, k := range q.order {
+		out = append(out, k.path)
+	}
+	return out
 }
 
 // writable is the ACL for a write of this kind. Rows of the platform's own tables are for admins.

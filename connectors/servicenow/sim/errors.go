@@ -39,8 +39,18 @@ func noTable(name string) *failure {
 	return &failure{http.StatusBadRequest, "Invalid table " + name, ""}
 }
 
-func tooLarge(n int64) *failure {
-	return unreadable(fmt.Sprintf("Rejected large REST payload with content-length = %d bytes. Max allowed: %d bytes.", n, maxBody))
+func tooLarge(n, most int64) *failure {
+	return unreadable(fmt.Sprintf("Rejected large REST payload with content-length = %d bytes. Max allowed: %d bytes.", n, most))
+}
+
+// abort is what a business rule answers with setAbortAction.
+func abort(t *table) *failure {
+	const rule = "Not like this"
+	return &failure{http.StatusForbidden, "Operation Failed", fmt.Sprintf("Operation against file '%s' was aborted by Business Rule '%s^5f9a3d1e1b2310107a1c43f1604bcb61'. Business Rule Stack:%s", t.name, rule, rule)}
+}
+
+func rateExceeded(limit int) *failure {
+	return &failure{http.StatusTooManyRequests, "Rate limit exceeded", fmt.Sprintf("Rate limit of %d requests per hour for Table API exceeded", limit)}
 }
 
 func unreadable(detail string) *failure {
@@ -59,5 +69,5 @@ func failed(f *failure) reply {
 	} else {
 		b = quote(b, f.detail)
 	}
-	return reply{status: f.status, header: http.Header{}, body: append(b, `},"status":"failure"}`...)}
+	return reply{status: f.status, header: http.Header{}, body: append(b, `},"status":"failure"}`...), fail: f}
 }

@@ -55,5 +55,5 @@ func localTime(v string, u *User) string {
 	if err != nil {
 		return v
 	}
-	return at.In(u.location()).Format(timeLayout)
+	return at.In(u.location()).Format(cmp.Or(u.layout, timeLayout))
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"strings"
 )
@@ -147,7 +148,7 @@ func (s *Server) run(t *table, q *query, offset, limit int, count bool) page {
 }
 
 func (s *Server) search(t *table, q *query, offset, limit int, count bool) page {
-	if q.invalid && s.property("glide.invalid_query.returns_no_rows") == "true" {
+	if q.invalid && (s.on().InvalidQueryNoRows || s.property("glide.invalid_query.returns_no_rows") == "true") {
 		return page{}
 	}
 	rows, sorted, exact := s.candidates(t, q)
@@ -160,6 +161,11 @@ func (s *Server) search(t *table, q *query, offset, limit int, count bool) page 
 	start := 0
 	if !unique && len(rows) > 1 {
 		start = int(s.requests.Load()*7) % len(rows)
+	}
+	if s.on().RandomTies && !unique && len(rows) > 1 {
+		random := rand.New(rand.NewPCG(uint64(s.options.Seed), uint64(s.requests.Load())))
+		rows, start = slices.Clone(rows), 0
+		random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	}
 	collectAll := len(q.order) > 0 && !keyset
 	var out page

@@ -51,9 +51,10 @@ func (d *draft) clear(names ...string) {
 	}
 }
 
-func closed(r *row) bool {
+// closed reports whether a row is read only, where states have rules.
+func (s *Server) closed(r *row) bool {
 	state := r.get("state")
-	return r.t.name == "incident" && (state == stateClosed || state == stateCanceled)
+	return r.t.name == "incident" && (state == stateClosed || state == stateCanceled) && !s.on().StateRulesOff
 }
 
 // editableWhenClosed are the fields that stay open to admins.
@@ -79,7 +80,7 @@ func (s *Server) rules(d *draft, entries []entry) *failure {
 		d.set("opened_at", now)
 		d.set("opened_by", me)
 	}
-	if p, ok := priorities[[2]string{d.get("impact"), d.get("urgency")}]; ok {
+	if p, ok := priorities[[2]string{d.get("impact"), d.get("urgency")}]; ok && !s.on().PriorityOff {
 		d.set("priority", p)
 	}
 	if d.get("assignment_group") == "" && d.get("assigned_to") == "" {
@@ -93,12 +94,17 @@ func (s *Server) rules(d *draft, entries []entry) *failure {
 		d.set("reassignment_count", plusOne(d.get("reassignment_count")))
 	}
 	if d.t.name == "incident" {
-		return s.incidentRules(d, entries, now, me)
+		if fail := s.incidentRules(d, entries, now, me); fail != nil {
+			return fail
+		}
 	}
-	return nil
+	return s.aborted(d)
 }
 
 func (s *Server) incidentRules(d *draft, entries []entry, now, me string) *failure {
+	if s.on().StateRulesOff {
+		return s.closing(d)
+	}
 	if was := d.was("state"); was == stateClosed || was == stateCanceled {
 		d.restore()
 		return nil
@@ -113,16 +119,8 @@ func (s *Server) incidentRules(d *draft, entries []entry, now, me string) *failu
 	if state != stateHold {
 		d.clear("hold_reason")
 	}
-	if state == stateResolved || state == stateClosed {
-		var names []string
-		for _, f := range []string{"close_code", "close_notes"} {
-			if d.get(f) == "" {
-				names = append(names, d.t.column(f).label)
-			}
-		}
-		if len(names) > 0 {
-			return policy(strings.Join(names, ", "))
-		}
+	if fail := s.closing(d); fail != nil {
+		return fail
 	}
 	if d.becomes(stateClosed) && !d.user.has("admin", "itil_admin") {
 		if d.prev == nil {
@@ -146,6 +144,23 @@ func (s *Server) incidentRules(d *draft, entries []entry, now, me string) *failu
 	n, _ := strconv.Atoi(state) // an empty state counts as open
 	d.set("active", strconv.FormatBool(n < 7))
 	return nil
+}
+
+// closing is the data policy: what is resolved or closed says how.
+func (s *Server) closing(d *draft) *failure {
+	if state := d.get("state"); state != stateResolved && state != stateClosed || s.on().DataPolicyOff {
+		return nil
+	}
+	var labels []string
+	for _, f := range []string{"close_code", "close_notes"} {
+		if d.get(f) == "" {
+			labels = append(labels, d.t.column(f).label)
+		}
+	}
+	if len(labels) == 0 {
+		return nil
+	}
+	return policy(strings.Join(labels, ", "))
 }
 
 // twin keeps incident_state and state equal; state leads when both were written.
@@ -208,7 +223,7 @@ func (s *Server) children(d *draft, r *row) {
 	}
 	for _, child := range slices.Clone(r.t.equal("parent_incident", r.id)) {
 		// A refusal stays with the child; the parent's write has happened.
-		if !closed(child) {
+		if !s.closed(child) {
 			_ = s.update(child, child.t, d.user, input{fields: fields})
 		}
 	}

@@ -7,11 +7,16 @@
 // that are read only. Queries drop what they do not understand. Start with [New]; tests play people with
 // [Server.Insert], [Server.Update] and [Server.Delete], and look with [Server.Get] and [Server.Journal].
 //
+// Instances differ, and things go wrong: [Switches] make an instance of another kind, [Fault] lets requests fail
+// before or after they took effect, at a rate or at an exact one. Both have a form as text, for command lines and
+// tests, and both are the same for the same Options.Seed and the same requests.
+//
 // It is not: domain separation, flows, SLAs, XML, import sets, batch, OAuth. Nothing panics on what a client
 // sends; failures are the answers an instance gives.
 package sim
 
 import (
+	"cmp"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -28,7 +33,8 @@ import (
 type Options struct {
 	Now            func() time.Time // the instance's clock; nil is the machine's
 	Users          []User           // who may log in; nil is DefaultUsers
-	Seed           int64            // of the sys_ids, which are the same for the same seed and calls
+	Seed           int64            // of the sys_ids and the faults, which are the same for the same seed and calls
+	Switches       Switches         // how the instance differs from a usual one; New panics on conditions of tables that are not there
 	DefaultLimit   int              // rows of a list without sysparm_limit; 0 is 10000
 	Empty          bool             // no sample people and groups
 	HideDictionary bool             // sys_dictionary and its kin only for admins, as on instances of late
@@ -43,7 +49,9 @@ type User struct {
 	Roles       []string
 	TimeZone    string // "" is GMT
 
-	zone *time.Location
+	zone     *time.Location
+	layout   string // of times; "" is the usual one
+	language string // "" is English
 }
 
 // DefaultUsers are an administrator, an integration with the rights for incidents, a person who may also
@@ -77,13 +85,23 @@ type Server struct {
 	users    []User
 	requests atomic.Int64
 	writes   atomic.Int64
+	switches atomic.Pointer[turned]
+	waiting  atomic.Bool // late is not empty
+	limits   limits
 
-	mu      sync.RWMutex // guards all below
-	now     func() time.Time
-	random  *rand.Rand
-	tables  map[string]*table
-	choices map[string][]choice // by table.field; nil after sys_choice changed
-	files   map[string][]byte   // content by sys_attachment id
+	faultMu    sync.Mutex // guards the two below
+	faults     []*planned
+	faultCount int
+
+	mu       sync.RWMutex // guards all below
+	now      func() time.Time
+	random   *rand.Rand
+	tables   map[string]*table
+	choices  map[string][]choice // by table.field; nil after sys_choice changed
+	files    map[string][]byte   // content by sys_attachment id
+	late     []lateWrite
+	stamp    time.Time // the time that a late write began, while it is carried out
+	closedAt time.Time // when resolved incidents were last closed
 
 	journalMu sync.Mutex
 	journal   []Request
@@ -110,8 +128,12 @@ func New(o Options) *Server {
 			s.users[i].zone = zone
 		}
 	}
+	s.switches.Store(&turned{})
 	s.define()
 	s.populate()
+	if err := s.turn(o.Switches); err != nil {
+		panic(err)
+	}
 	return s
 }
 
@@ -122,9 +144,10 @@ type Request struct {
 	Path   string
 	Query  string // as sent
 	User   string // login; "" when refused
-	Status int
+	Status int    // 0 where the connection was broken off
 	Body   string // of a write with JSON
 	Bytes  int    // of the answer, before compression
+	Fault  string // kind of the fault that struck; "" for none
 }
 
 // A call is one request on its way through the server.
@@ -143,6 +166,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	fail   *failure // that the body shows; nil for none
 }
 
 // The limits of the web tier, the REST layer and the attachments.
@@ -155,13 +179,54 @@ const (
 // ServeHTTP answers one request. Every request passes through here: read, answered, recorded, sent.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
+	s.work()
 	c := s.read(r)
+	out, fault := s.respond(c)
+	s.record(c, out, fault)
+	if out.status == 0 {
+		breakOff(w)
+		return
+	}
+	s.send(w, c, out)
+}
+
+// respond lets a request in and answers it, unless a fault strikes. A reply without a status is a connection
+// that breaks.
+func (s *Server) respond(c *call) (out reply, fault string) {
+	leave, refusal, headers := s.admit(c)
+	defer leave()
+	if refusal != nil {
+		out = *refusal
+	} else if f := s.struck(c); f != nil {
+		fault = f.Kind
+		whole := false
+		if out, whole = s.suffer(c, f); !whole {
+			return reply{}, fault
+		}
+	} else {
+		out = s.effect(c)
+	}
+	if out.fail != nil && c.user != nil && c.user.language != "" {
+		header := out.header
+		out = failed(out.fail.in(c.user.language))
+		out.header = header
+	}
+	if headers != nil {
+		out.header = out.header.Clone()
+		for k, v := range headers {
+			out.header[k] = v
+		}
+	}
+	return out, fault
+}
+
+// effect answers a request and counts it if it wrote something, whatever becomes of the answer.
+func (s *Server) effect(c *call) reply {
 	out := s.answer(c)
-	if out.status < 300 && c.method != http.MethodGet && c.method != http.MethodHead {
+	if out.status < 300 && !c.reading() {
 		s.writes.Add(1)
 	}
-	s.record(c, out)
-	s.send(w, c, out)
+	return out
 }
 
 func (s *Server) read(r *http.Request) *call {
@@ -175,6 +240,9 @@ func (s *Server) read(r *http.Request) *call {
 			c.version, c.path = v, c.path[1:]
 		}
 	}
+	if c.version == "" && s.on().V1 {
+		c.version = "v1"
+	}
 	c.user = s.authenticate(c)
 	return c
 }
@@ -182,7 +250,7 @@ func (s *Server) read(r *http.Request) *call {
 // answer decides, in the order an instance does: web tier, log-in, resource, formats, rights.
 func (s *Server) answer(c *call) reply {
 	switch {
-	case len(c.base())+len(c.Request.RequestURI) > maxURL:
+	case len(c.base())+len(c.Request.RequestURI) > cmp.Or(s.on().MaxURL, maxURL):
 		return reply{status: http.StatusRequestURITooLong, body: []byte("<html><body><h1>414 Request-URI Too Large</h1></body></html>"),
 			header: http.Header{"Content-Type": {"text/html"}}}
 	case c.user == nil:
@@ -193,19 +261,19 @@ func (s *Server) answer(c *call) reply {
 		return failed(noResource)
 	}
 	if c.method != http.MethodGet && c.method != http.MethodHead && c.method != http.MethodDelete {
-		most := int64(maxBody)
+		most := int64(cmp.Or(s.on().MaxBody, maxBody))
 		if c.path[0] == "attachment" {
 			most = maxFile
 		}
 		if c.ContentLength > most {
-			return failed(tooLarge(c.ContentLength))
+			return failed(tooLarge(c.ContentLength, most))
 		}
 		var err error
 		if c.body, err = io.ReadAll(io.LimitReader(c.Body, most+1)); err != nil {
 			return failed(unreadable("The request body ended early"))
 		}
 		if int64(len(c.body)) > most {
-			return failed(tooLarge(int64(len(c.body))))
+			return failed(tooLarge(int64(len(c.body)), most))
 		}
 	}
 	switch {
@@ -233,7 +301,7 @@ func (s *Server) send(w http.ResponseWriter, c *call, out reply) {
 	n := s.requests.Load()
 	h.Set("X-Transaction-ID", strconv.FormatInt(0xc2e8b1900000+n, 16))
 	h.Add("Set-Cookie", "glide_user_route=glide."+strconv.FormatInt(n, 16)+"; Path=/; HttpOnly")
-	h.Add("Set-Cookie", "glide_session_store="+strconv.FormatInt(n, 16)+"; Max-Age=1800; Path=/; HttpOnly")
+	h.Add("Set-Cookie", sessionCookie+"="+c.session(n)+"; Max-Age=1800; Path=/; HttpOnly")
 	for k, v := range out.header {
 		h[k] = v
 	}
@@ -260,8 +328,8 @@ func (s *Server) send(w http.ResponseWriter, c *call, out reply) {
 	compress(w, out.body)
 }
 
-func (s *Server) record(c *call, out reply) {
-	e := Request{Time: s.time(), Method: c.method, Path: c.URL.Path, Query: withoutKey(c.URL.RawQuery), Status: out.status, Bytes: len(out.body)}
+func (s *Server) record(c *call, out reply, fault string) {
+	e := Request{Time: s.time(), Method: c.method, Path: c.URL.Path, Query: withoutKey(c.URL.RawQuery), Status: out.status, Bytes: len(out.body), Fault: fault}
 	if c.user != nil {
 		e.User = c.user.Login
 	}
@@ -280,7 +348,7 @@ func (s *Server) Journal() []Request {
 	return slices.Clone(s.journal)
 }
 
-// Writes counts the writes over HTTP that succeeded.
+// Writes counts the writes over HTTP that took effect, whatever the client was told.
 func (s *Server) Writes() int64 { return s.writes.Load() }
 
 // Requests counts all requests.
@@ -297,11 +365,16 @@ func (s *Server) SetNow(now func() time.Time) {
 func (s *Server) time() time.Time {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.now()
+	return s.now().Add(s.on().Clock)
 }
 
 // clock is the instance's time in whole seconds, UTC, for callers that hold the lock.
-func (s *Server) clock() time.Time { return s.now().UTC().Truncate(time.Second) }
+func (s *Server) clock() time.Time {
+	if !s.stamp.IsZero() {
+		return s.stamp
+	}
+	return s.now().Add(s.on().Clock).UTC().Truncate(time.Second)
+}
 
 // base is the address of the instance as the client sees it.
 func (c *call) base() string {

@@ -60,7 +60,7 @@ func (s *Server) appendRow(b []byte, r *row, sh *shape) []byte {
 	n := 0
 	for i := range sh.fields {
 		p := sh.fields[(i+sh.shift)%len(sh.fields)]
-		if !s.readableField(p.base, p.last().name, sh.user) {
+		if !s.readableField(p, sh.user) {
 			continue
 		}
 		if n > 0 {
@@ -147,7 +147,7 @@ func (s *Server) display(r *row, c *column, v string, u *User) string {
 		}
 		return v
 	case c.kind == "integer":
-		return grouped(v)
+		return grouped(v, u)
 	case c.temporal():
 		return localTime(v, u)
 	case c.kind == "glide_duration":
@@ -173,14 +173,18 @@ func (s *Server) names(c *column, v string) string {
 	return strings.Join(parts, ", ")
 }
 
-// grouped writes 102197 as 102,197.
-func grouped(v string) string {
+// grouped writes 102197 as 102,197, or as the user's language does.
+func grouped(v string, u *User) string {
+	sep := ","
+	if u.language == "de" {
+		sep = "."
+	}
 	digits, sign := strings.TrimPrefix(v, "-"), ""
 	if len(digits) < len(v) {
 		sign = "-"
 	}
 	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
+		digits = digits[:i] + sep + digits[i:]
 	}
 	return sign + digits
 }

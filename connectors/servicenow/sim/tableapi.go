@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -167,7 +168,7 @@ func (s *Server) getList(c *call, t *table) reply {
 	}
 	limit, err := strconv.Atoi(c.params.get("sysparm_limit"))
 	if err != nil || limit < 1 {
-		limit = s.options.DefaultLimit
+		limit = cmp.Or(s.on().DefaultLimit, s.options.DefaultLimit)
 	}
 	q := s.queryOf(c, t)
 	if fail := s.readableTable(t, c.user, q); fail != nil {
@@ -262,9 +263,25 @@ func (c *call) fields() (map[string]string, *failure) {
 	return out, nil
 }
 
-func (c *call) input() (input, *failure) {
+// input is what a client writes, after the field ACLs.
+func (s *Server) input(c *call, t *table, verb string) (input, *failure) {
 	fields, fail := c.fields()
-	return input{maps.Clone(fields), c.params.get("sysparm_input_display_value") == "true"}, fail
+	if fail != nil {
+		return input{}, fail
+	}
+	w := s.on()
+	if !c.user.has("admin") && len(w.DropWrites)+len(w.DenyWrites) > 0 {
+		fields = maps.Clone(fields)
+		for name := range fields {
+			if names(w.DenyWrites, t, name) {
+				return input{}, denied(verb)
+			}
+			if names(w.DropWrites, t, name) {
+				delete(fields, name)
+			}
+		}
+	}
+	return input{fields, c.params.get("sysparm_input_display_value") == "true"}, nil
 }
 
 // written answers a write with the record as it is now stored.
@@ -286,7 +303,7 @@ func (s *Server) written(c *call, status int, r *row, t *table) reply {
 }
 
 func (s *Server) post(c *call, t *table) reply {
-	in, fail := c.input()
+	in, fail := s.input(c, t, "Insert")
 	if fail != nil {
 		return failed(fail)
 	}
@@ -301,7 +318,7 @@ func (s *Server) post(c *call, t *table) reply {
 }
 
 func (s *Server) patch(c *call, t *table) reply {
-	in, fail := c.input()
+	in, fail := s.input(c, t, "Update")
 	if fail != nil {
 		return failed(fail)
 	}

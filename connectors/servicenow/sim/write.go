@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -196,7 +197,7 @@ func (s *Server) fromDisplay(t *table, c *column, v string, u *User) string {
 			}
 		}
 	case c.temporal():
-		if at, err := time.ParseInLocation(timeLayout, v, u.location()); err == nil {
+		if at, err := time.ParseInLocation(cmp.Or(u.layout, timeLayout), v, u.location()); err == nil {
 			return at.UTC().Format(timeLayout)
 		}
 	}
@@ -237,5 +238,5 @@ func isID(v string) bool {
 
 // mayUpdate is the row ACL of a change.
 func (s *Server) mayUpdate(r *row, u *User) bool {
-	return s.writable(r.t, http.MethodPatch, u) && (!closed(r) || u.has("admin", "itil_admin"))
+	return s.writable(r.t, http.MethodPatch, u) && (!s.closed(r) || u.has("admin", "itil_admin"))
 }
