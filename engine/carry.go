@@ -35,7 +35,7 @@ func (c *carrier) carry(ctx context.Context, u unit) error {
 	return c.updates(ctx, ld, acts)
 }
 
-// updates writes the sides of one link, one write each.
+// updates writes the sides of one link, one write each. After the first the link is as that write left it.
 func (c *carrier) updates(ctx context.Context, ld loaded, acts []plan.Action) error {
 	var w written
 	for _, a := range acts {
@@ -47,12 +47,47 @@ func (c *carrier) updates(ctx context.Context, ld loaded, acts []plan.Action) er
 			c.leaveUnsettled()
 			continue
 		}
-		step := c.update(ctx, a, ld)
-		if err := c.afterWrite(ctx, &ld, &w, a, step); err != nil {
+		if o := a.Side.Other(); w.record[o] != nil {
+			next, err := c.afterTwin(ctx, ld, w.record[o], o)
+			if err != nil {
+				return err
+			}
+			if !sameSets(next.d.Sets[a.Side], ld.d.Sets[a.Side]) {
+				w.wait = true
+				c.result(plan.Result{Action: a, Outcome: plan.Skipped, Why: "the write to its twin changed what is to be written here; the next run decides again"})
+				continue
+			}
+			ld, w.record[o] = next, nil
+		}
+		if err := c.afterWrite(ctx, &ld, &w, a, c.update(ctx, a, ld)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// afterTwin decides about a link again once side s was written and that was remembered.
+func (c *carrier) afterTwin(ctx context.Context, ld loaded, rec *record.Record, s record.Side) (loaded, error) {
+	l, err := c.r.book.LinkByID(ctx, ld.in.Link.ID)
+	if err != nil || l == nil {
+		return ld, errors.Join(err, errors.New("the link that was just stored cannot be found"))
+	}
+	next := ld
+	next.in.Link = *l
+	next.in.Record[s].Values = settled(ld.in, ld.d, s, rec)
+	next.in.Record[s].Label, next.in.Record[s].Version = rec.Label, rec.Version
+	p := newPrinter(c.r.rules.Digest).of(rec.Key, next.in.Record[s].Values)
+	next.prints[s] = &p
+	ds, err := c.r.decideAll(ctx, []reconcile.Input{next.in})
+	if err != nil {
+		return ld, err
+	}
+	next.d = ds[0]
+	return next, nil
+}
+
+func sameSets(a, b []reconcile.Set) bool {
+	return slices.EqualFunc(a, b, func(x, y reconcile.Set) bool { return x.Slot == y.Slot && x.To == y.To })
 }
 
 // A step is what one write came to.
@@ -183,7 +218,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 			}
 			version = cur.Version
 		}
-		in := &Intent{Link: a.Link, Kind: a.Kind, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: version,
+		in := &Intent{Link: ld.in.Link.ID, Kind: a.Kind, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: version,
 			Expected: c.shown(ld.in, s), New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run}
 		if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
 			return step{err: fmt.Errorf("write down the intent: %w", err)}

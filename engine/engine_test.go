@@ -378,6 +378,39 @@ func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
 	w.wantPlan("no conflict with ourselves")
 }
 
+func TestASecondWriteWhoseAnswerWasLostIsNotTakenForAnEditEither(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.incident.Add(text("marker", "T-1", "summary", "a", "state", "new", "number", "INC1"))
+	w.rules.First = reconcile.First{Mode: reconcile.FirstFillEmpty}
+	w.incident.Normalise = nil
+	w.incident.Edit("sys1", record.Fields{"summary": record.NullValue, "state": record.OfText("open")})
+	w.ticket.Edit("T-1", record.Fields{"status": record.NullValue})
+	w.wantPlan("first contact writes both sides", `update ticket T-1 number="INC1" status="open"`, `update incident sys1 summary="a"`)
+	dead := false
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" && op.Done {
+			dead = true
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: "update"}
+		}
+		if dead && op.Name == "read" {
+			return &connectors.Error{Kind: connectors.ErrBusy, Op: "read"}
+		}
+		return nil
+	}
+	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+		t.Fatal(err)
+	}
+	w.incident.Hook = nil
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "c"))
+	w.incident.Edit("sys1", text("state", "waiting"))
+	w.open()
+	w.apply()
+	w.wantIncident("sys1", text("summary", "c", "state", "waiting"))
+	w.wantPlan("no conflict with ourselves")
+}
+
 func TestARefusedCreateIsHeldAndTheRestGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "poison"))
