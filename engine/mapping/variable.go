@@ -55,7 +55,7 @@ func (l *loader) variables(blocks hcl.Blocks) {
 	l.ctx = l.context(nil)
 }
 
-// assign gives a ---var text the type of the variable's default.
+// assign gives a --var text the type of the variable's default.
 func (l *loader) assign(name, s string, like cty.Value) cty.Value {
 	if like == cty.NilVal || like.IsNull() || !like.IsKnown() || like.Type() == cty.String {
 		return cty.StringVal(s)
@@ -63,7 +63,7 @@ func (l *loader) assign(name, s string, like cty.Value) cty.Value {
 	if v, err := convert.Convert(cty.StringVal(s), like.Type()); err == nil {
 		return v
 	}
-	e, diags := hclsyntax.ParseExpression([]byte(s), "-var "+name, hcl.InitialPos)
+	e, diags := hclsyntax.ParseExpression([]byte(s), "--var "+name, hcl.InitialPos)
 	if !diags.HasErrors() {
 		if v, diags := e.Value(nil); !diags.HasErrors() && sameShape(v.Type(), like.Type()) {
 			return v
