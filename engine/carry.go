@@ -127,7 +127,13 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 		if !st.open {
 			f.Intent = st.intent
 		}
-		c.account(&f, ld.in, ld.d, a, st)
+		if st.rec != nil {
+			c.r.account(&f, ld.in, ld.d, write{a.Kind, a.Side, st.rec, c.run, c.r.now()})
+		}
+		if w.told == nil {
+			w.told = map[place]bool{}
+		}
+		c.r.accountEdits(&f, ld.in, ld.d, c.run, w.told)
 		folds := []Fold{f}
 		if f.Link != nil && f.Link.ID == 0 && len(c.r.waiting[waitKey(ld.keys)]) > 0 {
 			folds = append(folds, Fold{Decided: true, Keys: ld.keys}) // it waited without a link, and has one now
@@ -155,27 +161,6 @@ func cmpOr(ss ...string) string {
 		}
 	}
 	return ""
-}
-
-// account adds who wrote what, and what was overwritten.
-func (c *carrier) account(f *Fold, in reconcile.Input, d reconcile.Decision, a plan.Action, st step) {
-	if st.rec == nil {
-		return
-	}
-	for _, set := range d.Sets[a.Side] {
-		path := c.r.rules.Sides[a.Side].Paths[set.Slot]
-		rule := "match"
-		if set.Rule >= 0 {
-			rule = c.r.rules.Fields[set.Rule].Name
-		}
-		f.Origins = append(f.Origins, Origin{Side: a.Side, Path: path, Rule: rule, Run: c.run, At: c.r.now()})
-		if a.Kind == plan.Update && set.Slot < len(in.Record[a.Side].Values) {
-			old := in.Record[a.Side].Values[set.Slot]
-			if old.Known() && !old.Empty() && old != set.To {
-				f.Lost = append(f.Lost, Lost{Side: a.Side, Path: path, Value: old, By: set.To, Rule: rule, At: c.r.now(), Run: c.run, Author: in.Record[a.Side].Author})
-			}
-		}
-	}
 }
 
 // fields are the values that a decision sets on a side, by path.
@@ -219,7 +204,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 			version = cur.Version
 		}
 		in := &Intent{Link: ld.in.Link.ID, Kind: a.Kind, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: version,
-			Expected: c.shown(ld.in, s), New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run}
+			Expected: c.shown(ld.in, s), New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run, By: c.by}
 		if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
 			return step{err: fmt.Errorf("write down the intent: %w", err)}
 		}
@@ -454,7 +439,7 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: "this system cannot create records through this connector"})
 	}
 	in := &Intent{Link: a.Link, Kind: plan.Create, Side: s, Twin: ld.in.Link.Key[s.Other()], Marker: a.Marker,
-		New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run}
+		New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run, By: c.by}
 	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
 		return step{err: fmt.Errorf("write down the intent: %w", err)}
 	}
@@ -477,15 +462,20 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	return st
 }
 
-// marked finds records by the marker of a create, oldest key order as the system gives them.
+// marked finds records by the marker of a create, in the order in which the system gives them. Rules that were
+// edited since may not name the marker's path any more: it is asked for beside theirs.
 func (r *Run) marked(ctx context.Context, s record.Side, marker string, value record.Value) ([]record.Record, error) {
-	slot := slices.Index(r.rules.Sides[s].Paths, marker)
+	paths := r.rules.Sides[s].Paths
+	n := len(paths)
+	slot := slices.Index(paths, marker)
 	if slot < 0 {
-		return nil, fmt.Errorf("the rules have no path %q any more", marker)
+		paths, slot = append(slices.Clone(paths), marker), n
 	}
 	var found []record.Record
-	err := r.find(ctx, s, slot, []record.Value{value}, func(rec record.Record) error {
-		found = append(found, rec.Clone())
+	err := r.find(ctx, s, paths, slot, []record.Value{value}, func(rec record.Record) error {
+		rec = rec.Clone()
+		rec.Values = rec.Values[:n]
+		found = append(found, rec)
 		return nil
 	})
 	return found, err
@@ -527,7 +517,7 @@ func (c *carrier) delete(ctx context.Context, ld loaded, a plan.Action) step {
 		}
 	}
 	in := &Intent{Link: a.Link, Kind: plan.Delete, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: cur.Version,
-		Expected: c.shown(ld.in, s), At: c.r.now(), Run: c.run}
+		Expected: c.shown(ld.in, s), At: c.r.now(), Run: c.run, By: c.by}
 	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
 		return step{err: fmt.Errorf("write down the intent: %w", err)}
 	}

@@ -349,6 +349,38 @@ func TestARunThatDiesBetweenACreateAndItsWriteBackIsFinishedByTheNext(t *testing
 	}
 }
 
+func TestAnOpenCreateIsSettledAlsoUnderRulesThatDoNotKnowItsMarker(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	lost := false
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "create" && op.Done {
+			lost = true
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: "create"}
+		}
+		if lost && op.Name == "find" {
+			return errors.New("killed")
+		}
+		return nil
+	}
+	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+		t.Fatal(err)
+	}
+	w.incident.Hook = nil
+	w.ticket.Edit("T-1", text("number", "INC1"))
+	w.rules = rules()
+	w.rules.Digest = "without the marker"
+	w.rules.Sides[1].Paths = []string{"key", "number", "state", "summary"}
+	w.rules.Match = []reconcile.Match{{At: "m.hcl:1", Slots: [2]int{1, 1}}}
+	w.rules.Fields = nil
+	w.job.Rules = w.rules
+	w.apply()
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+	w.wantPlan("settled")
+}
+
 func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))

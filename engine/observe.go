@@ -297,8 +297,7 @@ func (r *Run) read(ctx context.Context, s record.Side, keys []string) (map[strin
 
 // find looks records up by the value of a path. A collection that cannot search is scanned once for all
 // values.
-func (r *Run) find(ctx context.Context, s record.Side, slot int, values []record.Value, emit func(record.Record) error) error {
-	paths := r.rules.Sides[s].Paths
+func (r *Run) find(ctx context.Context, s record.Side, paths []string, slot int, values []record.Value, emit func(record.Record) error) error {
 	h := r.job.Ends[s].Handle
 	if f, ok := h.(connectors.Finder); ok {
 		err := f.Find(ctx, paths, paths[slot], values, emit)

@@ -80,7 +80,7 @@ func (p *pass) search(s record.Side, block int, ms []Moved) error {
 	}
 	k := p.r.sink(p.ctx, s)
 	pr := newPrinter(p.r.rules.Digest)
-	err := p.r.find(p.ctx, s, p.r.rules.Match[block].Slots[s], values, func(rec record.Record) error {
+	err := p.r.find(p.ctx, s, p.r.rules.Sides[s].Paths, p.r.rules.Match[block].Slots[s], values, func(rec record.Record) error {
 		if _, there, err := p.r.spool.Get(p.ctx, s, rec.Key); err != nil || there {
 			return err
 		}
