@@ -126,6 +126,8 @@ func TestTestBlocks(t *testing.T) {
 			`base = { ticket = { priority = 3 }, incident = { urgency = "2" } }
 			now = { ticket = { priority = null } }
 			expect = { hold = ["urgency"] }`, nil},
+		{"a new record that cannot be tied to its twin",
+			`now = { ticket = { title = "a" } }`, []string{"the link is held: ticket.id has no value for the marker"}},
 		{"a hold that does not come",
 			`base = { ticket = { title = "a" }, incident = { short_description = "a" } }
 			now = {}
