@@ -32,7 +32,7 @@ func (l *loader) schedules(s *Sync, attrs hcl.Attributes) {
 			continue
 		}
 		if _, err := schedule.Parse(w, s.Timezone); err != nil {
-			l.fail(a.Expr.Range(), "Not a schedule", "%s.", capital(err.Error()))
+			l.fail(a.Expr.Range(), "Not a schedule", "%s. Schedules look like \"*/5 * * * *\" or \"@every 30s\".", capital(err.Error()))
 			continue
 		}
 		*to = w
