@@ -58,6 +58,16 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	case r.used:
 		return acc, ErrPlanUsed
 	case len(r.footer.Stops) > 0 && a.Stops != r.footer.Digest:
+		by, err := r.e.Store.UseApproval(ctx, r.rules.Sync, r.footer.Digest, r.now())
+		if err != nil {
+			return acc, fmt.Errorf("look for an approval of the plan: %w", err)
+		}
+		if by != nil {
+			acc.Approved = by.By
+			r.log().Info("carrying out an approved plan", "digest", by.Digest, "by", by.By, "approved", by.At)
+			break
+		}
+		acc.Stopped = true
 		acc.Err = (&StoppedError{r.rules.Sync, r.footer.Digest, r.footer.Stops}).Error()
 		acc.Ended = r.now()
 		if err := r.e.Store.StartRun(ctx, &acc); err == nil {
@@ -68,11 +78,10 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	r.used = true
 	ctx, cancel := r.underLease(ctx)
 	defer cancel()
-	for _, digest := range []string{a.Stops, savedDigest(a.Saved)} {
-		if digest == "" {
-			continue
-		}
-		if err := r.e.Store.UsePlan(ctx, digest, r.now()); err != nil {
+	// A plan that a person approved and of which nothing came (every action was refused) is made again, the same,
+	// and may be approved again; a plan file is carried out once.
+	if a.Saved != nil {
+		if err := r.e.Store.UsePlan(ctx, a.Saved.Footer.Digest, r.now()); err != nil {
 			return acc, err
 		}
 	}
@@ -99,16 +108,29 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	if ferr := r.e.Store.FinishRun(context.WithoutCancel(ctx), acc); ferr != nil {
 		err = errors.Join(err, fmt.Errorf("record the run: %w", ferr))
 	}
+	if err == nil {
+		r.prune(ctx)
+	}
 	r.log().Info("run ended", "run", acc.ID, "trigger", acc.Trigger, "done", acc.Done, "skipped", acc.Skipped, "failed", acc.Failed,
 		"conflicts", acc.Footer.Conflicts, "complete", acc.Complete)
 	return acc, err
 }
 
-func savedDigest(s *SavedPlan) string {
-	if s == nil {
-		return ""
+// pruneBatch is how much of each kind one run forgets at most: a state full of old things shrinks over many runs.
+const pruneBatch = 5000
+
+// prune forgets what is older than the state is to remember. That it cannot is no reason to call a good run bad.
+func (r *Run) prune(ctx context.Context) {
+	if r.e.Keep <= 0 || ctx.Err() != nil {
+		return
 	}
-	return s.Footer.Digest
+	n, err := r.e.Store.Prune(ctx, r.now().Add(-r.e.Keep), pruneBatch)
+	switch {
+	case err != nil:
+		r.log().Warn("cannot forget what is old", "err", err, "hint", connectors.Hint(err))
+	case n > 0:
+		r.log().Debug("forgot what is old", "rows", n, "older", r.e.Keep)
+	}
 }
 
 // advance moves the cursors over scans whose every record is settled or held.
@@ -131,6 +153,7 @@ func (r *Run) advance(ctx context.Context) error {
 type carrier struct {
 	r        *Run
 	run      int64
+	by       string // the person who asked for it, where that is not the rules
 	approval Approval
 
 	mu                    sync.Mutex
@@ -313,7 +336,9 @@ func (c *carrier) settle(ctx context.Context, u unit, moved [2]*Moved) error {
 	if err != nil {
 		return err
 	}
-	return c.fold(ctx, c.r.outcome(ld, written{}))
+	f := c.r.outcome(ld, written{})
+	c.r.accountEdits(&f, ld.in, ld.d, c.run, nil)
+	return c.fold(ctx, f)
 }
 
 // fold gathers settlements and stores them by the batch.

@@ -49,9 +49,13 @@ func (r *Run) decide(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tombs, err := r.book.Tombs(ctx, lasting)
+	if err != nil {
+		return err
+	}
 	decided := make(map[uint64]struct{})
 	for _, s := range record.Sides {
-		p := &pass{r: r, ctx: ctx, side: s, found: map[string]bool{}, decided: decided, virgin: virgin}
+		p := &pass{r: r, ctx: ctx, side: s, found: map[string]bool{}, decided: decided, virgin: virgin, tombs: tombs}
 		if err := r.spool.Each(ctx, s, p.visit); err != nil {
 			return err
 		}
@@ -147,6 +151,7 @@ type pass struct {
 	found     map[string]bool       // records of the other side that this pass itself put into the spool
 	decided   map[uint64]struct{}   // key hashes of right records that the pass over the left side has decided
 	virgin    bool                  // there are no links at all
+	tombs     bool                  // a person has parted records
 	carriers  [2]map[uint64][]Moved // by match hash, for the block and the strangers in hand
 	n         int64
 }

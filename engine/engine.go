@@ -23,6 +23,7 @@ type Engine struct {
 	Sleep    func(context.Context, time.Duration) error // nil: as long as it says
 	Owner    string                                     // who takes leases: host, process id, a random part
 	Progress func(Progress)
+	Keep     time.Duration // how long history, ended links and accounts of runs are remembered; 0: for ever
 }
 
 // Progress is a step of long work, for a progress bar.

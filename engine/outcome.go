@@ -14,6 +14,7 @@ type written struct {
 	failed [2]bool           // a write was due on that side and did not happen (yet)
 	holds  []plan.Hold       // why
 	wait   bool              // something is not settled: the observed records must be looked at again
+	told   map[place]bool    // edits that an earlier fold of this link has accounted for
 }
 
 // outcome says what is to be remembered of a link after its writes: of a quiet one, after none.

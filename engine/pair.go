@@ -149,6 +149,13 @@ func (p *pass) match(block int, m Moved) (bool, error) {
 		return true, p.conflict(block, m, fmt.Sprintf("%s matches %s %s, which is linked to %s %s already",
 			what, r.name(p.side.Other()), twin.Record.Name(), r.name(p.side), l.Key[p.side]))
 	}
+	keys := oneKey(p.side, m.Record.Key)
+	keys[p.side.Other()] = twin.Record.Key
+	if apart, err := p.parted(keys); err != nil {
+		return false, err
+	} else if apart {
+		return true, r.settleOnly(p.ctx, unit{Keys: keys, Only: true})
+	}
 	for earlier := range block {
 		rivals, err := p.claims(earlier, twin)
 		if err != nil {

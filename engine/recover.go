@@ -110,7 +110,13 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 		return until, err
 	}
 	if !ok {
-		return until, r.book.Fold(ctx, []Fold{closed})
+		var l *record.Link
+		if in.Link != 0 {
+			if l, err = r.book.LinkByID(ctx, in.Link); err != nil {
+				return until, err
+			}
+		}
+		f = r.unreplayed(in, l, rec)
 	}
 	f.Intent = in.ID
 	return until, r.book.Fold(ctx, []Fold{f})
@@ -119,6 +125,9 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 // replay decides again what led to an intent and gives what its run would have remembered. false when the
 // rules or the link are no longer what they were: then the ordinary way finds out.
 func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, bool, error) {
+	if in.By != "" {
+		return Fold{}, false, nil // a person decided it
+	}
 	o := in.Side.Other()
 	l := record.Link{}
 	l.Key[o], l.Key[in.Side] = in.Twin, in.Key
@@ -164,7 +173,10 @@ func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, b
 	if d.Life == reconcile.Stay && len(d.Sets[o]) > 0 {
 		w.failed[o] = true
 	}
-	return r.outcome(loaded{in: past, d: d, keys: l.Key}, w), true, nil
+	f := r.outcome(loaded{in: past, d: d, keys: l.Key}, w)
+	r.account(&f, past, d, write{in.Kind, in.Side, &rec, in.Run, in.At})
+	r.accountEdits(&f, past, d, in.Run, nil)
+	return f, true, nil
 }
 
 func byPath(paths []string, f record.Fields) []record.Value {

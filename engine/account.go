@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// A write is one that a system has carried out.
+type write struct {
+	kind plan.Kind
+	side record.Side
+	rec  *record.Record // as it is stored now
+	run  int64
+	at   time.Time
+}
+
+// account adds to f who wrote what, and what that replaced. The value that counts is the one that is stored, not the
+// one that was sent: where a system dropped it nothing was lost.
+func (r *Run) account(f *Fold, in reconcile.Input, d reconcile.Decision, w write) {
+	switch w.kind {
+	case plan.Create:
+		f.Lost = append(f.Lost, Lost{Side: w.side, Run: w.run, At: w.at, Cause: Made})
+	case plan.Delete:
+		f.Lost = append(f.Lost, Lost{Side: w.side, Run: w.run, At: w.at, Cause: Removed, Author: in.Record[w.side].Author})
+		return
+	}
+	for _, set := range d.Sets[w.side] {
+		path, rule := r.rules.Sides[w.side].Paths[set.Slot], "match"
+		if set.Rule >= 0 {
+			rule = r.rules.Fields[set.Rule].Name
+		}
+		if f.Link != nil {
+			f.Origins = append(f.Origins, Origin{Side: w.side, Path: path, Rule: rule, Run: w.run, At: w.at})
+		}
+		if w.kind != plan.Update || set.Slot >= len(in.Record[w.side].Values) {
+			continue
+		}
+		old, now := in.Record[w.side].Values[set.Slot], set.To
+		if stored := w.rec.Values[set.Slot]; stored.Known() {
+			now = stored
+		}
+		if old.Known() && old != now {
+			f.Lost = append(f.Lost, Lost{Side: w.side, Path: path, Value: old, By: now, Rule: rule, At: w.at, Run: w.run, Author: in.Record[w.side].Author})
+		}
+	}
+}
+
+// accountEdits adds what was changed on the records themselves since both sides last agreed, by people or by rules
+// of their systems, as soon as both agree on it. told has what an earlier fold of the same link told already.
+func (r *Run) accountEdits(f *Fold, in reconcile.Input, d reconcile.Decision, run int64, told map[place]bool) {
+	if f.Link == nil || d.Life != reconcile.Stay {
+		return
+	}
+	for _, s := range record.Sides {
+		was, agreed, rec := in.Link.Base[s], f.Link.Base[s], &in.Record[s]
+		for slot := range min(len(was), len(agreed), len(rec.Values)) {
+			now := rec.Values[slot]
+			if !was[slot].Known() || was[slot] == now || agreed[slot] != now || told[place{s, slot}] ||
+				slices.ContainsFunc(d.Sets[s], func(set reconcile.Set) bool { return set.Slot == slot }) {
+				continue
+			}
+			if told != nil {
+				told[place{s, slot}] = true
+			}
+			at := rec.Modified
+			if at.IsZero() {
+				at = r.started
+			}
+			path := r.rules.Sides[s].Paths[slot]
+			f.Origins = append(f.Origins, Origin{Side: s, Path: path, Run: run, At: at, Author: rec.Author})
+			f.Lost = append(f.Lost, Lost{Side: s, Path: path, Value: was[slot], By: now, Run: run, At: at, Cause: ByEdit, Who: rec.Author})
+		}
+	}
+}
+
+// A place is a slot of a side.
+type place struct {
+	side record.Side
+	slot int
+}
+
+// unreplayed closes an intent whose write was found done and whose decision cannot be made again: because it was a
+// person's, or because the rules have changed since. What it replaced is remembered; the rest is found by the next
+// observation.
+func (r *Run) unreplayed(in Intent, l *record.Link, rec record.Record) Fold {
+	f := Fold{Intent: in.ID, Link: l}
+	f.Keys[in.Side], f.Keys[in.Side.Other()] = in.Key, in.Twin
+	if l != nil && l.Status == record.Ended {
+		f.Link = nil // it would end once more
+	}
+	if in.Kind != plan.Update {
+		return f
+	}
+	cause := ByRule
+	if in.By != "" {
+		cause = ByPerson
+	}
+	for slot, path := range r.rules.Sides[in.Side].Paths {
+		to, wrote := in.New[path]
+		if !wrote || slot >= len(rec.Values) {
+			continue
+		}
+		if f.Link != nil {
+			f.Origins = append(f.Origins, Origin{Side: in.Side, Path: path, Run: in.Run, At: in.At, Author: in.By})
+		}
+		if old := in.Expected[path]; old.Known() && old != to {
+			f.Lost = append(f.Lost, Lost{Side: in.Side, Path: path, Value: old, By: rec.Values[slot], Run: in.Run, At: in.At, Cause: cause, Who: in.By})
+		}
+	}
+	return f
+}
