@@ -209,11 +209,22 @@ func (p *project) compile(ctx context.Context, s *mapping.Sync, ask bool) (*mapp
 		e, err := p.end(ctx, side)
 		if err != nil {
 			diags = append(diags, unasked(side, err))
+		} else if d := uncreatable(side, e.col); d != nil {
+			diags = append(diags, d)
 		}
 		schemas[i] = e.schema
 	}
 	c, more := p.Compile(s, schemas)
 	return c, append(diags, more...)
+}
+
+// uncreatable is an error when records are to be created where that cannot be done.
+func uncreatable(side mapping.Side, col connectors.Collection) *hcl.Diagnostic {
+	if _, ok := col.(connectors.Creator); ok || !side.Create {
+		return nil
+	}
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Records cannot be created here", Subject: &side.Range,
+		Detail: fmt.Sprintf("The collection %q of connection %q has no way to create records. Remove create = true, so that records are paired alone.", side.Collection, side.Connection.Name)}
 }
 
 // unasked is a warning when a system is away or shut, and an error when it says that the mapping is wrong.
@@ -244,6 +255,9 @@ func (p *project) job(ctx context.Context, s *mapping.Sync, o jobOptions) (engin
 		e, err := p.end(ctx, side)
 		if err != nil {
 			return j, fmt.Errorf("%s: %w", side.Name, err)
+		}
+		if d := uncreatable(side, e.col); d != nil {
+			return j, diagnosed{p.Files, hcl.Diagnostics{d}}
 		}
 		schemas[i] = e.schema
 		col := e.col
