@@ -146,7 +146,6 @@ func (c *docket) changed(s record.Side, strict bool) string {
 // flows to it.
 func (c *docket) create(d *Decision) {
 	s, from := d.Side, d.Side.Other()
-	why := d.Why
 	for _, m := range c.r.Match {
 		if !m.Marker[s] {
 			continue
@@ -165,7 +164,7 @@ func (c *docket) create(d *Decision) {
 	}
 	d.Verdicts = make([]Verdict, len(c.r.Fields))
 	for i := range c.r.Fields {
-		d.Verdicts[i] = c.born(i, s, why)
+		d.Verdicts[i] = c.born(i, s)
 	}
 	c.collect(d)
 }
@@ -189,7 +188,7 @@ func (c *docket) marker(m Match, s record.Side) (record.Value, error) {
 
 // born decides one rule for a record that is to be created on side s. Nulls are not sent: the system's own
 // default stands for them.
-func (c *docket) born(i int, s record.Side, why string) Verdict {
+func (c *docket) born(i int, s record.Side) Verdict {
 	f := c.look(i)
 	if f.rule.To[s] == nil {
 		return f.skip(0, "flows the other way")
@@ -205,7 +204,7 @@ func (c *docket) born(i int, s record.Side, why string) Verdict {
 	if f.v.Implied[s], f.faults[s] = c.imply(f.rule, s, c.env); f.faults[s] == nil && allEmpty(f.v.Implied[s]) {
 		return f.keep(0, "nothing to send")
 	}
-	return f.write(0, s, why)
+	return f.write(0, s, f.shows(s.Other()))
 }
 
 func allEmpty(vs []record.Value) bool {

@@ -236,7 +236,7 @@ func TestShowMarkersAndOnGone(t *testing.T) {
 	in := reconcile.Input{Presence: [2]reconcile.Presence{reconcile.Present, reconcile.Missing}}
 	in.Record[L] = record.Record{Key: "k", Label: "T-1042", Values: vals("p p id")}
 	changes := reconcile.Changes(r, in, reconcile.Decide(r, in), R)
-	if len(changes) != 2 || changes[0].From != record.NullValue || changes[0].Why != "new ticket" || changes[1].Field != "match" || !strings.Contains(changes[1].Why, "T-1042") {
+	if len(changes) != 2 || changes[0].From != record.NullValue || changes[0].Why != `ticket.a "p"` || changes[1].Field != "match" || !strings.Contains(changes[1].Why, "T-1042") {
 		t.Errorf("changes are %+v", changes)
 	}
 	in = linked("p p p", "", "p p p", "p p p")

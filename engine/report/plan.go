@@ -142,20 +142,29 @@ func pending(a *plan.Action, c plan.Change) string {
 // why says which field rule made a change and from what. A plain copy names its rule alone, since its source
 // shows the very same values; in a new record it needs no name either.
 func why(a *plan.Action, c plan.Change) string {
-	k, said := a.Kind, c.Why
-	copied := said == "" || said == a.Why || c.Pending != "" || strings.HasSuffix(said, " "+c.To.String()) &&
-		(k == plan.Create || strings.HasSuffix(said, " "+c.From.String()+" → "+c.To.String()))
+	said := c.Why
+	bare := said == "" || said == a.Why || c.Pending != ""
+	copied := a.Kind == plan.Create && endsWith(said, c.To.String()) || strings.HasSuffix(said, " "+c.From.String()+" → "+c.To.String())
 	switch {
 	case c.Sensitive:
 		return clean(c.Field)
-	case copied && k == plan.Create && c.Field != "match":
+	case copied && a.Kind == plan.Create && c.Field != "match":
 		return ""
-	case copied:
+	case bare || copied:
 		return clean(c.Field)
 	case c.Field == "":
 		return clean(cut(said, longWhy))
 	}
 	return clean(c.Field + ": " + cut(said, longWhy))
+}
+
+// endsWith reports whether a reason ends with a value, which it may have shortened.
+func endsWith(said, value string) bool {
+	head, shortened := strings.CutSuffix(said, "…")
+	if _, shown, ok := strings.Cut(head, ` "`); shortened && ok {
+		return strings.HasPrefix(value, `"`+shown)
+	}
+	return strings.HasSuffix(said, " "+value)
 }
 
 // pair names the two records of a link; one that does not exist is left out.

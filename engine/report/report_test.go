@@ -98,6 +98,8 @@ func TestPlanText(t *testing.T) {
 			Changes: []plan.Change{
 				{Path: "a_path_that_is_longer_than_its_column", To: text("x"), Field: "long", Why: "ticket.y 7"},
 				{Path: "impact", To: text("1"), Field: "priority", Why: "new ticket"},
+				{Path: "state", To: text("2"), Field: "state", Why: `ticket.status "open"`},
+				{Path: "text", To: text(strings.Repeat("long ", 30)), Field: "text", Why: `ticket.text "` + strings.Repeat("long ", 12) + "…"},
 				{Path: "correlation_id", To: text("T-7"), Field: "match", Why: `ticket.id "T-7"`},
 				{Path: "password", To: text("hunter2"), Field: "password", Why: `ticket.password "hunter2"`, Sensitive: true},
 			}}},
