@@ -124,6 +124,11 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 	}
 	if st.rec != nil || st.hold != nil {
 		f := c.r.outcome(*ld, *w)
+		if st.rec != nil && f.Link != nil && f.Link.Status == record.Live && !w.wait && f.Prints[a.Side] == nil {
+			c.mu.Lock()
+			c.stirred++ // there is more to write
+			c.mu.Unlock()
+		}
 		if !st.open {
 			f.Intent = st.intent
 		}

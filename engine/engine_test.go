@@ -848,6 +848,45 @@ func TestOutOfScopeDetachesAndComingBackReattaches(t *testing.T) {
 	}
 }
 
+func TestARuleThatOurOwnWriteMakesTrueIsCarriedOutNext(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Fields = append(w.rules.Fields, reconcile.Rule{Name: "closing", At: "m.hcl:30", Paths: [2][]int{{3}, {2}}, Reads: [2][]int{{3}, {2}},
+		When: func(e reconcile.Env) (bool, error) { return e.Values[0][3].Text() == "done", nil },
+		To:   [2]reconcile.Transform{nil, func(reconcile.Env) ([]record.Value, error) { return []record.Value{record.OfText("solved")}, nil }}})
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.incident.Edit("sys1", text("state", "done"))
+	acc := w.apply()
+	w.wantPlan("the ticket is done now, and that closes the incident", `update incident sys1 number="solved"`)
+	if acc.Stirred == 0 {
+		t.Error("nobody is told that there is more to do")
+	}
+}
+
+func TestAnApprovalOfAnEmptySideIsOfWhatFollows(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[0].Gone = reconcile.OnGone{Then: reconcile.GoneDelete, At: "m.hcl:30"}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Remove("T-1")
+	w.incident.Edit("sys1", text("number", "INC7")) // flows to the ticket that is not there any more
+	w.wantPlan("a change that the ticket never got keeps the incident", "hold T-1 sys1 ")
+	_, _, err := w.tryApply(engine.Approval{})
+	stopped, ok := errors.AsType[*engine.StoppedError](err)
+	if !ok {
+		t.Fatalf("want a stop, got %v", err)
+	}
+	if _, _, err := w.tryApply(engine.Approval{Stops: stopped.Digest}); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Minute)
+	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+		t.Errorf("the approved side still stops the run: %v", err)
+	}
+}
+
 func TestTwoRunsOfOneSyncAtOnceAreRefused(t *testing.T) {
 	w := newWorld(t)
 	r, err := w.engine.Start(t.Context(), w.job)

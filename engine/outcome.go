@@ -47,6 +47,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		if len(w.holds) > 0 {
 			link.Status = record.Held
 		}
+		w.wait = w.wait || r.restless(in, link, stored)
 		for _, s := range record.Sides {
 			switch {
 			case w.wait:
@@ -107,6 +108,22 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 	}
 	f.Link = &link
 	return f
+}
+
+// restless reports whether a link asks for more writes after the ones that stored tells of: a written value may make
+// the condition of another rule true. Nobody will move these records again, so they must not count as seen.
+func (r *Run) restless(in reconcile.Input, link record.Link, stored [2][]record.Value) bool {
+	if stored[0] == nil && stored[1] == nil {
+		return false
+	}
+	in.Link = link
+	for _, s := range record.Sides {
+		if stored[s] != nil {
+			in.Record[s].Values = stored[s]
+		}
+	}
+	d := reconcile.Decide(r.rules, in)
+	return len(d.Sets[0])+len(d.Sets[1])+len(d.Needs) > 0
 }
 
 // settled is what a side shows after a write as far as this run has decided about it: what was observed, with
