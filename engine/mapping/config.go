@@ -46,6 +46,8 @@ type Config struct {
 type Settings struct {
 	State  string // path, already relative to the working directory, or a URL; default fieldsync.db in Dir
 	Listen string
+	// History is how long replaced values, ended links and accounts of runs are remembered.
+	History time.Duration
 }
 
 // A Connection is a connection block.

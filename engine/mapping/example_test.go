@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2"
@@ -148,7 +149,7 @@ func TestTheExampleLoads(t *testing.T) {
 	if got := summaries(diags); !slices.Equal(got, []string{"Comments are not carried", "Attachments are not carried"}) {
 		t.Errorf("diagnostics: %s", show(c, diags))
 	}
-	want := mapping.Settings{State: "conf/fieldsync.db", Listen: "127.0.0.1:8440"}
+	want := mapping.Settings{State: "conf/fieldsync.db", Listen: "127.0.0.1:8440", History: 400 * 24 * time.Hour}
 	if c.Settings != want {
 		t.Errorf("settings are %+v", c.Settings)
 	}

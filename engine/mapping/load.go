@@ -242,11 +242,11 @@ func (c *Config) Connection(name string) (*Connection, bool) {
 // Format lays src out in the canonical way.
 func Format(src []byte) []byte { return hclwrite.Format(src) }
 
-var settingsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "state"}, {Name: "listen"}}}
+var settingsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "state"}, {Name: "listen"}, {Name: "history"}}}
 
 func (l *loader) settings(blocks hcl.Blocks) {
 	set := &l.cfg.Settings
-	*set = Settings{State: filepath.Join(l.cfg.Dir, "fieldsync.db"), Listen: "127.0.0.1:8440"}
+	*set = Settings{State: filepath.Join(l.cfg.Dir, "fieldsync.db"), Listen: "127.0.0.1:8440", History: defaultHistory}
 	for i, b := range blocks {
 		if i > 0 {
 			l.fail(b.DefRange, "Second fieldsync block", "The settings stand at %s already. Put both into one block.", at(blocks[0].DefRange))
@@ -267,6 +267,11 @@ func (l *loader) settings(blocks hcl.Blocks) {
 			if !ok {
 				continue
 			}
+		if a := content.Attributes["history"]; a != nil {
+			if d, ok := l.days(a.Expr); ok {
+				set.History = d
+			}
+		}
 			if _, _, err := net.SplitHostPort(s); err != nil {
 				l.fail(a.Expr.Range(), "Not an address", "listen is HOST:PORT, such as \"127.0.0.1:8440\".")
 				continue
