@@ -2,6 +2,7 @@ package servicenow
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -100,7 +101,13 @@ func (c *client) classify(cl *call, a *answer) error {
 			a.status, a.body = http.StatusOK, []byte(`{"result":[]}`)
 			return nil
 		}
-		if m.has("No Record found") || m.has("Record doesn't exist") {
+		// Texts come in the language of the account. What remains is where they stand: an address that leads nowhere
+		// has no detail, a record that is not there and an empty list of v1 have one.
+		if cl.key == "" && !cl.write() && c.addr.version == "v1" && m.detail != "" {
+			a.status, a.body = http.StatusOK, []byte(`{"result":[]}`)
+			return nil
+		}
+		if m.has("No Record found") || m.has("Record doesn't exist") || cl.key != "" && m.message != "" && m.detail != "" {
 			e.Kind, e.Hint = connectors.ErrNotFound, "the record was deleted, or this user may not see it"
 			break
 		}
@@ -127,7 +134,7 @@ func (c *client) classify(cl *call, a *answer) error {
 
 func badRequest(cl *call, m complaint, e *connectors.Error) {
 	switch {
-	case m.has("Invalid table") || m.has("Table "+cl.table+" does not exist"):
+	case m.has("Invalid table") || m.has("Table "+cl.table+" does not exist") || strings.HasSuffix(m.message, " "+cl.table) && m.detail == "":
 		e.Kind, e.Err, e.Hint = connectors.ErrConfig, errNoTable, fmt.Sprintf("there is no table %q; write its name as in sys_db_object, not its label", cl.table)
 	case m.has("does not represent any resource"):
 		e.Kind, e.Hint = connectors.ErrConfig, "there is no Table API at this address; write the address of the instance alone, without a path, and check that its REST API plugin is active"
@@ -162,14 +169,16 @@ var (
 	mandatoryMany = regexp.MustCompile(`(?i)fields? (?:is|are) mandatory:\s*(.+)$`)
 	mandatoryOne  = regexp.MustCompile(`(?i)Data Policy Exception:\s*(.+?) is mandatory`)
 	readOnlyMany  = regexp.MustCompile(`(?i)fields? (?:is|are) read[- ]?only:\s*(.+)$`)
-	abortedBy     = regexp.MustCompile(`aborted by Business Rule '([^'^]*)`)
+	abortedBy     = regexp.MustCompile(`aborted by Business Rule '([^'^]*)|'([^'^]+)\^[0-9a-f]{32}'`)
+	// The form of the first in other languages: two texts, then labels.
+	mandatoryIn = regexp.MustCompile(`^[^:]+:[^:]+:\s*([^:]+)$`)
 )
 
 func forbidden(cl *call, a *answer, m complaint, e *connectors.Error) {
 	switch {
-	case m.has("Data Policy Exception"):
+	case m.has("Data Policy Exception"), cl.write() && !m.has("ACL") && mandatoryIn.MatchString(m.detail) && !abortedBy.MatchString(m.detail):
 		e.Kind = connectors.ErrRefused
-		for _, re := range []*regexp.Regexp{mandatoryMany, mandatoryOne, readOnlyMany} {
+		for _, re := range []*regexp.Regexp{mandatoryMany, mandatoryOne, readOnlyMany, mandatoryIn} {
 			if f := re.FindStringSubmatch(m.detail); f != nil {
 				for s := range strings.SplitSeq(f[1], ",") {
 					e.Fields = append(e.Fields, strings.Trim(s, " .\n"))
@@ -179,7 +188,8 @@ func forbidden(cl *call, a *answer, m complaint, e *connectors.Error) {
 		}
 		e.Hint = "a data policy of the instance decides which fields must be set (names are labels in the user's language); map them, in the same write"
 	case abortedBy.MatchString(m.detail):
-		rule := abortedBy.FindStringSubmatch(m.detail)[1]
+		found := abortedBy.FindStringSubmatch(m.detail)
+		rule := cmp.Or(found[1], found[2])
 		e.Kind = connectors.ErrRefused
 		e.Hint = fmt.Sprintf("the business rule %q of the instance stopped the write; its reason is not sent, read the rule's script", rule)
 	case m.has("API level ACL"):
@@ -190,8 +200,10 @@ func forbidden(cl *call, a *answer, m complaint, e *connectors.Error) {
 		e.Hint = "the query names a field that this user may not read, or not compare or sort by (query ACL)"
 		if len(cl.queried) > 0 {
 			e.Hint += "; it names " + strings.Join(cl.queried, ", ")
+		} else {
+			e.Hint += ", or the user may not read the table at all; " + roleFor(cl.table)
 		}
-	case m.has("ACL Exception") || m.has("security constraints"):
+	case m.has("ACL Exception") || m.has("security constraints") || cl.write() && m.has("ACL"):
 		e.Kind = connectors.ErrDenied
 		e.Hint = "this user may not " + verb(cl.method) + " this record; " + roleFor(cl.table)
 		if cl.method == http.MethodPatch {
@@ -201,8 +213,11 @@ func forbidden(cl *call, a *answer, m complaint, e *connectors.Error) {
 		e.Kind = connectors.ErrDenied
 		e.Hint = "an answer without the instance's own message usually comes from its IP address access control or from a proxy; allow the address of this machine"
 	default:
-		e.Kind = connectors.ErrDenied
+		e.Kind, e.Fields = connectors.ErrDenied, cl.queried
 		e.Hint = "this user has no rights for it; " + roleFor(cl.table)
+		if len(cl.queried) > 0 {
+			e.Hint += "; or the query names a field that it may not search: it names " + strings.Join(cl.queried, ", ")
+		}
 	}
 }
 
@@ -267,6 +282,9 @@ func (c *client) failed(cl *call, a *answer, m complaint, e *connectors.Error) {
 	if m.has("maximum execution time exceeded") {
 		e.Hint = "the instance stops requests after a minute: make the query cheaper or page_size smaller"
 		e.Err = errCut
+	}
+	if a.status == http.StatusInternalServerError && m.detail != "" {
+		e.Err = errCut // the same in another language, perhaps: a smaller page is worth a try
 	}
 	if cl.write() {
 		e.Kind = connectors.ErrOutcome

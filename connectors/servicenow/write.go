@@ -72,6 +72,9 @@ func (t *Table) Create(ctx context.Context, paths []string, f record.Fields) (re
 	if err != nil {
 		return record.Record{}, err
 	}
+	if err := t.pointing(ctx, op, f); err != nil {
+		return record.Record{}, err
+	}
 	return t.one(ctx, &call{op: op, method: http.MethodPost, table: t.name, params: writeParams(cols), body: body}, cols)
 }
 
@@ -92,6 +95,9 @@ func (t *Table) Update(ctx context.Context, paths []string, key, _ string, f rec
 	}
 	body, err := t.body(op, f)
 	if err != nil {
+		return record.Record{}, err
+	}
+	if err := t.pointing(ctx, op, f); err != nil {
 		return record.Record{}, err
 	}
 	cl := &call{op: op, method: http.MethodPatch, table: t.name, key: key, params: writeParams(cols), body: body}
