@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ func (r *Run) recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read open intents: %w", err)
 	}
+	told := false
 	for {
 		var waiting []Intent
 		var until time.Time
@@ -44,7 +46,11 @@ func (r *Run) recover(ctx context.Context) error {
 			return nil
 		}
 		left := until.Sub(r.now())
-		r.log().Info("waiting for creates that were never answered and may still appear", "creates", len(waiting), "at most", left.Round(time.Second))
+		level := slog.LevelDebug
+		if !told { // it may take a minute, and a person may be looking at a screen that stands still
+			level, told = slog.LevelWarn, true
+		}
+		r.log().Log(ctx, level, "waiting for creates that were never answered and may still appear", "creates", len(waiting), "at_most", left.Round(time.Second))
 		r.progress(fmt.Sprintf("wait for %d creates that were never answered", len(waiting)), 0, 0)
 		if err := r.e.sleep(ctx, min(left, askAgain)); err != nil {
 			return err

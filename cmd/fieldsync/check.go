@@ -84,7 +84,11 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 				continue
 			}
 			what := "sync " + s.Name
-			if err := p.checkSide(ctx, side, s.Writes[i]); err != nil {
+			err := p.checkSide(ctx, side, s.Writes[i])
+			if errors.Is(err, connectors.ErrAuth) && slices.ContainsFunc(list, func(f report.Finding) bool { return !f.OK }) {
+				return list // the log-in said it already
+			}
+			if err != nil {
 				add(false, what, fmt.Sprintf("%s: %v", side.Collection, err), wayOut(err))
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
@@ -406,7 +407,13 @@ func TestDirectoriesThatCannotBeLoaded(t *testing.T) {
 	if err := os.Symlink(filepath.Join(odd, "nowhere"), filepath.Join(odd, "a.hcl")); err != nil {
 		t.Fatal(err)
 	}
+	pipe := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(pipe, "a.hcl"), 0o600); err != nil {
+		t.Skip(err)
+	}
 	for _, tt := range []struct{ name, dir, summary, detail string }{
+		{"a file in the place of a directory", "diag_test.go", "Not a directory", "is a file"},
+		{"a pipe that nobody writes", pipe, "File cannot be read", "not a file"},
 		{"a directory that does not exist", filepath.Join(empty, "x"), "No mapping directory", "-d DIR"},
 		{"a directory without mapping files", empty, "No mapping files", "no *.hcl files"},
 		{"a file that cannot be read", odd, "File cannot be read", "permissions"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -35,6 +37,8 @@ func Load(dir string, o Options) (*Config, hcl.Diagnostics) {
 	switch {
 	case os.IsNotExist(err):
 		return empty(general("No mapping directory", "There is no directory %q. Name the one that holds your *.hcl files with -d DIR.", dir))
+	case errors.Is(err, syscall.ENOTDIR):
+		return empty(general("Not a directory", "%q is a file. Name the directory that holds your *.hcl files with -d DIR; all of them are one mapping.", dir))
 	case err != nil:
 		return empty(general("Mapping directory cannot be read", "%v. Check the permissions, or name another directory with -d DIR.", err))
 	}
@@ -62,18 +66,19 @@ func Load(dir string, o Options) (*Config, hcl.Diagnostics) {
 
 // readRegular reads a whole file of sensible size.
 func readRegular(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	// A look comes before the opening, which would wait for ever for the other end of a pipe.
+	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("it is not a file")}
 	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(src) > maxFile {
 		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("it is larger than 16 MiB")}
@@ -262,16 +267,16 @@ func (l *loader) settings(blocks hcl.Blocks) {
 				set.State = l.path(s)
 			}
 		}
-		if a := content.Attributes["listen"]; a != nil {
-			s, ok := l.text(a.Expr)
-			if !ok {
-				continue
-			}
 		if a := content.Attributes["history"]; a != nil {
 			if d, ok := l.days(a.Expr); ok {
 				set.History = d
 			}
 		}
+		if a := content.Attributes["listen"]; a != nil {
+			s, ok := l.text(a.Expr)
+			if !ok {
+				continue
+			}
 			if _, _, err := net.SplitHostPort(s); err != nil {
 				l.fail(a.Expr.Range(), "Not an address", "listen is HOST:PORT, such as \"127.0.0.1:8440\".")
 				continue

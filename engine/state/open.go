@@ -103,8 +103,21 @@ func identify(c *conn, path string) (kind, error) {
 	if latest := latestSchema(); k.schema > latest {
 		return kind{}, &connectors.Error{Op: "open state " + path, Hint: "use the fieldsync that wrote it, or a newer one",
 			Kind: fmt.Errorf("%w (schema %d, this one knows %d): use that version", ErrNewer, k.schema, latest)}
+	} else if k.schema < latest {
+		k.fresh, err = unused(c)
 	}
-	return k, nil
+	return k, err
+}
+
+// unused reports whether nothing was ever stored: the process that made the file did not get to its end, because
+// the disk was full for one.
+func unused(c *conn) (bool, error) {
+	made, err := c.number("SELECT count(*) FROM sqlite_schema WHERE name = 'sync'")
+	if err != nil || made == 0 {
+		return err == nil, err
+	}
+	syncs, err := c.number("SELECT count(*) FROM sync")
+	return syncs == 0 && err == nil, err
 }
 
 // schemaOf returns the newest migration that was applied; 0 before the first.

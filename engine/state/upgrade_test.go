@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -60,7 +62,7 @@ func TestAStateOfTheFirstSchemaIsBroughtUpToDateWithWhatIsInIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	firstSchema(t, path)
 
-	if _, err := state.Open(path, state.Options{ReadOnly: true}); err == nil || !strings.Contains(err.Error(), "older fieldsync (schema 1, this one reads 2)") {
+	if _, err := state.Open(path, state.Options{ReadOnly: true}); !errors.Is(err, state.ErrOlder) || !strings.Contains(err.Error(), "older fieldsync (schema 1, this one reads 2)") || !strings.Contains(connectors.Hint(err), "apply") {
 		t.Errorf("opened for reading: %v, want a word about the older schema", err)
 	}
 	s := open(t, path, state.Options{})
