@@ -124,7 +124,7 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 	}
 	if st.rec != nil || st.hold != nil {
 		f := c.r.outcome(*ld, *w)
-		if st.rec != nil && f.Link != nil && f.Link.Status == record.Live && !w.wait && f.Prints[a.Side] == nil {
+		if st.rec != nil && f.Link != nil && f.Link.Status == record.Live && !w.wait && f.Prints[a.Side] != nil && *f.Prints[a.Side] == *unsettled(f.Link.Key[a.Side]) {
 			c.mu.Lock()
 			c.stirred++ // there is more to write
 			c.mu.Unlock()

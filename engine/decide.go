@@ -348,16 +348,20 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 				in.Presence[s], in.Doubt[s] = reconcile.Unsure, err.Error()
 			}
 		}
-		if l.Status != record.Detached {
+		if l.Status == record.Live || l.ID == 0 {
 			continue
 		}
-		// A detached side that did not move is in scope only if it was settled there.
-		_, settled, err := r.book.Print(ctx, s, keyHash(key))
+		print, settled, err := r.book.Print(ctx, s, keyHash(key))
 		if err != nil {
 			return in, prints, err
 		}
-		if !settled {
+		switch {
+		case l.Status == record.Detached && !settled:
+			// A detached side that did not move is in scope only if it was settled there.
 			in.Presence[s], in.Record[s] = reconcile.OutOfScope, record.Record{Key: key, Label: l.Label[s]}
+		case l.Status == record.Held && settled && print == newPrinter(r.rules.Digest).of(key, nil):
+			// It is gone since an earlier run, and what that means is what waits.
+			in.Presence[s], in.Record[s], in.Doubt[s] = reconcile.Gone, record.Record{Key: key, Label: l.Label[s]}, ""
 		}
 	}
 	if l.ID == 0 || l.Status != record.Held {
@@ -426,6 +430,9 @@ func (r *Run) held(ctx context.Context) error {
 			}
 			return nil
 		}
+		if err := r.reread(ctx, l); err != nil {
+			return err
+		}
 		in, prints, err := r.input(ctx, l, [2]*Moved{})
 		if err != nil {
 			return err
@@ -436,6 +443,45 @@ func (r *Run) held(ctx context.Context) error {
 		return err
 	}
 	return p.settle()
+}
+
+// reread looks at the records of a link that an earlier run left unsettled and that no scan has shown since.
+func (r *Run) reread(ctx context.Context, l record.Link) error {
+	for _, s := range record.Sides {
+		key := l.Key[s]
+		if key == "" {
+			continue
+		}
+		p, ok, err := r.book.Print(ctx, s, keyHash(key))
+		if err != nil {
+			return err
+		}
+		if !ok || p != *unsettled(key) {
+			continue
+		}
+		found, err := r.read(ctx, s, []string{key})
+		if err != nil {
+			return err
+		}
+		rec, there := found[key]
+		if !there {
+			rec = record.Record{Key: key}
+		}
+		k, print := r.sink(ctx, s), newPrinter(r.rules.Digest).of(key, rec.Values)
+		if !there {
+			err = k.put(rec, reconcile.Gone, print)
+		} else if in, doubt := r.inScope(s, rec.Values); doubt != nil {
+			err = k.unsure(rec, print, doubt)
+		} else if in {
+			err = k.put(rec, reconcile.Present, print)
+		} else {
+			err = k.put(rec, reconcile.OutOfScope, print)
+		}
+		if err := errors.Join(err, k.flush()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // spoolDecision turns a decision into units: one that carries it out, and one for each thing to show.

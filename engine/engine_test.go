@@ -864,6 +864,42 @@ func TestARuleThatOurOwnWriteMakesTrueIsCarriedOutNext(t *testing.T) {
 	}
 }
 
+func TestARecordThatIsGoneStaysGoneWhileItsTwinIsHeld(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Remove("T-1")
+	w.incident.Edit("sys1", text("state", "open"))
+	for range 3 {
+		w.wantPlan("the change is kept and nothing is written to the ticket that is gone", "hold T-1 sys1 ")
+		w.apply()
+		w.now = w.now.Add(24 * time.Hour) // the hold is due again
+	}
+}
+
+func TestARecordThatGoesBeforeItsWriteBackIsSeenToBeGone(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.ticket.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" {
+			return &connectors.Error{Kind: connectors.ErrOffline, Op: "update", Detail: "killed"}
+		}
+		return nil
+	}
+	if _, _, err := w.tryApply(engine.Approval{}); !errors.Is(err, connectors.ErrOffline) {
+		t.Fatalf("want the run to end, got %v", err)
+	}
+	w.ticket.Hook = nil
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Remove("T-1")
+	w.open()
+	w.apply()
+	w.wantPlan("nothing is written to the ticket that is gone")
+}
+
 func TestAnApprovalOfAnEmptySideIsOfWhatFollows(t *testing.T) {
 	w := newWorld(t)
 	w.rules.Sides[0].Gone = reconcile.OnGone{Then: reconcile.GoneDelete, At: "m.hcl:30"}

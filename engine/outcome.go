@@ -51,6 +51,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		for _, s := range record.Sides {
 			switch {
 			case w.wait:
+				f.Prints[s] = unsettled(link.Key[s])
 			case stored[s] != nil:
 				p := newPrinter(r.rules.Digest).of(link.Key[s], stored[s])
 				f.Prints[s] = &p
@@ -71,9 +72,6 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		for _, s := range record.Sides {
 			link.Now[s] = shownNow(link, in, s)
 			f.Prints[s] = ld.prints[s]
-			if in.Presence[s] == reconcile.Gone {
-				f.Prints[s], f.Forget[s] = nil, keyHash(link.Key[s])
-			}
 		}
 	case reconcile.Detach:
 		link.Status = record.Detached
@@ -89,6 +87,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 			if len(w.holds) > 0 {
 				link.Status = record.Held
 				f.Link = &link
+				f.Prints[d.Side.Other()] = ld.prints[d.Side.Other()]
 			}
 			return f
 		}
@@ -108,6 +107,15 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 	}
 	f.Link = &link
 	return f
+}
+
+// unsettled is the fingerprint of a record that is to be looked at again, whether a scan shows it or not; nil without
+// a key.
+func unsettled(key string) *Print {
+	if key == "" {
+		return nil
+	}
+	return &Print{Hash: keyHash(key)}
 }
 
 // restless reports whether a link asks for more writes after the ones that stored tells of: a written value may make
