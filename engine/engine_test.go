@@ -327,6 +327,31 @@ func TestACreateWhoseProcessDiedIsFoundAgain(t *testing.T) {
 	w.wantPlan("settled")
 }
 
+func TestAnEditOfARecordWhoseCreateWasNotAnsweredIsNotTakenForTheSystemsOwn(t *testing.T) {
+	w := newWorld(t)
+	w.rules.First = reconcile.First{Mode: reconcile.FirstAsk}
+	w.ticket.Add(text("title", " a ", "status", "new"))
+	died := false
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if died = died || op.Name == "create" && op.Done; died {
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: op.Name, Detail: "killed"}
+		}
+		return nil
+	}
+	if acc, _, err := w.tryApply(engine.Approval{}); err == nil && acc.Failed != 1 {
+		t.Fatal("want the create to fail")
+	}
+	w.incident.Hook = nil
+	w.now = w.now.Add(time.Minute)
+	w.incident.Edit("sys1", text("summary", "b"))
+	w.open()
+	w.apply()
+	w.wantPlan("nobody knows whose it is: it is asked, and not called agreed", "conflict T-1 sys1 summary")
+	if w.incident.Len() != 1 {
+		t.Errorf("%d incidents, want 1", w.incident.Len())
+	}
+}
+
 func TestARunThatDiesBetweenACreateAndItsWriteBackIsFinishedByTheNext(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))

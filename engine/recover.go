@@ -180,9 +180,29 @@ func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, b
 		w.failed[o] = true
 	}
 	f := r.outcome(loaded{in: past, d: d, keys: l.Key}, w)
+	if in.Kind == plan.Create && f.Link != nil {
+		doubtful(f.Link, in.Side, d.Sets[in.Side], rec)
+	}
 	r.account(&f, past, d, write{in.Kind, in.Side, &rec, in.Run, in.At})
 	r.accountEdits(&f, past, d, in.Run, nil)
 	return f, true, nil
+}
+
+// doubtful takes out of the base of a link what its new record shows otherwise than it was sent. The system may have
+// stored it so, or somebody has edited it since: both sides never agreed on it, and the sync's first mode decides.
+func doubtful(l *record.Link, s record.Side, sets []reconcile.Set, rec record.Record) {
+	for _, set := range sets {
+		if rec.Values[set.Slot] == set.To {
+			continue
+		}
+		if l.Now[s] == nil {
+			l.Now[s] = slices.Clone(l.Base[s])
+		}
+		l.Base[s][set.Slot] = record.Value{}
+		if l.Sent[s] != nil {
+			l.Sent[s][set.Slot] = record.Value{}
+		}
+	}
 }
 
 func byPath(paths []string, f record.Fields) []record.Value {
