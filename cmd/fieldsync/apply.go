@@ -50,9 +50,6 @@ One sync's failure does not keep the others from running.`,
 			if err != nil {
 				return err
 			}
-			if file == "" && !o.yes && !a.ask && o.approve == "" {
-				return errNobody
-			}
 			var saved []*engine.SavedPlan
 			if file != "" {
 				if saved, err = readPlanFile(file); err != nil {
@@ -66,6 +63,9 @@ One sync's failure does not keep the others from running.`,
 			syncs, err := p.pick(args)
 			if err != nil {
 				return err
+			}
+			if file == "" && !o.yes && !a.ask && o.approve == "" {
+				return errNobody
 			}
 			if err := p.openState(writeState); err != nil {
 				return err

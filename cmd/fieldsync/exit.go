@@ -32,10 +32,10 @@ func exitCodesTopic() *cobra.Command {
 
   0  done, or nothing to do (conflicts and holds that wait do not count)
   1  error: wrong arguments, wrong mapping, a system that cannot be reached,
-     a failed test, a question answered with no
-  2  plan: there are changes
-  3  apply: carried out, but some actions failed and are held, or were skipped
-     because their record had moved
+     a failed test, a state with flaws, a question answered with no
+  2  plan: there are changes, or a limit or a gate stops it
+  3  apply, restore, undo: carried out, but some actions failed and are held,
+     or were skipped because their record had moved
   4  apply: a limit or a gate stopped the plan; nothing was written`,
 		Example: `  fieldsync plan; case $? in 0) echo quiet;; 2) echo changes;; *) echo broken;; esac`,
 	}

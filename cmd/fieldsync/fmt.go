@@ -125,11 +125,17 @@ func formatFile(name string, write bool) (bool, error) {
 func replaceFile(name string, fill func(io.Writer) error) (err error) {
 	mode := fs.FileMode(0o600)
 	if info, err := os.Stat(name); err == nil {
+		if !info.Mode().IsRegular() {
+			return hinted{fmt.Errorf("write %s: it is there and is not a file", name), "name a file; one that is there is replaced"}
+		}
 		mode = info.Mode().Perm()
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return err
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // the name in it is one of ours
+		}
+		return hinted{fmt.Errorf("write %s: %w", name, err), "name a file in a folder that is there and that you may write to"}
 	}
 	defer func() {
 		if err != nil {

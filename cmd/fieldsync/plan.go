@@ -23,8 +23,8 @@ With -o the plan is also saved: "fieldsync apply FILE" carries out exactly these
 changes, once; records that moved since are skipped and said to be. The file holds
 values of records and is readable by its owner alone.
 
-Exit code 2 says that there are changes, 0 that there is nothing to do; conflicts and
-holds that wait are shown and do not count.`,
+Exit code 2 says that there are changes, or a stop to approve, 0 that there is nothing
+to do; conflicts and holds that wait are shown and do not count.`,
 		Example: `  fieldsync plan
   fieldsync plan ticket_to_incident -o monday.plan
   fieldsync plan --json | jq -c 'select(.action)'`,
@@ -85,7 +85,8 @@ holds that wait are shown and do not count.`,
 	return c
 }
 
-// preview plans one sync, shows it, and writes it to w unless that is nil.
+// preview plans one sync, shows it, and writes it to w unless that is nil. A plan that needs an approval counts as
+// one with changes: apply would not find that there is nothing to do.
 func (a *app) preview(ctx context.Context, p *project, job engine.Job, w io.Writer) (changes bool, err error) {
 	bar := a.startBar()
 	eng := p.engine(bar)
@@ -103,7 +104,7 @@ func (a *app) preview(ctx context.Context, p *project, job engine.Job, w io.Writ
 			return false, err
 		}
 	}
-	return run.Footer().Changes() > 0, nil
+	return run.Footer().Changes() > 0 || len(run.Footer().Stops) > 0, nil
 }
 
 func (a *app) showPlan(run *engine.Run) error {
