@@ -2,6 +2,7 @@ package servicenow_test
 
 import (
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -76,7 +77,20 @@ func sessions(t *testing.T) {
 		in.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
-	tb := collection(t, admin(srv.URL), "incident")
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := admin(srv.URL).Open(connectors.Env{HTTP: &http.Client{Jar: jar}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	coll, err := conn.Collection(t.Context(), "incident")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tb := coll.(*servicenow.Table)
 	n := 0
 	if err := tb.Read(t.Context(), []string{"state"}, keys, func(record.Record) error { n++; return nil }); err != nil || n != 300 || cookies.Load() != 0 {
 		t.Errorf("read %d, %v, with %d cookies", n, err, cookies.Load())

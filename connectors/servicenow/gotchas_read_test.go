@@ -99,7 +99,7 @@ func hiddenField(t *testing.T) {
 
 func userZone(t *testing.T) {
 	in := newInstance(t, sim.Options{})
-	in.turn(t, "zone=America/Los_Angeles", "date-format=dd.MM.yyyy", "language=de")
+	in.turn(t, "zone=America/Los_Angeles", "language=de")
 	key := add(in, 1, nil)[0]
 	tb := in.as(t, "integration")
 	r := put(t, tb, key, map[string]string{"due_date": "2026-07-05 10:46:48"}, "due_date", "opened_at")
@@ -107,6 +107,9 @@ func userZone(t *testing.T) {
 	if !r.Modified.Equal(noon) {
 		t.Errorf("modified %v, want %v", r.Modified, noon)
 	}
+	in.turn(t, "date-format=dd.MM.yyyy")
+	r, _ = read(t, tb, key, "due_date", "opened_at")
+	sameValues(t, "in another format", r.Values, values("2026-07-05 10:46:48", "2026-03-01 12:00:00"))
 	findings, err := open(t, login(in.url, "integration")).(connectors.Checker).Check(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -322,7 +322,7 @@ func otherLanguage(t *testing.T) {
 	if strings.Join(e.Fields, "|") != "Resolution code|Resolution notes" {
 		t.Errorf("fields %v", e.Fields)
 	}
-	wants(t, "write access rule", update("noroles", keys[0], map[string]string{"state": "2"}), connectors.ErrDenied, "itil")
+	wants(t, "write access rule", update("noroles", keys[0], map[string]string{"state": "2"}), connectors.ErrDenied, "may not change this record")
 	wants(t, "a record that is not there", update("integration", strings.Repeat("0", 32), map[string]string{"state": "2"}), connectors.ErrNotFound, "")
 	wants(t, "a large body", update("integration", keys[0], map[string]string{"description": strings.Repeat("x", 400)}), connectors.ErrRefused, "max_content_length")
 	if err := in.as(t, "admin").Delete(t.Context(), strings.Repeat("0", 32), ""); err != nil {

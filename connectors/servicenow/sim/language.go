@@ -18,13 +18,16 @@ var german = []struct{ en, de string }{
 	{"ACL Exception Update Failed due to security constraints", "ACL-Ausnahme: Aktualisieren aufgrund von Sicherheitseinschränkungen fehlgeschlagen"},
 	{"ACL Exception Delete Failed due to security constraints", "ACL-Ausnahme: Löschen aufgrund von Sicherheitseinschränkungen fehlgeschlagen"},
 	{"Data Policy Exception: The following fields are mandatory: ", "Datenrichtlinienausnahme: Die folgenden Felder sind obligatorisch: "},
-	{"Operation against file ", "Vorgang für Datei "},
 	{"Invalid table ", "Ungültige Tabelle "},
 	{"Exception while reading request", "Ausnahme beim Lesen der Anforderung"},
 	{"Rate limit exceeded", "Ratenlimit überschritten"},
 	{"Rate limit of ", "Überschritten: Ratenlimit von "},
 	{"Transaction cancelled: maximum execution time exceeded", "Transaktion abgebrochen: maximale Ausführungszeit überschritten"},
 }
+
+// germanRule translates what a business rule that aborts says, around the names in it.
+var germanRule = strings.NewReplacer("Operation against file ", "Vorgang für Datei ", " was aborted by Business Rule ", " abgebrochen durch Geschäftsregel ",
+	". Business Rule Stack:", ". Stapel der Geschäftsregeln:")
 
 // in translates a failure; what has no translation stays in English, as on an instance.
 func (f *failure) in(language string) *failure {
@@ -39,6 +42,7 @@ func (f *failure) in(language string) *failure {
 				break
 			}
 		}
+		*text = germanRule.Replace(*text)
 	}
 	return &out
 }
