@@ -126,8 +126,9 @@ every decision explains itself.`,
 		}
 	}
 	add("write", a.validateCmd(), a.fmtCmd(), a.testCmd(), a.checkCmd(), a.fieldsCmd())
-	add("run", a.planCmd(), a.applyCmd(), a.serveCmd())
-	add("see", a.statusCmd(), a.runsCmd(), a.conflictsCmd(), a.holdsCmd(), a.resolveCmd(), a.explainCmd())
+	add("run", a.planCmd(), a.applyCmd(), a.approveCmd(), a.undoCmd(), a.serveCmd())
+	add("see", a.statusCmd(), a.runsCmd(), a.conflictsCmd(), a.holdsCmd(), a.resolveCmd(), a.explainCmd(),
+		a.blameCmd(), a.restoreCmd(), a.linkCmd(), a.unlinkCmd(), a.stateCmd())
 	add("try", a.simCmd(), a.demoCmd())
 	root.AddCommand(a.versionCmd(), exitCodesTopic())
 	hintArgs(root)

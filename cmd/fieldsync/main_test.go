@@ -44,15 +44,16 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":   code,
-			"sqlite": sqlite,
-			"snow":   snow,
-			"alarms": alarms,
-			"port":   port,
-			"digest": digest,
-			"hash":   hash,
-			"await":  await,
-			"sub":    sub,
+			"code":       code,
+			"sqlite":     sqlite,
+			"snow":       snow,
+			"alarms":     alarms,
+			"port":       port,
+			"digest":     digest,
+			"restorable": restorable,
+			"hash":       hash,
+			"await":      await,
+			"sub":        sub,
 		},
 	})
 }

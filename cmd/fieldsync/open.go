@@ -320,7 +320,7 @@ func (p *project) openState(mode stateMode) error {
 
 // engine carries out this project's jobs.
 func (p *project) engine(b *bar) *engine.Engine {
-	e := &engine.Engine{Store: p.state, Log: p.log, Now: p.app.now, Owner: p.owner}
+	e := &engine.Engine{Store: p.state, Log: p.log, Now: p.app.now, Owner: p.owner, Keep: p.Settings.History}
 	if b != nil {
 		e.Progress = b.step
 	}

@@ -32,7 +32,7 @@ Edited mapping files are taken over when they are valid. A broken edit leaves th
 good rules running and is said in the log, at /status and by "fieldsync status".
 
 A plan that runs into a limit is not carried out: look at it with fieldsync plan and
-approve it with fieldsync apply --approve.
+approve it with fieldsync approve; the next run then carries it out.
 
 /healthz, /readyz and /status answer on the address that "listen" names, on this machine
 only. An interrupt or SIGTERM stops after the action in flight; a second one at once.`,
@@ -151,7 +151,7 @@ func (s *service) newLoop(ctx context.Context) (*schedule.Loop, error) {
 	}
 	last := map[string]time.Time{}
 	for _, k := range known {
-		if k.LastRun != nil {
+		if k.LastRun != nil && k.LastRun.Trigger != "restore" && k.LastRun.Trigger != "undo" { // those look at few records
 			last[k.Sync] = k.LastRun.Started
 		}
 	}
@@ -179,7 +179,7 @@ func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger 
 	err := s.carryOut(ctx, r, m, trigger)
 	if stop, ok := errors.AsType[*engine.StoppedError](err); ok {
 		for _, why := range stop.Stops {
-			s.log.Warn("stopped by a limit", "sync", m.Name, "limit", why.Limit, "why", why.Why, "hint", why.Hint, "digest", stop.Digest)
+			s.log.Warn("stopped by a limit", "sync", m.Name, "limit", why.Limit, "why", why.Why, "hint", why.Hint, "digest", stop.Digest, "approve", approveCommand(m.Name, stop.Digest))
 		}
 		return err
 	}

@@ -70,6 +70,7 @@ func (p *project) statuses(known []engine.SyncStatus) []report.Status {
 		if i := slices.IndexFunc(known, func(k engine.SyncStatus) bool { return k.Sync == s.Sync }); i >= 0 {
 			k := known[i]
 			s.Links, s.Detached, s.Conflicts, s.Held, s.Intents, s.LastRun, s.LastGood = k.Links, k.Detached, k.Conflicts, k.Held, k.Intents, k.LastRun, k.LastGood
+			s.Waits = waitingPlan(k)
 		}
 	}
 	for _, m := range inOrder(p.Syncs) {

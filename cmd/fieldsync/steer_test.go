@@ -103,6 +103,18 @@ func digest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[1], found[1])
 }
 
+// restorable FILE ENV puts the first ID that a blame offers to restore into an environment variable.
+func restorable(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: restorable file env")
+	}
+	found := regexp.MustCompile(`(?m)^ .* (\d+)$`).FindStringSubmatch(ts.ReadFile(args[0]))
+	if found == nil {
+		ts.Fatalf("%s offers nothing to restore", args[0])
+	}
+	ts.Setenv(args[1], found[1])
+}
+
 // sqlite FILE SQL runs SQL on a database and prints the rows, if any, with | between the columns.
 func sqlite(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {

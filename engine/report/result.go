@@ -95,6 +95,8 @@ func Runs(w io.Writer, runs []plan.Run, now time.Time, st Style) error {
 // outcome sums a run up in a few words.
 func outcome(r plan.Run) string {
 	switch {
+	case r.Stopped && len(r.Footer.Stops) > 0:
+		return "stopped: " + r.Footer.Stops[0].Limit
 	case r.Err != "":
 		return "error: " + cut(r.Err, 80)
 	case r.Ended.IsZero():

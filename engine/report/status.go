@@ -23,6 +23,17 @@ type Status struct {
 	Intents   int64     `json:"intents"`
 	LastRun   *plan.Run `json:"last_run,omitempty"`
 	LastGood  time.Time `json:"last_good,omitzero"`
+
+	Waits *WaitingPlan `json:"waits,omitempty"` // for a person's approval
+}
+
+// A WaitingPlan is one that limits have stopped.
+type WaitingPlan struct {
+	Digest     string      `json:"digest"`
+	Stops      []plan.Stop `json:"stops"`
+	Since      time.Time   `json:"since"` // of the last run that stopped at it
+	ApprovedBy string      `json:"approved_by,omitempty"`
+	Until      time.Time   `json:"until,omitzero"` // of the approval
 }
 
 // StatusTable prints one row for each sync.
@@ -60,7 +71,29 @@ func StatusTable(w io.Writer, list []Status, now time.Time, st Style) error {
 		}
 		row(cells...)
 	}
-	return t.Print(w, st)
+	if err := t.Print(w, st); err != nil {
+		return err
+	}
+	o := newOut(w, st)
+	for _, s := range list {
+		if s.Waits != nil {
+			o.waits(s.Sync, s.Waits)
+		}
+	}
+	return o.Flush()
+}
+
+// waits says which plan waits for an approval, and how to give it.
+func (o *out) waits(sync string, p *WaitingPlan) {
+	if p.ApprovedBy != "" {
+		o.line(o.paint(yellow, "! "), clean(sync), ": a stopped plan is approved by ", clean(p.ApprovedBy), "; the next run may carry it out, until ", moment(p.Until))
+		return
+	}
+	o.line(o.paint(red, "! "), clean(sync), ": a plan waits for approval since ", moment(p.Since))
+	for _, s := range p.Stops {
+		o.line("    ", clean(s.Limit), ": ", clean(s.Why))
+	}
+	o.line("    way out: look with fieldsync plan ", shell(sync), "; if it is right: fieldsync approve ", shell(sync), " ", p.Digest)
 }
 
 // A Waiting is a conflict or a hold as the state holds it. One of both is set.

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+	"github.com/fieldsync/fieldsync/engine/report"
+)
+
+func (a *app) blameCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "blame SYNC KEY [FIELD | PATH]",
+		Short: "show the history of every value of a record and its twin: who set it, when, and what was there before",
+		Long: `Reads both records, and shows for each of their paths what it holds now, which rule and
+run set it or that somebody edited it, and the values that were there before, newest first.
+A number under RESTORE brings its value back: fieldsync restore NUMBER.
+
+KEY is the key or the label of the record on either side. FIELD is a rule, PATH a path of a
+side, such as state or incident.state. Writes nothing.`,
+		Example: `  fieldsync blame ticket_to_incident T-1001
+  fieldsync blame ticket_to_incident INC0010023 incident.state
+  fieldsync blame ticket_to_incident T-1001 --json | jq '.paths[] | select(.values | length > 1)'`,
+		Args:              cobra.RangeArgs(2, 3),
+		ValidArgsFunction: a.completeSyncs,
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			p, err := a.openProject()
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			s, err := p.sync(args[0])
+			if err != nil {
+				return err
+			}
+			if err := p.openState(readState); err != nil {
+				return err
+			}
+			job, err := p.job(ctx, s, jobOptions{preview: true, trigger: "blame"})
+			if err != nil {
+				return err
+			}
+			b, err := p.engine(nil).Blame(ctx, job, args[1])
+			if err != nil {
+				return err
+			}
+			view := blame(b)
+			if len(args) == 3 {
+				if view.Paths, err = about(view.Paths, args[2]); err != nil {
+					return err
+				}
+			}
+			if a.json {
+				return report.JSON(a.out, view.Redacted())
+			}
+			return report.PrintBlame(a.out, view, a.style)
+		},
+	}
+}
+
+// about keeps the paths that a name stands for: those of a field, or a path with or without its side.
+func about(paths []report.PathBlame, name string) ([]report.PathBlame, error) {
+	var kept []report.PathBlame
+	var names []string
+	for _, p := range paths {
+		if name == p.Path || name == p.Side+"."+p.Path || slices.Contains(p.Fields, name) {
+			kept = append(kept, p)
+		}
+		names = append(names, p.Side+"."+p.Path)
+	}
+	if len(kept) == 0 {
+		return nil, hinted{fmt.Errorf("there is no field and no path %q", name), "its paths are: " + strings.Join(names, ", ")}
+	}
+	return kept, nil
+}
+
+// blame puts the values of each path in a row, the present one first.
+func blame(b *engine.Blame) report.Blame {
+	v := report.Blame{Sync: b.Rules.Sync, Link: b.Link.ID, Status: b.Link.Status.String(), Keys: b.Link.Key, Labels: b.Link.Label, Paths: []report.PathBlame{}}
+	for _, s := range record.Sides {
+		v.Sides[s], v.Seen[s] = b.Rules.Sides[s].Name, b.Presence[s].String()
+		if b.Unread[s] != nil {
+			v.Seen[s] = "shown as it was seen last"
+			v.Notes = append(v.Notes, fmt.Sprintf("%s cannot be read: %v", v.Sides[s], b.Unread[s]))
+		}
+	}
+	for _, h := range b.History {
+		switch h.Cause {
+		case engine.Made:
+			v.Notes = append(v.Notes, fmt.Sprintf("%s was created by run %d, %s", v.Sides[h.Side], h.Run, stamp(h.At)))
+		case engine.Removed:
+			v.Notes = append(v.Notes, fmt.Sprintf("%s was deleted by run %d, %s", v.Sides[h.Side], h.Run, stamp(h.At)))
+		}
+	}
+	for _, s := range record.Sides {
+		for slot, path := range b.Rules.Sides[s].Paths {
+			p := report.PathBlame{Side: v.Sides[s], Path: path, Fields: []string{}}
+			for i := range b.Rules.Fields {
+				f := &b.Rules.Fields[i]
+				if slices.Contains(f.Paths[s], slot) || slices.Contains(f.Reads[s], slot) {
+					p.Fields = append(p.Fields, f.Name)
+					p.Sensitive = p.Sensitive || f.Sensitive
+				}
+			}
+			p.Values = values(b, s, slot)
+			if len(p.Values) > 0 {
+				v.Paths = append(v.Paths, p)
+			}
+		}
+	}
+	return v
+}
+
+// values are what a path has held, the newest first, each with who set it. What replaced one value set the next.
+func values(b *engine.Blame, s record.Side, slot int) []report.ValueBlame {
+	path := b.Rules.Sides[s].Paths[slot]
+	var list []report.ValueBlame
+	next := report.ValueBlame{Note: "before the first run"} // who set the value that comes now
+	expect := record.Value{}                                // what the last entry left; Absent: nothing
+	for _, h := range b.History {
+		if h.Side != s || h.Path != path {
+			continue
+		}
+		if expect.Known() && expect != h.Value {
+			next = report.ValueBlame{Note: "in its own system"}
+		}
+		if next.Who == "" && next.By == "" {
+			next.Who = h.Author
+		}
+		next.Value, next.ID = h.Value, h.ID
+		list = append(list, next)
+		next = report.ValueBlame{By: string(h.Cause), Rule: h.Rule, Who: h.Who, Run: h.Run, At: h.At}
+		expect = h.By
+	}
+	if i := slices.IndexFunc(b.Origins, func(o engine.Origin) bool { return o.Side == s && o.Path == path }); i >= 0 && len(list) == 0 {
+		o := b.Origins[i]
+		next = report.ValueBlame{By: string(engine.ByRule), Rule: o.Rule, Who: o.Author, Run: o.Run, At: o.At}
+		if o.Rule == "" {
+			next.By = string(engine.ByEdit)
+		}
+	}
+	if base := b.Link.Base[s]; !expect.Known() && slot < len(base) {
+		expect = base[slot]
+	}
+	if slot < len(b.Now[s]) && b.Now[s][slot].Kind() != record.Absent {
+		if now := b.Now[s][slot]; expect.Known() && now != expect {
+			next = report.ValueBlame{Note: "changed since, in its own system: the next run sees it"}
+		}
+		next.Value, next.Live = b.Now[s][slot], true
+		list = append(list, next)
+	} else if b.Presence[s] == reconcile.Gone && expect.Known() {
+		next.Value = expect // what it was last
+		list = append(list, next)
+	}
+	slices.Reverse(list)
+	return list
+}
