@@ -456,7 +456,7 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	}
 	if unknownOutcome(err) {
 		found, ferr := c.r.marked(ctx, s, a.Marker, in.New[a.Marker])
-		if ferr == nil && len(found) > 0 {
+		if ferr == nil && len(found) == 1 {
 			return step{rec: &found[0], intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: found[0].Key, Label: found[0].Label,
 				Why: "the answer was lost, the record was found by its marker"}}
 		}

@@ -352,6 +352,27 @@ func TestAnEditOfARecordWhoseCreateWasNotAnsweredIsNotTakenForTheSystemsOwn(t *t
 	}
 }
 
+func TestACreateThatWasCopiedBeforeItWasFoundAgainIsNotGuessed(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	died := false
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if died = died || op.Name == "create" && op.Done; died {
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: op.Name, Detail: "killed"}
+		}
+		return nil
+	}
+	if acc, _, err := w.tryApply(engine.Approval{}); err == nil && acc.Failed != 1 {
+		t.Fatal("want the create to fail")
+	}
+	w.incident.Hook = nil
+	w.incident.Add(w.incident.Get("sys1"))
+	w.now = w.now.Add(time.Minute)
+	w.open()
+	w.apply()
+	w.wantPlan("two incidents carry the marker", "conflict T-1  ")
+}
+
 func TestARunThatDiesBetweenACreateAndItsWriteBackIsFinishedByTheNext(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))

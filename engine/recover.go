@@ -90,7 +90,14 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 			}
 			break
 		}
-		rec, done = found[0], true
+		if len(found) > 1 {
+			break // somebody has copied it: which one is ours is not for us to guess, and pairing says so
+		}
+		l, err := r.book.Link(ctx, in.Side, found[0].Key)
+		if err != nil {
+			return until, err
+		}
+		rec, done = found[0], l == nil || l.ID == in.Link
 	case plan.Update:
 		found, err := r.read(ctx, in.Side, []string{in.Key})
 		if err != nil {
