@@ -326,7 +326,8 @@ func (c *client) webPage(cl *call, a *answer, e *connectors.Error) {
 
 // distrust is a success whose content cannot be believed: nothing of a read is used, and a write may have happened.
 func (c *client) distrust(cl *call, detail string, cause error) error {
-	e := &connectors.Error{Kind: connectors.ErrProtocol, Op: cl.op, Detail: detail, Err: cause}
+	e := &connectors.Error{Kind: connectors.ErrProtocol, Op: cl.op, Detail: detail, Err: cause,
+		Hint: "nothing of it is used; run again, and if it stays, look at the instance's log and at proxies in between"}
 	if cause != nil && !errors.Is(cause, errCut) {
 		e.Err = errors.Join(errCut, cause)
 	}
