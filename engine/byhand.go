@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
@@ -171,8 +170,8 @@ func (r *Run) shownByScan(ctx context.Context, s record.Side, key string) (bool,
 
 // never is when a tomb ends that a person has put up, and lasting is a time that only those see.
 var (
-	never   = time.Unix(0, math.MaxInt64).UTC()
-	lasting = never.Add(-time.Second)
+	never   = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	lasting = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
 // Part ends a link by hand and leaves both records as they are. They are not paired again and nothing is created for

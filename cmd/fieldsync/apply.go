@@ -221,6 +221,9 @@ func (a *app) carryOut(ctx context.Context, run *engine.Run, o applying, saved *
 	if err != nil && acc.ID == 0 {
 		return exitError, acc, err // it did not begin
 	}
+	if acc.Approved != "" {
+		a.say("The limits were passed by the approval of %s.", acc.Approved)
+	}
 	if a.json {
 		if jerr := report.Line(a.out, map[string]plan.Run{"run": acc}); jerr != nil {
 			return exitError, acc, jerr
