@@ -1,0 +1,133 @@
+package engine_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// shards is how many streams of histories are lived at the same time.
+const shards = 2
+
+// fastDir is a folder in memory where there is one: histories write their state file very often.
+func fastDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "fieldsync-histories-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func setFlag(t *testing.T, name, value string) {
+	t.Helper()
+	old := flag.Lookup(name).Value.String()
+	if err := flag.Set(name, value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { flag.Set(name, old) })
+}
+
+// randomly checks a property on n stories in all, from a seed that is printed and may be given in
+// FIELDSYNC_SEED. FIELDSYNC_SOAK multiplies n.
+func randomly(t *testing.T, n int, prop func(t *rapid.T, dir string)) {
+	t.Helper()
+	if soak := os.Getenv("FIELDSYNC_SOAK"); soak != "" {
+		times, err := strconv.Atoi(soak)
+		if err != nil {
+			t.Fatalf("FIELDSYNC_SOAK is how many times more histories than usual: %v", err)
+		}
+		n *= times
+	}
+	seed := uint64(time.Now().UnixNano() % 1e9)
+	if s := os.Getenv("FIELDSYNC_SEED"); s != "" {
+		if _, err := fmt.Sscan(s, &seed); err != nil {
+			t.Fatalf("FIELDSYNC_SEED: %v", err)
+		}
+	}
+	t.Logf("%d histories; again: FIELDSYNC_SEED=%d go test ./engine -run '^%s$'", n, seed, t.Name())
+	setFlag(t, "rapid.checks", strconv.Itoa((n+shards-1)/shards))
+	setFlag(t, "rapid.seed", strconv.FormatUint(seed, 10))
+	setFlag(t, "rapid.nofailfile", "true")
+	setFlag(t, "rapid.shrinktime", "20s")
+	dir := fastDir(t)
+	for shard := range shards {
+		t.Run(fmt.Sprintf("shard %d", shard+1), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(t *rapid.T) {
+				for range shard { // each shard has a stream of its own
+					rapid.Uint64().Draw(t, "shard")
+				}
+				prop(t, dir)
+			})
+		})
+	}
+}
+
+// tell lives a story to its end and gives what is wrong with it.
+func tell(dir string, s story, b bug) (*history, error) {
+	w, err := newHistory(dir, s.Config)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	w.bug = b
+	for i, st := range s.Steps {
+		w.live(i, st)
+		if len(w.problems) > 0 {
+			return w, fmt.Errorf("after step %d: %s", i+1, strings.Join(w.problems, "\n"))
+		}
+	}
+	w.heal()
+	if len(w.problems) == 0 {
+		w.checkEnd()
+	}
+	if len(w.problems) > 0 {
+		return w, fmt.Errorf("in the end: %s", strings.Join(w.problems, "\n"))
+	}
+	return w, nil
+}
+
+// A census counts what histories went through.
+type census struct {
+	mu                    sync.Mutex
+	histories, runs, died int
+	points                map[string]int
+}
+
+func (c *census) add(w *history) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.points == nil {
+		c.points = map[string]int{}
+	}
+	c.histories++
+	c.runs += w.runs
+	c.died += w.deaths
+	for p, n := range w.points {
+		c.points[p] += n
+	}
+}
+
+func TestHistories(t *testing.T) {
+	var c census
+	t.Cleanup(func() {
+		t.Logf("%d histories, %d runs, %d processes died at %d different places", c.histories, c.runs, c.died, len(c.points))
+	})
+	randomly(t, 2000, func(t *rapid.T, dir string) {
+		s := drawStory(t, 16)
+		w, err := tell(dir, s, bug{})
+		if err != nil {
+			t.Fatalf("%s\nthe story:\n%s", err, s)
+		}
+		c.add(w)
+	})
+}

@@ -1,0 +1,498 @@
+package engine_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// heard notes that a text may stand on a side, and what follows from it by the rules and the systems' habits.
+func (w *history) heard(s record.Side, p pairing, v record.Value) {
+	words := w.words[s][p.Name]
+	if words == nil || v.Kind() != record.Text || words[v] {
+		return
+	}
+	words[v] = true
+	w.heard(s.Other(), p, p.implied(s.Other(), v))
+}
+
+// twin is the record on the other side that is known as the same thing: by its link, else by its marker.
+func (w *history) twin(s record.Side, key string) string {
+	if b, err := w.book(w.job(false)); err == nil {
+		if l, err := b.Link(context.Background(), w.side(s), key); err == nil && l != nil {
+			return l.Key[w.side(s.Other())]
+		}
+	}
+	o := w.systems[s.Other()]
+	for _, k := range o.m.Keys() {
+		f := o.m.Get(k)
+		if s == record.Left && f["marker"].Text() == key || s == record.Right && f["origin"].Text() == key {
+			return k
+		}
+	}
+	mine := w.systems[s].m.Get(key)
+	if s == record.Right {
+		return mine["marker"].Text()
+	}
+	return mine["origin"].Text()
+}
+
+// supersede: what stood here is overwritten by somebody who saw it.
+func (w *history) supersede(s *system, key string, p pairing, stood record.Value) {
+	twin := w.twin(s.phys, key)
+	for _, e := range w.said {
+		switch {
+		case e.field.Name != p.Name:
+		case e.side == s.phys && e.key == key && e.value == stood:
+			e.gone = true
+		case e.side != s.phys && e.key == twin && (p.implied(s.phys, e.value) == stood || p.implied(e.side, stood) == e.value):
+			e.gone = true
+		}
+	}
+}
+
+// edited is a person's edit.
+func (w *history) edited(s *system, key string, f record.Fields) {
+	if w.unanswered(s, key, f) {
+		return
+	}
+	for path, v := range f { // to write what is there already is not an edit
+		if rec := s.m.Get(key); rec == nil || rec[path] == normalise(s.phys, path, v) {
+			delete(f, path)
+		}
+	}
+	w.overwritten(s, key, f)
+	w.remember(s, key, f)
+}
+
+// unanswered: nobody fills in what a create did not send before its process was able to look at it. What a system puts
+// there itself is accepted, and the two cannot be told apart.
+func (w *history) unanswered(s *system, key string, f record.Fields) bool {
+	b, err := w.book(w.job(false))
+	if err != nil {
+		return false
+	}
+	ins, err := b.Intents(context.Background())
+	if err != nil {
+		return false
+	}
+	rec := s.m.Get(key)
+	for _, in := range ins {
+		if in.Kind != plan.Create || w.side(in.Side) != s.phys || rec[in.Marker] != in.New[in.Marker] {
+			continue
+		}
+		for path := range f {
+			if _, sent := in.New[path]; !sent {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overwritten is an edit, by a person or by a rule of the system itself.
+func (w *history) overwritten(s *system, key string, f record.Fields) {
+	before := s.m.Get(key)
+	if before == nil {
+		return
+	}
+	for path := range f {
+		if p, ok := pairingOf(s.phys, path); ok {
+			w.supersede(s, key, p, before[path])
+		}
+	}
+	s.m.Edit(key, f)
+}
+
+func (w *history) created(s *system, key string, f record.Fields) {
+	w.remember(s, key, f)
+}
+
+func (w *history) remember(s *system, key string, f record.Fields) {
+	now := s.m.Get(key)
+	if now == nil {
+		return
+	}
+	for path := range f {
+		p, ok := pairingOf(s.phys, path)
+		if !ok || now[path].Empty() {
+			continue
+		}
+		w.heard(s.phys, p, now[path])
+		w.said = append(w.said, &saying{side: s.phys, key: key, field: p, value: now[path]})
+	}
+}
+
+func (w *history) deleted(s *system, key string) {
+	f := s.m.Get(key)
+	if f == nil {
+		return
+	}
+	for _, p := range pairings {
+		w.supersede(s, key, p, f[p.Paths[s.phys]])
+	}
+	w.graves[s.phys][key] = f
+	s.m.Remove(key)
+}
+
+// beforeCreate holds a create against: no duplicate, no resurrection.
+func (w *history) beforeCreate(s *system, f record.Fields) {
+	path := []string{"origin", "marker"}[s.phys]
+	marker := f[path]
+	if marker.Empty() || !marker.Known() {
+		w.problem("no duplicate: %s created without a marker", s.name)
+		return
+	}
+	for _, k := range s.m.Keys() {
+		if s.m.Get(k)[path] == marker {
+			w.problem("no duplicate: a second %s with marker %s, beside %s", s.name, marker, k)
+		}
+	}
+	if w.systems[s.phys.Other()].m.Get(marker.Text()) == nil {
+		return // deleted a moment ago: the run has not seen it yet
+	}
+	if w.cfg.Gone[s.phys] == reconcile.GoneRecreate {
+		return
+	}
+	for key, g := range w.graves[s.phys] {
+		if g[path] == marker && w.linked[w.pair(s.phys, key, marker.Text())] {
+			w.problem("no resurrection: %s %s was deleted by a person and is made again", s.name, key)
+		}
+	}
+}
+
+func (w *history) pair(s record.Side, key, twin string) [2]string {
+	var p [2]string
+	p[s], p[s.Other()] = key, twin
+	return p
+}
+
+// sawPairing holds a new link against: two candidates are never a guess.
+func (w *history) sawPairing(keys [2]string) {
+	if w.flip {
+		keys[0], keys[1] = keys[1], keys[0]
+	}
+	w.linked[keys] = true
+	n := 0
+	for _, k := range w.systems[1].m.Keys() {
+		if w.systems[1].m.Get(k)["marker"].Text() == keys[0] {
+			n++
+		}
+	}
+	if n > 1 {
+		w.problem("no guess: ticket %s was linked to incident %s although %d incidents carry its marker", keys[0], keys[1], n)
+	}
+}
+
+// beforeDelete holds a delete against: safe deletes.
+func (w *history) beforeDelete(s *system, key string) error {
+	if w.cutScan {
+		w.problem("safe deletes: %s %s is deleted after a scan that was not whole", s.name, key)
+	}
+	if w.planned != nil && !w.planned["delete "+s.name+" "+key] {
+		w.problem("plan-faithful: the delete of %s %s was not planned", s.name, key)
+	}
+	o := s.phys.Other()
+	twin := w.twin(s.phys, key)
+	if twin != "" && w.systems[o].m.Get(twin) != nil {
+		w.problem("safe deletes: %s %s is deleted although its twin %s is there", s.name, key, twin)
+	}
+	if w.cfg.Gone[o] != reconcile.GoneDelete {
+		w.problem("safe deletes: %s %s is deleted although no policy says so", s.name, key)
+	}
+	if !s.conditional {
+		return nil
+	}
+	for _, e := range w.said {
+		if e.side == s.phys && e.key == key && !e.gone && s.m.Get(key)[e.field.Paths[s.phys]] == e.value && !w.reached(e) {
+			w.problem("nothing lost: %s %s is deleted with %s, which never reached the other side", s.name, key, e.value)
+		}
+	}
+	return nil
+}
+
+// reached reports whether a saying is in the base of its link.
+func (w *history) reached(e *saying) bool {
+	b, err := w.book(w.job(false))
+	if err != nil {
+		return false
+	}
+	l, err := b.Link(context.Background(), w.side(e.side), e.key)
+	if err != nil || l == nil {
+		return false
+	}
+	base, slot := l.Base[w.side(e.side)], slotOf(e.side, e.field.Paths[e.side])
+	return slot < len(base) && base[slot] == e.value
+}
+
+// announced holds the fields of a write, as the engine sent them, against the plan.
+func (w *history) announced(s *system, key string, f record.Fields) {
+	if w.planned == nil {
+		return
+	}
+	for path, v := range f {
+		if !w.planned[writeKey(s.name, key, path, v)] && !w.planned[writeKey(s.name, key, path, record.Value{})] {
+			w.problem("plan-faithful: %s.%s=%s of %q was written and not planned", s.name, path, v, key)
+		}
+	}
+}
+
+// checkAlways is what must be so after every run.
+func (w *history) checkAlways() {
+	for _, s := range w.systems {
+		for _, key := range s.m.Keys() {
+			f := s.m.Get(key)
+			for _, p := range []pairing{pairings[0], pairings[2]} {
+				if v := f[p.Paths[s.phys]]; v.Known() && !v.Empty() && !w.words[s.phys][p.Name][v] {
+					w.problem("nothing invented: %s %s has %s %s, which nobody wrote", s.name, key, p.Paths[s.phys], v)
+				}
+			}
+			p := pairings[1]
+			if v := f[p.Paths[s.phys]]; v.Known() && !v.Empty() && p.To[s.phys.Other()](v).Empty() {
+				w.problem("nothing invented: %s %s has %s %s", s.name, key, p.Paths[s.phys], v)
+			}
+		}
+	}
+}
+
+// heal ends every trouble and runs until nothing is left to do.
+func (w *history) heal() {
+	for _, s := range w.systems {
+		clear(s.hidden)
+	}
+	w.poisoned = w.cfg.Poison
+	const bound = 8
+	quiet := false
+	for n := 0; n < bound && !quiet; n++ {
+		w.now = w.now.Add(7 * time.Hour) // beyond every hold's delay
+		acc, err := w.run(trouble{Full: true})
+		if err != nil {
+			w.problem("healing: a run without troubles ended with: %v", err)
+			return
+		}
+		quiet = acc.Done == 0 && acc.Skipped == 0 && w.preview() == 0
+	}
+	if !quiet {
+		w.problem("quiet: after %d runs without foreign edits there is still something to do: %v", bound, w.todo())
+		return
+	}
+	w.now = w.now.Add(time.Minute)
+	if n := w.preview(); n != 0 && !w.poisoned {
+		w.problem("quiet: it did not stay so: %v", w.todo())
+	}
+}
+
+func (w *history) todo() (out []string) {
+	r, err := w.process().Plan(context.Background(), w.job(false))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer r.Close()
+	for it, err := range r.Items() {
+		if err != nil || it.Action == nil {
+			continue
+		}
+		s := string(it.Action.Kind) + " " + it.Action.SideName + " " + it.Action.Key
+		for _, c := range it.Action.Changes {
+			s += fmt.Sprintf(" %s: %s→%s (%s)", c.Path, c.From, c.To, c.Why)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// checkEnd is what must be so when nothing is left to do.
+func (w *history) checkEnd() {
+	ctx := context.Background()
+	j := w.job(false)
+	b, err := w.book(j)
+	if err != nil {
+		w.problem("%v", err)
+		return
+	}
+	ins, err := b.Intents(ctx)
+	if err != nil || len(ins) > 0 {
+		w.problem("%d writes are still in flight, %v", len(ins), err)
+	}
+	waits := map[string]bool{}
+	err = b.Waiting(ctx, 0, func(wa engine.Waiting) error {
+		link, keys, field := int64(0), [2]string{}, ""
+		if c := wa.Conflict; c != nil {
+			link, keys, field = c.Link, c.Keys, c.Field
+		} else {
+			link, keys, field = wa.Hold.Link, wa.Hold.Keys, wa.Hold.Field
+		}
+		if field == "headline" {
+			field = "summary"
+		}
+		if link != 0 {
+			waits[fmt.Sprint(link, " ", field)] = true
+			return nil
+		}
+		waits[keys[w.side(0)]+"|"], waits["|"+keys[w.side(1)]] = true, true
+		return nil
+	})
+	if err != nil {
+		w.problem("%v", err)
+	}
+	known := [2]map[string]bool{{}, {}}
+	for _, status := range []record.Status{record.Live, record.Held, record.Detached} {
+		err := b.Links(ctx, status, func(l record.Link) error {
+			keys := [2]string{l.Key[w.side(0)], l.Key[w.side(1)]}
+			known[0][keys[0]], known[1][keys[1]] = true, true
+			if status != record.Detached {
+				w.agreed(l.ID, keys, waits)
+			}
+			return nil
+		})
+		if err != nil {
+			w.problem("%v", err)
+		}
+	}
+	for _, s := range record.Sides {
+		if s == record.Right && !w.cfg.CreateLeft {
+			continue
+		}
+		for _, key := range w.systems[s].m.Keys() {
+			waiting := waits[key+"|"]
+			if s == record.Right {
+				waiting = waits["|"+key]
+			}
+			if w.cfg.Scoped && s == record.Left && !inQueue(w.systems[s].m.Get(key)["queue"]) {
+				continue
+			}
+			dead, err := b.Tomb(ctx, w.side(s), key, w.now)
+			if err != nil {
+				w.problem("%v", err)
+			}
+			if !known[s][key] && !waiting && !dead && !w.twinOutside(s, key) {
+				w.problem("agreed: %s %s has no twin, no tomb and does not wait", w.systems[s].name, key)
+			}
+		}
+	}
+	w.nothingLost()
+}
+
+// twinOutside: an incident that belongs to a ticket out of scope is left alone.
+func (w *history) twinOutside(s record.Side, key string) bool {
+	if !w.cfg.Scoped || s != record.Right {
+		return false
+	}
+	t := w.systems[0].m.Get(w.twin(s, key))
+	return t != nil && !inQueue(t["queue"])
+}
+
+func (w *history) agreed(id int64, keys [2]string, waits map[string]bool) {
+	l, r := w.systems[0].m.Get(keys[0]), w.systems[1].m.Get(keys[1])
+	if l == nil || r == nil || waits[fmt.Sprint(id, " ")] {
+		return
+	}
+	check := func(name string, ok bool, lv, rv record.Value) {
+		if !ok && !waits[fmt.Sprint(id, " ", name)] {
+			w.problem("agreed: %s of %s and %s: %s and %s do not fit and do not wait", name, keys[0], keys[1], lv, rv)
+		}
+	}
+	for _, p := range pairings {
+		lv, rv := l[p.Paths[0]], r[p.Paths[1]]
+		byDefault := p.Name == "note" && rv.Text() == "closed" && (lv.Empty() || w.cfg.Automation == 1) // what a system makes of a write is accepted
+		check(p.Name, p.holds(lv, rv) || lv.Empty() && rv.Empty() || byDefault, lv, rv)
+	}
+	check("number", l["number"] == r["number"], l["number"], r["number"])
+	if !w.cfg.KeepDrift {
+		check("urgency", r["urgency"] == urgencyOf(l["prio"], w.edition), l["prio"], r["urgency"])
+	}
+	if l["status"].Text() == "done" {
+		check("closing", r["close"].Text() == "solved", l["status"], r["close"])
+	}
+}
+
+// nothingLost looks for everything that people said and nobody took back.
+func (w *history) nothingLost() {
+	kept, err := w.kept()
+	if err != nil {
+		w.problem("history: %v", err)
+	}
+	for _, e := range w.said {
+		if e.gone {
+			continue
+		}
+		path := e.field.Paths[e.side]
+		if f := w.systems[e.side].m.Get(e.key); f != nil && f[path] == e.value {
+			continue
+		}
+		o := e.side.Other()
+		if f := w.systems[o].m.Get(w.twin(e.side, e.key)); f != nil && e.field.holdsFrom(e.side, e.value, f[e.field.Paths[o]]) {
+			continue
+		}
+		if kept[writeKey(w.systems[e.side].name, e.key, path, e.value)] {
+			continue
+		}
+		w.problem("nothing lost: %s %s.%s %s is nowhere: not live, not in history", w.systems[e.side].name, e.key, path, e.value)
+	}
+}
+
+func (p pairing) holdsFrom(s record.Side, v, other record.Value) bool {
+	if s == record.Left {
+		return p.holds(v, other)
+	}
+	return p.holds(other, v)
+}
+
+// kept is what history holds, read from the file as a stranger would.
+func (w *history) kept() (map[string]bool, error) {
+	db, err := sql.Open("sqlite3", "file:"+w.path+"?mode=ro")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	rows, err := db.Query("SELECT side, key, path, value FROM history")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	kept := map[string]bool{}
+	for rows.Next() {
+		var side record.Side
+		var key, path string
+		var blob []byte
+		if err := rows.Scan(&side, &key, &path, &blob); err != nil {
+			return nil, err
+		}
+		vs, err := record.DecodeValues(blob)
+		if err != nil {
+			return nil, err
+		}
+		kept[writeKey(w.systems[w.side(side)].name, key, path, vs[0])] = true
+	}
+	return kept, rows.Err()
+}
+
+// A bug is planted to see that the properties catch it. The zero bug is none.
+type bug struct {
+	name   string
+	book   func(*history, engine.Book) engine.Book
+	system func(*system) connectors.Collection
+	rules  func(*reconcile.Rules)
+	null   bool // unknown is shown as null
+}
+
+func (b bug) unknown() record.Value {
+	if b.null {
+		return record.NullValue
+	}
+	return record.UnknownValue
+}
+
+func (b bug) handle(s *system) connectors.Collection {
+	if b.system != nil {
+		return b.system(s)
+	}
+	return s
+}

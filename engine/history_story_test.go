@@ -1,0 +1,338 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// A story is a random history, as data: it can be told, and lived again without its crashes, mirrored or with
+// one record left out.
+type story struct {
+	Config config
+	Steps  []step
+}
+
+// A step is something that people do, or a run with what happens to it.
+type step struct {
+	Do    string
+	Side  record.Side
+	Who   int // picks a record, modulo how many there are
+	Field int // of pairings
+	Style int // of the text
+	Wait  int // seconds before it
+	Run   trouble
+}
+
+// A trouble is what happens to a run.
+type trouble struct {
+	Full   bool
+	Die    *point
+	Faults []fault
+	// Edit is what a person does while the run makes a certain call.
+	Edit *step
+	At   point
+}
+
+func (s story) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", s.Config)
+	for i, st := range s.Steps {
+		fmt.Fprintf(&b, "%3d %s\n", i+1, st)
+	}
+	return b.String()
+}
+
+func (st step) String() string {
+	side := []string{"ticket", "incident"}[st.Side]
+	s := ""
+	switch st.Do {
+	case "edit":
+		s = fmt.Sprintf("a person gives %s %d a new %s (style %d)", side, st.Who, pairings[st.Field].Paths[st.Side], st.Style)
+	case "clear":
+		s = fmt.Sprintf("a person clears the %s of %s %d", pairings[st.Field].Paths[st.Side], side, st.Who)
+	case "create":
+		s = fmt.Sprintf("a person makes a new %s (style %d)", side, st.Style)
+	case "delete", "restore":
+		s = fmt.Sprintf("a person %ss %s %d", st.Do, side, st.Who)
+	case "copy":
+		s = fmt.Sprintf("a person copies incident %d, its marker too", st.Who)
+	case "prio":
+		s = fmt.Sprintf("a person sets the prio of ticket %d to %d", st.Who, st.Style)
+	case "drift":
+		s = fmt.Sprintf("a person sets the urgency of incident %d by hand", st.Who)
+	case "move":
+		s = fmt.Sprintf("a person moves ticket %d to the other queue", st.Who)
+	case "rules":
+		s = "somebody edits the rules"
+	case "hide", "show":
+		s = fmt.Sprintf("the %s's %s is made %s", side, pairings[st.Field].Paths[st.Side], map[string]string{"hide": "unreadable", "show": "readable"}[st.Do])
+	case "resolve":
+		s = fmt.Sprintf("a person decides a conflict for the %s", side)
+	case "preview":
+		s = "a preview"
+	case "run":
+		s = "a run"
+		if st.Run.Full {
+			s = "a full run"
+		}
+		for _, f := range st.Run.Faults {
+			s += fmt.Sprintf("; its %s #%d %s", f.Name, f.N, f.Kind)
+		}
+		if st.Run.Edit != nil {
+			s += fmt.Sprintf("; %s, meanwhile: %s", st.Run.At, st.Run.Edit)
+		}
+		if st.Run.Die != nil {
+			s += "; the process dies " + st.Run.Die.String()
+		}
+	}
+	if st.Wait > 0 {
+		s += fmt.Sprintf(" (%d s later)", st.Wait)
+	}
+	return s
+}
+
+// draws
+
+func drawPolicy(t *rapid.T, name string) reconcile.Policy {
+	last := &reconcile.Policy{Kind: reconcile.TakeSide, Side: record.Right}
+	return rapid.SampledFrom([]reconcile.Policy{
+		{Kind: reconcile.Ask}, {Kind: reconcile.TakeSide, Side: record.Left}, *last, {},
+		{Kind: reconcile.Newest, Fallback: last}, {Kind: reconcile.Newest},
+	}).Draw(t, name)
+}
+
+func drawConfig(t *rapid.T) config {
+	c := config{Summary: drawPolicy(t, "summary"), State: drawPolicy(t, "state"), Note: drawPolicy(t, "note")}
+	c.First = rapid.SampledFrom([]reconcile.First{{Mode: reconcile.FirstSide}, {Mode: reconcile.FirstSide, Side: record.Right},
+		{Mode: reconcile.FirstAsk}, {Mode: reconcile.FirstNewest}, {Mode: reconcile.FirstFillEmpty}}).Draw(t, "first")
+	c.CreateLeft = rapid.Bool().Draw(t, "create left")
+	then := []reconcile.GoneThen{reconcile.GoneDetach, reconcile.GoneDelete, reconcile.GoneUpdate}
+	c.Gone[0] = rapid.SampledFrom(then).Draw(t, "gone ticket")
+	if c.CreateLeft {
+		c.Gone[0] = rapid.SampledFrom(append(then, reconcile.GoneRecreate)).Draw(t, "gone ticket")
+	}
+	c.Gone[1] = rapid.SampledFrom(append(then, reconcile.GoneRecreate)).Draw(t, "gone incident")
+	often := func(name string) bool { return rapid.IntRange(0, 3).Draw(t, name) > 0 }
+	c.Conditional = [2]bool{!often("unconditional tickets"), !often("unconditional incidents")}
+	c.Conditional = [2]bool{!c.Conditional[0], !c.Conditional[1]}
+	c.Scoped, c.Incremental = !often("scoped"), rapid.Bool().Draw(t, "incremental")
+	c.Measured, c.KeepDrift, c.Poison = rapid.Bool().Draw(t, "measured"), !often("keep drift"), rapid.Bool().Draw(t, "poison")
+	c.Automation = rapid.IntRange(0, 2).Draw(t, "automation")
+	return c
+}
+
+func drawPoint(t *rapid.T, names []string) point {
+	p := point{Name: rapid.SampledFrom(names).Draw(t, "call"), After: rapid.Bool().Draw(t, "after")}
+	p.N = 1 + rapid.SampledFrom([]int{0, 0, 0, 1, 1, 2, 3, 5}).Draw(t, "nth")
+	return p
+}
+
+func drawFault(t *rapid.T) fault {
+	name := rapid.SampledFrom(slices.Concat(systemCalls, systemWrites, systemWrites)).Draw(t, "faulty call")
+	_, op, _ := strings.Cut(name, " ")
+	return fault{Name: name, N: rapid.IntRange(1, 3).Draw(t, "nth"), Kind: rapid.SampledFrom(faultKinds[op]).Draw(t, "fault")}
+}
+
+// peopleDo are what people do, the frequent things several times.
+var peopleDo = []string{"edit", "edit", "edit", "edit", "edit", "clear", "create", "create", "delete", "restore", "copy", "prio", "drift",
+	"move", "rules", "hide", "show", "resolve"}
+
+func drawDeed(t *rapid.T, among []string) step {
+	return step{
+		Do: rapid.SampledFrom(among).Draw(t, "do"), Side: record.Side(rapid.IntRange(0, 1).Draw(t, "side")),
+		Who: rapid.IntRange(0, 3).Draw(t, "who"), Field: rapid.IntRange(0, len(pairings)-1).Draw(t, "field"),
+		Style: rapid.IntRange(0, 5).Draw(t, "style"), Wait: rapid.SampledFrom([]int{0, 1, 5, 60}).Draw(t, "wait"),
+	}
+}
+
+func drawRun(t *rapid.T, troubled bool) step {
+	st := step{Do: "run", Wait: rapid.SampledFrom([]int{0, 15, 60, 100}).Draw(t, "wait")}
+	st.Run.Full = rapid.Bool().Draw(t, "full")
+	if !troubled {
+		return st
+	}
+	switch rapid.IntRange(0, 7).Draw(t, "trouble") {
+	case 0:
+	case 1, 2, 3:
+		p := drawPoint(t, callNames)
+		st.Run.Die = &p
+	case 4, 5:
+		st.Run.Faults = rapid.SliceOfN(rapid.Custom(drawFault), 1, 3).Draw(t, "faults")
+	case 6:
+		p := drawPoint(t, callNames)
+		st.Run.Die = &p
+		st.Run.Faults = rapid.SliceOfN(rapid.Custom(drawFault), 1, 2).Draw(t, "faults")
+	case 7:
+		st.Run.At = drawPoint(t, slices.Concat([]string{"intend", "fold", "start run"}, systemCalls, systemWrites))
+		st.Run.At.After = false
+		e := drawDeed(t, []string{"edit", "edit", "edit", "clear", "delete", "move"})
+		st.Run.Edit = &e
+	}
+	return st
+}
+
+func drawStory(t *rapid.T, most int) story {
+	s := story{Config: drawConfig(t)}
+	s.Steps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+		switch k := rapid.IntRange(0, 9).Draw(t, "kind"); {
+		case k < 6:
+			return drawDeed(t, peopleDo)
+		case k == 6:
+			return step{Do: "preview"}
+		default:
+			return drawRun(t, true)
+		}
+	}), 2, most).Draw(t, "steps")
+	// Every story begins with something to keep in step.
+	first := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+		return step{Do: "create", Side: record.Side(rapid.IntRange(0, 1).Draw(t, "side")), Style: rapid.IntRange(0, 5).Draw(t, "style")}
+	}), 1, 3).Draw(t, "first")
+	s.Steps = append(first, s.Steps...)
+	return s
+}
+
+// live lets a step happen.
+func (w *history) live(i int, st step) {
+	w.now = w.now.Add(time.Duration(st.Wait) * time.Second)
+	switch st.Do {
+	case "run":
+		w.run(st.Run)
+	case "preview":
+		w.preview()
+	default:
+		w.deed(fmt.Sprintf("v%d", i+1), st)
+	}
+}
+
+// word is a text that nothing else in the history has, in the style of people: with blanks, too long, in capitals.
+func word(token string, style int) string {
+	switch style {
+	case 1:
+		return " " + token + " "
+	case 2:
+		return token + " goes on and on"
+	case 3:
+		return strings.ToUpper(token)
+	case 4:
+		return token + " poison"
+	}
+	return token
+}
+
+// value is what a person writes into a two-way field.
+func valueFor(p pairing, s record.Side, token string, style int) record.Value {
+	if p.Name == "state" {
+		if s == record.Left {
+			return record.OfText([]string{"new", "open", "waiting", "done", "OPEN", "New"}[style])
+		}
+		return record.OfText([]string{"1", "2", "6"}[style%3])
+	}
+	if p.Name == "note" && style == 4 {
+		style = 0
+	}
+	if p.Name == "summary" && style == 4 {
+		return record.OfText("poison" + token[1:])
+	}
+	return record.OfText(word(token, style))
+}
+
+// deed is what a person does.
+func (w *history) deed(token string, st step) {
+	s := w.systems[st.Side]
+	keys := w.people(s)
+	pick := func(keys []string) string {
+		if len(keys) == 0 {
+			return ""
+		}
+		return keys[st.Who%len(keys)]
+	}
+	key := pick(keys)
+	p := pairings[st.Field]
+	switch st.Do {
+	case "create":
+		f := record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style)}
+		title := pairings[0]
+		f[title.Paths[st.Side]] = valueFor(title, st.Side, token, st.Style)
+		if st.Side == record.Left {
+			f["queue"] = record.OfText("noc")
+			f["prio"] = record.OfText("2")
+		} else {
+			f["number"] = record.OfText("INC-" + token)
+		}
+		w.created(s, s.m.Add(f), f)
+	case "restore":
+		gone := slices.Sorted(func(yield func(string) bool) {
+			for k := range w.graves[st.Side] {
+				if !yield(k) {
+					return
+				}
+			}
+		})
+		if key = pick(gone); key == "" {
+			return
+		}
+		f := w.graves[st.Side][key]
+		delete(w.graves[st.Side], key)
+		f[memKey] = record.OfText(key)
+		s.m.Add(f)
+		delete(f, memKey)
+		w.created(s, key, f)
+	case "rules":
+		w.edition++
+	case "hide":
+		s.hidden[p.Paths[st.Side]] = true
+	case "show":
+		delete(s.hidden, p.Paths[st.Side])
+	case "resolve":
+		w.resolve(st.Side)
+	}
+	if key == "" || st.Do == "create" || st.Do == "restore" {
+		return
+	}
+	switch st.Do {
+	case "edit":
+		w.edited(s, key, record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style)})
+	case "clear":
+		w.edited(s, key, record.Fields{p.Paths[st.Side]: record.NullValue})
+	case "delete":
+		w.deleted(s, key)
+	case "copy":
+		if s.phys != record.Right {
+			return
+		}
+		f := s.m.Get(key)
+		w.created(s, s.m.Add(f), f)
+		w.copies++
+	case "prio":
+		w.systems[0].m.Edit(w.pick(w.systems[0], st.Who), record.Fields{"prio": record.OfText(fmt.Sprint(st.Style))})
+	case "drift":
+		w.systems[1].m.Edit(w.pick(w.systems[1], st.Who), record.Fields{"urgency": record.OfText("by hand " + token)})
+	case "move":
+		if k := w.pick(w.systems[0], st.Who); k != "" {
+			to := "noc"
+			if inQueue(w.systems[0].m.Get(k)["queue"]) {
+				to = "hr"
+			}
+			w.systems[0].m.Edit(k, record.Fields{"queue": record.OfText(to)})
+		}
+	}
+}
+
+// people are the records that people work on.
+func (w *history) people(s *system) []string {
+	return slices.DeleteFunc(s.m.Keys(), func(key string) bool { return key == w.spared })
+}
+
+func (w *history) pick(s *system, who int) string {
+	if keys := w.people(s); len(keys) > 0 {
+		return keys[who%len(keys)]
+	}
+	return ""
+}
