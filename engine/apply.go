@@ -76,6 +76,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 		return acc, &StoppedError{r.rules.Sync, r.footer.Digest, r.footer.Stops}
 	}
 	r.used = true
+	told := ctx // ends when somebody asks to stop, not when the lease is lost
 	ctx, cancel := r.underLease(ctx)
 	defer cancel()
 	// A plan that a person approved and of which nothing came (every action was refused) is made again, the same,
@@ -102,6 +103,9 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	}
 	if err = r.leaseError(err); err != nil {
 		acc.Err, acc.Hint, acc.Complete = err.Error(), connectors.Hint(err), false
+		if told.Err() != nil {
+			acc.Err, acc.Hint = "interrupted", "nothing is lost: the next run settles what was begun and goes on"
+		}
 	}
 	acc.Ended = r.now()
 	// The account is kept even when the reason for ending is that somebody asked to stop.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	root := a.root(std)
 	root.SetArgs(longVar(args))
 	err := root.ExecuteContext(ctx)
+	a.json = a.json || err != nil && slices.Contains(args, "--json") // a wrong flag before it keeps it from being read
 	code := a.finish(err)
 	a.out.flush()
 	a.err.flush()
