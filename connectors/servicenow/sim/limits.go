@@ -77,9 +77,9 @@ func (s *Server) admit(c *call) (leave func(), refusal *reply, headers http.Head
 
 func rateHeaders(limit int, hour time.Time) http.Header {
 	h := http.Header{}
-	h["X-RateLimit-Limit"] = []string{strconv.Itoa(limit)}
-	h["X-RateLimit-Reset"] = []string{strconv.FormatInt(hour.Add(time.Hour).Unix(), 10)}
-	h["X-RateLimit-Rule"] = []string{"3f2c9e0b1b2310107a1c43f1604bcb61"}
+	h.Set("X-RateLimit-Limit", strconv.Itoa(limit))
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(hour.Add(time.Hour).Unix(), 10))
+	h.Set("X-RateLimit-Rule", "3f2c9e0b1b2310107a1c43f1604bcb61")
 	return h
 }
 

@@ -174,7 +174,7 @@ func TestTheHourlyRateComesWithHeaders(t *testing.T) {
 	in.now = start.Add(20 * time.Minute)
 	for i, want := range []int{200, 200, 429} {
 		a := in.do("integration", "GET", incidents, "")
-		if a.status != want || a.header["X-RateLimit-Limit"] == nil || (a.header.Get("Retry-After") == "2400") != (want == 429) {
+		if a.status != want || a.header.Get("X-RateLimit-Limit") != "2" || (a.header.Get("Retry-After") == "2400") != (want == 429) {
 			t.Errorf("request %d: %d %v", i+1, a.status, a.header)
 		}
 	}
@@ -350,9 +350,15 @@ func TestWrongSwitchesSayWhatIsRight(t *testing.T) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an instance was made with a condition on a table that is not there")
+		}
+	}()
 	for _, u := range sim.SwitchExamples() {
 		if err := newInstance(t, sim.Options{}).Switch(u.Text); err != nil || u.What == "" {
 			t.Errorf("the example %s: %v", u.Text, err)
 		}
 	}
+	sim.New(sim.Options{Switches: sim.Switches{Abort: []string{"nosuch"}}})
 }
