@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -51,10 +52,11 @@ func (r *Run) account(f *Fold, in reconcile.Input, d reconcile.Decision, w write
 
 // accountEdits adds what was changed on the records themselves since both sides last agreed, by people or by rules
 // of their systems, as soon as both agree on it. told has what an earlier fold of the same link told already.
-func (r *Run) accountEdits(f *Fold, in reconcile.Input, d reconcile.Decision, run int64, told map[place]bool) {
+func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d reconcile.Decision, run int64, told map[place]bool) error {
 	if f.Link == nil || d.Life != reconcile.Stay {
-		return
+		return nil
 	}
+	var byHand map[place]record.Value
 	for _, s := range record.Sides {
 		was, agreed, rec := in.Link.Base[s], f.Link.Base[s], &in.Record[s]
 		for slot := range min(len(was), len(agreed), len(rec.Values)) {
@@ -63,8 +65,17 @@ func (r *Run) accountEdits(f *Fold, in reconcile.Input, d reconcile.Decision, ru
 				slices.ContainsFunc(d.Sets[s], func(set reconcile.Set) bool { return set.Slot == slot }) {
 				continue
 			}
+			if byHand == nil {
+				var err error
+				if byHand, err = r.putBack(ctx, in.Link.ID); err != nil {
+					return err
+				}
+			}
 			if told != nil {
 				told[place{s, slot}] = true
+			}
+			if byHand[place{s, slot}] == now {
+				continue // whoever put it back is in the history already
 			}
 			at := rec.Modified
 			if at.IsZero() {
@@ -75,6 +86,21 @@ func (r *Run) accountEdits(f *Fold, in reconcile.Input, d reconcile.Decision, ru
 			f.Lost = append(f.Lost, Lost{Side: s, Path: path, Value: was[slot], By: now, Run: run, At: at, Cause: ByEdit, Who: rec.Author})
 		}
 	}
+	return nil
+}
+
+// putBack finds the places of a link whose last entry in the history is a value that a person put back.
+func (r *Run) putBack(ctx context.Context, link int64) (map[place]record.Value, error) {
+	found := map[place]record.Value{}
+	err := r.book.History(ctx, link, func(x Entry) error {
+		at := place{x.Side, slices.Index(r.rules.Sides[x.Side].Paths, x.Path)}
+		delete(found, at)
+		if x.Cause == ByPerson {
+			found[at] = x.By
+		}
+		return nil
+	})
+	return found, err
 }
 
 // A place is a slot of a side.

@@ -341,7 +341,9 @@ func (c *carrier) settle(ctx context.Context, u unit, moved [2]*Moved) error {
 		return err
 	}
 	f := c.r.outcome(ld, written{})
-	c.r.accountEdits(&f, ld.in, ld.d, c.run, nil)
+	if err := c.r.accountEdits(ctx, &f, ld.in, ld.d, c.run, nil); err != nil {
+		return err
+	}
 	return c.fold(ctx, f)
 }
 

@@ -138,7 +138,9 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 		if w.told == nil {
 			w.told = map[place]bool{}
 		}
-		c.r.accountEdits(&f, ld.in, ld.d, c.run, w.told)
+		if err := c.r.accountEdits(ctx, &f, ld.in, ld.d, c.run, w.told); err != nil {
+			return err
+		}
 		folds := []Fold{f}
 		if f.Link != nil && f.Link.ID == 0 && len(c.r.waiting[waitKey(ld.keys)]) > 0 {
 			folds = append(folds, Fold{Decided: true, Keys: ld.keys}) // it waited without a link, and has one now

@@ -191,8 +191,7 @@ func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, b
 		doubtful(f.Link, in.Side, d.Sets[in.Side], rec)
 	}
 	r.account(&f, past, d, write{in.Kind, in.Side, &rec, in.Run, in.At})
-	r.accountEdits(&f, past, d, in.Run, nil)
-	return f, true, nil
+	return f, true, r.accountEdits(ctx, &f, past, d, in.Run, nil)
 }
 
 // doubtful takes out of the base of a link what its new record shows otherwise than it was sent. The system may have
