@@ -90,10 +90,17 @@ type ruleset struct {
 }
 
 func (a *app) serve(ctx context.Context, p *project, listen string) error {
+	// What only the systems know may go wrong after a restart that nobody watches, such as a property that was
+	// deleted: that stops the syncs which need it, and not the others.
+	var wrong hcl.Diagnostics
+	failing := 0
 	for _, s := range p.Syncs {
 		if _, diags := p.compile(ctx, s, true); diags.HasErrors() {
-			return diagnosed{p.Files, diags}
+			wrong, failing = append(wrong, diags...), failing+1
 		}
+	}
+	if failing == len(p.Syncs) {
+		return diagnosed{p.Files, wrong}
 	}
 	l, err := listenLoopback(listen)
 	if err != nil {
@@ -110,6 +117,7 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	if s.loop, err = s.newLoop(ctx); err != nil {
 		return errors.Join(err, l.Close())
 	}
+	s.logDiagnostics("a sync cannot run; the others do", wrong)
 	w, err := s.watch()
 	if err != nil {
 		return errors.Join(err, l.Close())
