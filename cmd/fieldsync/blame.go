@@ -124,6 +124,9 @@ func values(b *engine.Blame, s record.Side, slot int) []report.ValueBlame {
 	next := report.ValueBlame{Note: "before the first run"} // who set the value that comes now
 	expect := record.Value{}                                // what the last entry left; Absent: nothing
 	for _, h := range b.History {
+		if h.Side == s && h.Cause == engine.Made {
+			next = report.ValueBlame{Note: "with the record itself", Run: h.Run, At: h.At}
+		}
 		if h.Side != s || h.Path != path {
 			continue
 		}
@@ -151,6 +154,9 @@ func values(b *engine.Blame, s record.Side, slot int) []report.ValueBlame {
 	if slot < len(b.Now[s]) && b.Now[s][slot].Kind() != record.Absent {
 		if now := b.Now[s][slot]; expect.Known() && now != expect {
 			next = report.ValueBlame{Note: "changed since, in its own system: the next run sees it"}
+			if seen := b.Link.Now[s]; slot < len(seen) && seen[slot] == now {
+				next.Note = "changed in its own system, and not agreed on yet"
+			}
 		}
 		next.Value, next.Live = b.Now[s][slot], true
 		list = append(list, next)

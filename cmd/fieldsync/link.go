@@ -112,7 +112,14 @@ KEY is the key or the label of the record on either side.`,
 			if a.json {
 				return report.JSON(a.out, v)
 			}
-			a.say("%s and %s are no longer linked; both stay as they are.", v.name(record.Left), v.name(record.Right))
+			switch { // a create in flight has one end only
+			case v.Keys[0] == "":
+				a.say("%s is no longer linked, and stays as it is.", v.name(record.Right))
+			case v.Keys[1] == "":
+				a.say("%s is no longer linked, and stays as it is.", v.name(record.Left))
+			default:
+				a.say("%s and %s are no longer linked; both stay as they are.", v.name(record.Left), v.name(record.Right))
+			}
 			if forget {
 				a.say("The next run that looks at them may pair them again, or create what is missing; fieldsync plan %s --full shows it before.", s.Name)
 			} else {

@@ -30,7 +30,8 @@ the writing, nothing is written.`,
 		Example: `  fieldsync blame ticket_to_incident T-1001 state
   fieldsync restore 17
   fieldsync restore 17 --yes && fieldsync plan ticket_to_incident`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := a.openProject()
 			if err != nil {
@@ -74,7 +75,8 @@ any other edit. An undo is a run itself, and can be undone.`,
 		Example: `  fieldsync runs
   fieldsync undo 12
   fieldsync undo 12 --json --yes | jq '.puts[] | select(.skip)'`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := a.openProject()
 			if err != nil {
@@ -102,6 +104,30 @@ any other edit. An undo is a run itself, and can be undone.`,
 	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return c
+}
+
+// completeRuns offers the latest runs to the shell.
+func (a *app) completeRuns(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	p, err := a.openProject()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	defer p.Close()
+	if err := p.openState(readState); err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var runs []string
+	err = p.state.Runs(c.Context(), "", 20, func(r plan.Run) error {
+		runs = append(runs, fmt.Sprintf("%d\t%s, %s, %s", r.ID, r.Sync, r.Trigger, stamp(r.Started)))
+		return nil
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return runs, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
 func number(text, hint string) (int64, error) {
