@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/plan"
@@ -296,9 +298,12 @@ func (c *carrier) compare(st *step, d reconcile.Decision, s record.Side) {
 		if got := st.rec.Values[set.Slot]; got != set.To {
 			st.res.Outcome = plan.Partly
 			path := c.r.rules.Sides[s].Paths[set.Slot]
-			if set.Rule >= 0 && c.r.rules.Fields[set.Rule].Sensitive {
+			switch {
+			case set.Rule >= 0 && c.r.rules.Fields[set.Rule].Sensitive:
 				st.res.Why = path + " was stored as something else"
-			} else {
+			case set.To.Kind() == record.Text && got.Kind() == record.Text && got.Text() != "" && strings.HasPrefix(set.To.Text(), got.Text()):
+				st.res.Why = fmt.Sprintf("%s: the first %d of %d characters are stored", path, utf8.RuneCountInString(got.Text()), utf8.RuneCountInString(set.To.Text()))
+			default:
 				st.res.Why = fmt.Sprintf("%s: %s was sent, %s is stored", path, set.To, got)
 			}
 			return

@@ -88,7 +88,7 @@ func wayOut(err error) string {
 	case errors.Is(err, engine.ErrPlanUsed):
 		return "a saved plan is carried out once: make a new one with fieldsync plan -o FILE"
 	case errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), "disk is full"):
-		return "make room on the disk of the state file and run again; nothing that was carried out is forgotten"
+		return "make room on that disk and run again; nothing that was carried out is forgotten"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user that runs fieldsync read and write it"
 	}

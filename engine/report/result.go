@@ -30,7 +30,7 @@ func Result(w io.Writer, r plan.Result, st Style) error {
 		what = "done in part"
 	}
 	if r.Why != "" {
-		what = strings.TrimPrefix(what+": "+clean(r.Why), ": ")
+		what = strings.TrimPrefix(what+": "+clean(cut(r.Why, 2*longWhy)), ": ")
 	}
 	from := ""
 	if a.From.SideName != "" {
