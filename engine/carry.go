@@ -231,7 +231,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 		case errors.Is(err, connectors.ErrStale), errors.Is(err, connectors.ErrNotFound):
 			return step{intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Skipped, Why: err.Error()}}
 		case unknownOutcome(err) && try < 2:
-			cur, st := c.current(ctx, a, ld)
+			cur, _ := c.current(ctx, a, ld)
 			switch {
 			case cur != nil && already(ld.d.Sets[s], *cur):
 				return step{rec: cur, intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: cur.Key, Label: cur.Label, Why: "the answer was lost, the write was found done"}}
@@ -240,10 +240,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 					return step{err: ferr}
 				}
 				reread = true
-			case st.res.Outcome == plan.Skipped:
-				st.intent = in.ID
-				return st
-			default:
+			default: // it shows something else again, or nothing: recovery keeps what the write may have replaced
 				return c.unsure(a, in.ID, err)
 			}
 		case unknownOutcome(err):
@@ -449,6 +446,16 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	cr, ok := c.r.job.Ends[s].Handle.(connectors.Creator)
 	if !ok {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: "this system cannot create records through this connector"})
+	}
+	if a.Link != 0 && a.Marker != "" { // made anew: somebody may have made a copy of the old one
+		found, err := c.r.marked(ctx, s, a.Marker, c.fields(ld.d, s)[a.Marker])
+		if err != nil {
+			return c.refused(a, ld, err)
+		}
+		if len(found) > 0 {
+			return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: found[0].Name() + " carries its marker already",
+				Hint: "remove that copy, or link it by hand"})
+		}
 	}
 	in := &Intent{Link: a.Link, Kind: plan.Create, Side: s, Twin: ld.in.Link.Key[s.Other()], Marker: a.Marker,
 		New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run, By: c.by}

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -907,6 +908,67 @@ func TestARuleThatOurOwnWriteMakesTrueIsCarriedOutNext(t *testing.T) {
 	w.wantPlan("the ticket is done now, and that closes the incident", `update incident sys1 number="solved"`)
 	if acc.Stirred == 0 {
 		t.Error("nobody is told that there is more to do")
+	}
+}
+
+func TestWhatAnUnansweredUpdateReplacedIsInHistory(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Fields[0].Policy = reconcile.Policy{Kind: reconcile.TakeSide, Side: record.Left}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", " left "))
+	w.incident.Edit("sys1", text("summary", "right"))
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" && op.Done {
+			return &connectors.Error{Kind: connectors.ErrOutcome, Op: op.Name, Detail: "time-out"}
+		}
+		return nil
+	}
+	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+		t.Fatal(err)
+	}
+	w.incident.Hook = nil
+	w.now = w.now.Add(time.Minute)
+	w.apply()
+	db, err := sql.Open("sqlite3", "file:"+w.statePath+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query("SELECT value FROM history WHERE path = 'summary'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var kept []string
+	for rows.Next() {
+		var blob []byte
+		if err := rows.Scan(&blob); err != nil {
+			t.Fatal(err)
+		}
+		vs, err := record.DecodeValues(blob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, vs[0].Text())
+	}
+	if !slices.Contains(kept, "right") {
+		t.Errorf("history has %q, and not what the update replaced", kept)
+	}
+}
+
+func TestARecreatedRecordIsNotMadeBesideACopyOfIt(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[1].Gone = reconcile.OnGone{Then: reconcile.GoneRecreate, At: "m.hcl:30"}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.incident.Add(w.incident.Get("sys1"))
+	w.incident.Remove("sys1")
+	acc := w.apply()
+	if w.incident.Len() != 1 || acc.Failed != 1 {
+		t.Errorf("%d incidents and %d failed, want the copy alone and a hold", w.incident.Len(), acc.Failed)
 	}
 }
 

@@ -116,6 +116,7 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 	}
 	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", cmpOr(in.Key, rec.Key), "done", done)
 	if !done {
+		r.overwritten(&closed, in, rec)
 		return until, r.book.Fold(ctx, []Fold{closed})
 	}
 	f, ok, err := r.replay(ctx, in, rec)
@@ -192,6 +193,23 @@ func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, b
 	}
 	r.account(&f, past, d, write{in.Kind, in.Side, &rec, in.Run, in.At})
 	return f, true, r.accountEdits(ctx, &f, past, d, in.Run, nil)
+}
+
+// overwritten keeps what an update may have replaced, where the record shows neither that nor what was sent: the system
+// may have stored the write in its own way, or somebody has edited it since. The next observation finds out the rest.
+func (r *Run) overwritten(f *Fold, in Intent, rec record.Record) {
+	if in.Kind != plan.Update || rec.Key == "" {
+		return
+	}
+	f.Keys[in.Side], f.Keys[in.Side.Other()] = in.Key, in.Twin
+	for slot, path := range r.rules.Sides[in.Side].Paths {
+		if _, wrote := in.New[path]; !wrote {
+			continue
+		}
+		if old, now := in.Expected[path], rec.Values[slot]; old.Known() && now.Known() && old != now {
+			f.Lost = append(f.Lost, Lost{Side: in.Side, Path: path, Value: old, By: now, Run: in.Run, At: in.At, Cause: ByRule})
+		}
+	}
 }
 
 // doubtful takes out of the base of a link what its new record shows otherwise than it was sent. The system may have
