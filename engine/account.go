@@ -50,6 +50,10 @@ func (r *Run) account(f *Fold, in reconcile.Input, d reconcile.Decision, w write
 	}
 }
 
+// believable is how long ago an edit may have been made: a change stamp that is older, or in the future, says
+// nothing, and what is told with it might be forgotten at once.
+const believable = 30 * 24 * time.Hour
+
 // accountEdits adds what was changed on the records themselves since both sides last agreed, by people or by rules
 // of their systems, as soon as both agree on it. told has what an earlier fold of the same link told already.
 func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d reconcile.Decision, run int64, told map[place]bool) error {
@@ -77,9 +81,9 @@ func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d r
 			if byHand[place{s, slot}] == now {
 				continue // whoever put it back is in the history already
 			}
-			at := rec.Modified
-			if at.IsZero() {
-				at = r.started
+			at := r.started
+			if m := rec.Modified; m.Before(at) && at.Sub(m) < believable {
+				at = m
 			}
 			path := r.rules.Sides[s].Paths[slot]
 			f.Origins = append(f.Origins, Origin{Side: s, Path: path, Run: run, At: at, Author: rec.Author})

@@ -410,3 +410,15 @@ func TestWhatIsOldIsForgottenAtTheEndOfARun(t *testing.T) {
 	}
 	w.wantPlan("links and what both agreed on are as they were")
 }
+
+func TestAnEditWithAStampOfLongAgoIsNotForgottenAtOnce(t *testing.T) {
+	w := edited(t)
+	w.engine.Keep = 48 * time.Hour
+	w.ticket.Now = func() time.Time { return w.now.AddDate(-3, 0, 0) }
+	w.ticket.Edit("T-1", text("title", "c"))
+	w.job.Full = true
+	w.apply()
+	if x := w.entry("T-1", "title", "b"); w.now.Sub(x.At) > time.Hour {
+		t.Errorf("the edit is told to be of %s", x.At)
+	}
+}

@@ -72,13 +72,12 @@ func (e *Engine) putback(ctx context.Context, j Job, entries []Entry, trigger st
 	// The records are read together, a side at a time.
 	var keys [2][]string
 	for _, x := range entries {
-		if !slices.Contains(keys[x.Side], x.Key) {
-			keys[x.Side] = append(keys[x.Side], x.Key)
-		}
+		keys[x.Side] = append(keys[x.Side], x.Key)
 	}
 	var live [2]map[string]record.Record
 	for _, s := range record.Sides {
-		if live[s], err = r.read(ctx, s, keys[s]); err != nil {
+		slices.Sort(keys[s])
+		if live[s], err = r.read(ctx, s, slices.Compact(keys[s])); err != nil {
 			return nil, fmt.Errorf("read %s: %w", r.name(s), err)
 		}
 	}

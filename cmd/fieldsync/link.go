@@ -52,7 +52,7 @@ KEY is a key or a label; the two may stand in either order.`,
 			if err := p.openState(writeState); err != nil {
 				return err
 			}
-			job, err := p.job(c.Context(), s, jobOptions{preview: true, trigger: "link"})
+			job, err := p.job(c.Context(), s, jobOptions{trigger: "link"})
 			if err != nil {
 				return err
 			}
@@ -100,7 +100,7 @@ KEY is the key or the label of the record on either side.`,
 			if err := p.openState(writeState); err != nil {
 				return err
 			}
-			job, err := p.job(c.Context(), s, jobOptions{preview: true, trigger: "unlink"})
+			job, err := p.job(c.Context(), s, jobOptions{trigger: "unlink"})
 			if err != nil {
 				return err
 			}
