@@ -447,6 +447,9 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	if !ok {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: "this system cannot create records through this connector"})
 	}
+	if err := c.markerFits(a, c.fields(ld.d, s)[a.Marker]); err != nil {
+		return c.refused(a, ld, err)
+	}
 	if a.Link != 0 && a.Marker != "" { // made anew: somebody may have made a copy of the old one
 		found, err := c.r.marked(ctx, s, a.Marker, c.fields(ld.d, s)[a.Marker])
 		if err != nil {
@@ -479,6 +482,22 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	st := c.refused(a, ld, err)
 	st.intent = in.ID
 	return st
+}
+
+// markerFits refuses a marker that the system would cut: the record could not be found again by it, and two whose
+// beginnings are the same would be one.
+func (c *carrier) markerFits(a plan.Action, marker record.Value) error {
+	schema := c.r.job.Ends[a.Side].Schema
+	if schema == nil || a.Marker == "" {
+		return nil
+	}
+	f, ok := schema.Field(a.Marker)
+	if n := utf8.RuneCountInString(marker.Plain()); ok && f.MaxLength > 0 && n > f.MaxLength {
+		return &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Fields: []string{a.Marker},
+			Detail: fmt.Sprintf("its marker has %d characters and %s holds %d", n, a.Marker, f.MaxLength),
+			Hint:   "match on a shorter path, or on one that holds more"}
+	}
+	return nil
 }
 
 // marked finds records by the marker of a create, in the order in which the system gives them. Rules that were

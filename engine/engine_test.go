@@ -616,6 +616,18 @@ func (i *instance) Create(ctx context.Context, paths []string, f record.Fields) 
 	return i.Store.Create(ctx, paths, f)
 }
 
+func TestAMarkerThatWouldBeCutIsHeldBeforeTheCreate(t *testing.T) {
+	w := newWorld(t)
+	w.job.Ends[1].Schema = &connectors.Schema{Fields: []connectors.Field{{Path: "marker", MaxLength: 3}}}
+	w.ticket.NewKey = func(n int) string { return fmt.Sprintf("T-%02d", n) }
+	w.ticket.Add(text("title", "a"))
+	acc := w.apply()
+	if acc.Failed != 1 || w.incident.Len() != 0 {
+		t.Errorf("failed %d, incidents %d; want 1 and none", acc.Failed, w.incident.Len())
+	}
+	w.wantPlan("it waits", "hold T-01  ")
+}
+
 func TestFirstContactPairsByMarkerAndTheFirstSideLeads(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
