@@ -12,7 +12,7 @@ RACE := ./engine/record ./engine/plan ./engine/reconcile ./engine/schedule ./eng
 
 export CGO_ENABLED := 1
 
-.PHONY: all build test check bench demo deps clean
+.PHONY: all build test soak check bench demo deps clean
 
 all: check test
 
@@ -26,6 +26,11 @@ test: deps
 	go vet -tags '$(TAGS)' ./...
 	go test -tags '$(TAGS)' ./...
 	go test -race -tags '$(TAGS)' $(RACE)
+
+# Ten times the random histories that make test lives, and the bugs that are planted to see that they are caught.
+# FIELDSYNC_SEED=n lives the histories of one seed again.
+soak: deps
+	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestHistories|TestCrashesChangeNothing|TestTheSidesAreEqual|TestAPoisonousRecord|TestPlantedBugs' ./engine
 
 # What a change must pass before it is shown to others. The import table is a test in ./engine.
 check: deps

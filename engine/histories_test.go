@@ -122,7 +122,7 @@ func TestHistories(t *testing.T) {
 	t.Cleanup(func() {
 		t.Logf("%d histories, %d runs, %d processes died at %d different places", c.histories, c.runs, c.died, len(c.points))
 	})
-	randomly(t, 2000, func(t *rapid.T, dir string) {
+	randomly(t, 1500, func(t *rapid.T, dir string) {
 		s := drawStory(t, 16)
 		w, err := tell(dir, s, bug{})
 		if err != nil {

@@ -163,7 +163,7 @@ func (t *tappedStore) Spool(ctx context.Context) (engine.Spool, error) {
 		}
 		return nil, err
 	}
-	return &tappedSpool{s, t.c}, nil
+	return &tappedSpool{s, t.c, t.w.bug.first}, nil
 }
 
 func (t *tappedStore) UsePlan(ctx context.Context, digest string, at time.Time) error {
@@ -272,7 +272,8 @@ func (t *tappedBook) Fold(ctx context.Context, folds []engine.Fold) error {
 // A tappedSpool is a run's own data behind a control.
 type tappedSpool struct {
 	engine.Spool
-	c *control
+	c     *control
+	first bool
 }
 
 func (t *tappedSpool) Put(ctx context.Context, s record.Side, recs []engine.Moved) error {
@@ -293,7 +294,16 @@ func (t *tappedSpool) GetAll(ctx context.Context, s record.Side, keys []string, 
 }
 
 func (t *tappedSpool) Matching(ctx context.Context, s record.Side, block int, hashes []uint64, emit func(engine.Moved) error) error {
-	return t.c.call("spool matching", func() error { return t.Spool.Matching(ctx, s, block, hashes, alive(t.c, emit)) })
+	seen := map[uint64]bool{}
+	return t.c.call("spool matching", func() error {
+		return t.Spool.Matching(ctx, s, block, hashes, alive(t.c, func(m engine.Moved) error {
+			if t.first && seen[m.Match[block]] {
+				return nil
+			}
+			seen[m.Match[block]] = true
+			return emit(m)
+		}))
+	})
 }
 
 func (t *tappedSpool) Add(ctx context.Context, items []engine.Spooled) error {

@@ -61,6 +61,8 @@ func (st step) String() string {
 		s = fmt.Sprintf("a person makes a new %s (style %d)", side, st.Style)
 	case "delete", "restore":
 		s = fmt.Sprintf("a person %ss %s %d", st.Do, side, st.Who)
+	case "tie":
+		s = "a person makes an incident that carries the first ticket's key"
 	case "copy":
 		s = fmt.Sprintf("a person copies incident %d, its marker too", st.Who)
 	case "prio":
@@ -267,6 +269,9 @@ func (w *history) deed(token string, st step) {
 			f["number"] = record.OfText("INC-" + token)
 		}
 		w.created(s, s.m.Add(f), f)
+	case "tie":
+		f := record.Fields{"marker": record.OfText("T-01"), "number": record.OfText("INC-" + token), "summary": record.OfText(token)}
+		w.created(s, s.m.Add(f), f)
 	case "restore":
 		gone := slices.Sorted(func(yield func(string) bool) {
 			for k := range w.graves[st.Side] {
@@ -288,12 +293,13 @@ func (w *history) deed(token string, st step) {
 		w.edition++
 	case "hide":
 		s.hidden[p.Paths[st.Side]] = true
+		w.held = true
 	case "show":
 		delete(s.hidden, p.Paths[st.Side])
 	case "resolve":
 		w.resolve(st.Side)
 	}
-	if key == "" || st.Do == "create" || st.Do == "restore" {
+	if key == "" || st.Do == "create" || st.Do == "restore" || st.Do == "tie" {
 		return
 	}
 	switch st.Do {

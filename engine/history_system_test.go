@@ -282,6 +282,9 @@ func (s *system) rules(key string, before, f record.Fields) record.Fields {
 	if s.phys == record.Right && before == nil {
 		f["number"] = record.OfText("INC" + string(rune('0'+(s.made+1)/10)) + string(rune('0'+(s.made+1)%10)))
 	}
+	if s.phys == record.Left && before == nil {
+		f["queue"] = record.OfText("noc")
+	}
 	if s.w.cfg.Automation == 1 && s.closes(f) {
 		if before != nil {
 			s.w.supersede(s, key, pairings[2], before["note"])

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type saying struct {
 	field pairing
 	value record.Value
 	gone  bool // superseded by a person
+	epoch int
 }
 
 // A history is two model systems, an engine between them, and what people did.
@@ -54,6 +56,10 @@ type history struct {
 	copies    int
 	linked    map[[2]string]bool
 	planned   map[string]bool // writes that the preview of this run announced
+	touched   map[string]int  // epoch in which somebody last wrote a field of a record
+	epoch     int             // grows with every run that leaves nothing waiting and nothing unsaid
+	busy      bool            // somebody wrote while a run was under way
+	held      bool            // a field was hidden at some time
 	problems  []string
 	spared    string        // a ticket that people leave alone
 	recording func([]point) // told the calls of each run
@@ -90,7 +96,7 @@ func newHistory(dir string, cfg config) (*history, error) {
 		return nil, err
 	}
 	w := &history{cfg: cfg, now: time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC), control: newControl(), poisoned: true,
-		linked: map[[2]string]bool{}, points: map[string]int{}}
+		linked: map[[2]string]bool{}, touched: map[string]int{}, points: map[string]int{}}
 	for _, s := range record.Sides {
 		w.systems[s] = newSystem(w, s)
 		w.words[s] = map[string]map[record.Value]bool{"summary": {}, "note": {}}
@@ -190,7 +196,7 @@ func writeKey(side string, key, path string, v record.Value) string {
 // run is one run, with its troubles, and with an operator who approves a side that people emptied.
 func (w *history) run(tr trouble) (acc plan.Run, err error) {
 	j := w.job(tr.Full)
-	w.cutScan, w.shortScan = false, false
+	w.cutScan, w.shortScan, w.busy = false, false, false
 	w.inflate = w.changesOnly(j)
 	defer func() { w.inflate = false }()
 	var approved string
@@ -220,6 +226,9 @@ func (w *history) run(tr trouble) (acc plan.Run, err error) {
 		w.now = w.now.Add(11 * time.Second) // its lease runs out
 	}
 	w.control = newControl()
+	if err == nil && acc.Complete && acc.Failed == 0 && acc.Footer.Conflicts+acc.Footer.Held == 0 && acc.Stirred == 0 && !w.busy {
+		w.epoch++
+	}
 	w.checkAlways()
 	return acc, err
 }
@@ -364,7 +373,7 @@ func (w *history) resolve(phys record.Side) {
 	}
 	var key, field string
 	err = b.Waiting(context.Background(), 0, func(wa engine.Waiting) error {
-		if c := wa.Conflict; key == "" && c != nil && c.Link != 0 && c.Field != "" {
+		if c := wa.Conflict; key == "" && c != nil && c.Link != 0 && (c.Field == "headline" || slices.ContainsFunc(pairings, func(p pairing) bool { return p.Name == c.Field })) {
 			key, field = c.Keys[0], c.Field
 		}
 		return nil

@@ -1,0 +1,397 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// A bookBug is a book with a mistake in what it takes or gives.
+type bookBug struct {
+	engine.Book
+	w       *history
+	fold    func(*engine.Fold)
+	intend  func(*engine.Intent) bool // false: not written down
+	intents bool                      // none are given back
+	early   bool                      // the cursors advance before the records are settled
+	tomb    bool                      // none is known
+	link    func(*record.Link)
+}
+
+func (b *bookBug) Fold(ctx context.Context, folds []engine.Fold) error {
+	if b.early {
+		for _, s := range record.Sides {
+			if cur, ok, err := b.w.plainCursor(s); err == nil && ok {
+				cur.Since = b.w.systems[b.w.side(s)].m.Now().UTC().Format(time.RFC3339Nano)
+				_ = b.Book.Advance(ctx, s, cur)
+			}
+		}
+	}
+	if b.fold == nil {
+		return b.Book.Fold(ctx, folds)
+	}
+	out := slices.Clone(folds)
+	for i := range out {
+		if l := out[i].Link; l != nil {
+			c := *l
+			out[i].Link = &c
+		}
+		b.fold(&out[i])
+	}
+	err := b.Book.Fold(ctx, out)
+	for i := range out {
+		if folds[i].Link != nil {
+			folds[i].Link.ID = out[i].Link.ID
+		}
+	}
+	return err
+}
+
+func (b *bookBug) Intend(ctx context.Context, ins []*engine.Intent) error {
+	if b.intend == nil {
+		return b.Book.Intend(ctx, ins)
+	}
+	var kept []*engine.Intent
+	for _, in := range ins {
+		if b.intend(in) {
+			kept = append(kept, in)
+		}
+	}
+	return b.Book.Intend(ctx, kept)
+}
+
+func (b *bookBug) Intents(ctx context.Context) ([]engine.Intent, error) {
+	if b.intents {
+		return nil, nil
+	}
+	return b.Book.Intents(ctx)
+}
+
+func (b *bookBug) Tomb(ctx context.Context, s record.Side, key string, now time.Time) (bool, error) {
+	if b.tomb {
+		return false, nil
+	}
+	return b.Book.Tomb(ctx, s, key, now)
+}
+
+func (b *bookBug) forget(l *record.Link) *record.Link {
+	if l != nil && b.link != nil {
+		b.link(l)
+	}
+	return l
+}
+
+func (b *bookBug) Link(ctx context.Context, s record.Side, key string) (*record.Link, error) {
+	l, err := b.Book.Link(ctx, s, key)
+	return b.forget(l), err
+}
+
+func (b *bookBug) LinkByID(ctx context.Context, id int64) (*record.Link, error) {
+	l, err := b.Book.LinkByID(ctx, id)
+	return b.forget(l), err
+}
+
+func (b *bookBug) Links(ctx context.Context, st record.Status, emit func(record.Link) error) error {
+	return b.Book.Links(ctx, st, func(l record.Link) error { return emit(*b.forget(&l)) })
+}
+
+func (w *history) mustBook() engine.Book {
+	b, err := w.book(w.job(false))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (w *history) plainCursor(s record.Side) (engine.Cursor, bool, error) {
+	return w.mustBook().Cursor(context.Background(), s)
+}
+
+// A systemBug is a connector with a mistake in how it is used.
+type systemBug struct {
+	*system
+	claims   bool // says that its writes are conditional, and they are not
+	blind    bool // finds nothing by a marker
+	first    bool // finds only the first that carries a marker
+	deaf     bool // takes an unanswered write for done
+	whole    bool // takes a scan that was cut off for whole
+	careless bool // reads none of what a scan did not show
+}
+
+func (b *systemBug) Conditional() bool { return b.claims || b.system.Conditional() }
+
+func (b *systemBug) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
+	if b.claims {
+		version = ""
+	}
+	rec, err := b.system.Update(ctx, paths, key, version, f)
+	if b.deaf && (errors.Is(err, connectors.ErrOutcome) || errors.Is(err, connectors.ErrProtocol)) {
+		err = b.m.Read(ctx, paths, []string{key}, func(r record.Record) error { rec = r.Clone(); return nil })
+		for i, p := range paths {
+			if v, ok := f[p]; ok && len(rec.Values) > 0 {
+				rec.Values[i] = v
+			}
+		}
+	}
+	return rec, err
+}
+
+func (b *systemBug) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
+	rec, err := b.system.Create(ctx, paths, f)
+	if b.blind && (errors.Is(err, connectors.ErrOutcome) || errors.Is(err, connectors.ErrProtocol)) {
+		return b.system.Create(ctx, paths, f)
+	}
+	return rec, err
+}
+
+func (b *systemBug) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
+	n := 0
+	return b.system.Find(ctx, paths, path, values, func(r record.Record) error {
+		if n++; b.blind || b.first && n > 1 {
+			return nil
+		}
+		return emit(r)
+	})
+}
+
+func (b *systemBug) Read(ctx context.Context, paths, keys []string, emit func(record.Record) error) error {
+	return b.system.Read(ctx, paths, keys, func(r record.Record) error {
+		if b.careless && b.w.shortScan {
+			return nil
+		}
+		return emit(r)
+	})
+}
+
+func (b *systemBug) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
+	w, err := b.system.Scan(ctx, q, emit)
+	if b.whole && errors.Is(err, connectors.ErrProtocol) {
+		return connectors.Window{Next: b.m.Now().UTC().Format(time.RFC3339Nano)}, nil
+	}
+	return w, err
+}
+
+func inBook(make func(*history) *bookBug) func(*history, engine.Book) engine.Book {
+	return func(w *history, b engine.Book) engine.Book {
+		bb := make(w)
+		bb.Book, bb.w = b, w
+		return bb
+	}
+}
+
+func onFold(f func(*history, *engine.Fold)) func(*history, engine.Book) engine.Book {
+	return inBook(func(w *history) *bookBug { return &bookBug{fold: func(fo *engine.Fold) { f(w, fo) }} })
+}
+
+func inSystem(b systemBug) func(*system) connectors.Collection {
+	return func(s *system) connectors.Collection {
+		c := b
+		c.system = s
+		return &c
+	}
+}
+
+// byChanges turns a story into one in which changes alone are asked for.
+func byChanges(s story) story {
+	s.Config.Incremental, s.Config.Scoped = true, false
+	steps := []step{{Do: "create", Wait: 5}, {Do: "create", Wait: 5}, {Do: "run", Wait: 5}, {Do: "run", Wait: 60}}
+	for _, st := range s.Steps {
+		if st.Do != "hide" && st.Do != "rules" {
+			st.Run.Full = false
+			st.Wait = max(st.Wait, 5)
+			steps = append(steps, st)
+		}
+	}
+	s.Steps = steps
+	return s
+}
+
+// raced turns a story into one in which people are always faster than a write.
+func raced(s story) story {
+	s.Config.Conditional = [2]bool{true, true}
+	return eachRun(s, func(i int, tr *trouble) {
+		tr.At = point{Name: systemWrites[i%2], N: 1}
+		tr.Edit = &step{Do: "edit", Side: record.Side(i % 2), Who: i % 3}
+	})
+}
+
+// cutOff turns a story into one in which scans for changes break off.
+func cutOff(s story) story {
+	s = byChanges(s)
+	n := 0
+	return eachRun(s, func(i int, tr *trouble) {
+		if n++; n > 2 {
+			tr.Faults = []fault{{Name: systemCalls[i%2], N: 1, Kind: "is cut off"}}
+		}
+	})
+}
+
+// halfway turns a story into one in which processes die between the first and the second of two writes.
+func halfway(s story) story {
+	s = byChanges(s)
+	var steps []step
+	for i, st := range s.Steps {
+		if st.Do == "run" && i > 3 {
+			steps = append(steps, step{Do: "edit", Wait: 5}, step{Do: "edit", Who: 1, Wait: 5})
+			st.Run = trouble{Die: &point{Name: "intend", N: 2}}
+		}
+		steps = append(steps, st)
+	}
+	s.Steps = steps
+	return s
+}
+
+// unanswered turns a story into one in which writes get no answer and the process then dies.
+func unanswered(s story) story {
+	return eachRun(s, func(i int, tr *trouble) {
+		name := systemWrites[i%len(systemWrites)]
+		tr.Faults = []fault{{Name: name, N: 1, Kind: faultKinds["update"][i/2%2]}}
+		if i%3 == 0 {
+			tr.Faults, tr.Die = nil, &point{Name: name, N: 1, After: true}
+		}
+	})
+}
+
+func eachRun(s story, f func(i int, tr *trouble)) story {
+	s.Steps = slices.Clone(s.Steps)
+	for i := range s.Steps {
+		if s.Steps[i].Do == "run" {
+			f(i, &s.Steps[i].Run)
+		}
+	}
+	return s
+}
+
+// tied turns a story into one in which people tie two incidents to the first ticket before any run sees it.
+func tied(s story) story {
+	tie := step{Do: "tie", Side: record.Right}
+	s.Steps = append([]step{{Do: "create"}, tie, tie}, s.Steps...)
+	return s
+}
+
+// The planted bugs, each a mistake that an engine like this one has made somewhere.
+var planted = []bug{
+	{name: "a write is neither preceded by a look nor conditional", tune: raced, system: inSystem(systemBug{claims: true})},
+	{name: "a create without an answer is sent again at once", tune: unanswered, system: inSystem(systemBug{blind: true})},
+	{name: "an update without an answer counts as done", tune: unanswered, system: inSystem(systemBug{deaf: true})},
+	{name: "a scan that was cut off counts as whole", tune: cutOff, system: inSystem(systemBug{whole: true})},
+	{name: "what a short scan left out counts as deleted", system: inSystem(systemBug{careless: true})},
+	{name: "the first of several candidates is taken", first: true, tune: tied, system: inSystem(systemBug{first: true})},
+	{name: "unknown counts as empty", null: true},
+	{name: "the cursor advances before the records are settled", tune: halfway, book: inBook(func(*history) *bookBug { return &bookBug{early: true} })},
+	{name: "updates are not written down before they are sent", tune: unanswered, book: inBook(func(*history) *bookBug {
+		return &bookBug{intend: func(in *engine.Intent) bool { return in.Kind != plan.Update }}
+	})},
+	{name: "what was in flight is not looked for", tune: unanswered, book: inBook(func(*history) *bookBug { return &bookBug{intents: true} })},
+	{name: "tombs are forgotten", book: inBook(func(*history) *bookBug { return &bookBug{tomb: true} })},
+	{name: "what is shown after a write is settled, not what was written", book: onFold(func(w *history, f *engine.Fold) {
+		if f.Link == nil || f.Intent == 0 {
+			return
+		}
+		for _, s := range record.Sides {
+			sys := w.systems[w.side(s)]
+			if now := sys.m.Get(f.Link.Key[s]); now != nil && f.Link.Base[s] != nil {
+				f.Link.Base[s] = slices.Clone(f.Link.Base[s])
+				for i, p := range modelPaths[w.side(s)] {
+					if v, ok := now[p]; ok {
+						f.Link.Base[s][i] = v
+					}
+				}
+				f.Link.Now[s] = nil
+			}
+		}
+	})},
+	{name: "what was sent is forgotten", book: onFold(func(_ *history, f *engine.Fold) {
+		if f.Link != nil {
+			f.Link.Sent = [2][]record.Value{}
+		}
+	})},
+	{name: "the base is forgotten", book: onFold(func(_ *history, f *engine.Fold) {
+		if f.Link != nil {
+			f.Link.Base, f.Link.Sent = [2][]record.Value{}, [2][]record.Value{}
+		}
+	})},
+	{name: "base is kept by rule: a renamed rule has none", book: inBook(func(w *history) *bookBug {
+		return &bookBug{link: func(l *record.Link) {
+			if slot := slotOf(record.Left, "title"); w.edition%3 == 2 && l.Base[w.side(0)] != nil {
+				l.Base[w.side(0)] = slices.Clone(l.Base[w.side(0)])
+				l.Base[w.side(0)][slot] = record.Value{}
+			}
+		}}
+	})},
+	{name: "overwritten values are not kept", book: onFold(func(_ *history, f *engine.Fold) { f.Lost = nil })},
+	{name: "what waits is not stored", book: onFold(func(_ *history, f *engine.Fold) { f.Waiting = nil })},
+	{name: "a conflict settles both values as agreed", book: onFold(func(_ *history, f *engine.Fold) {
+		if f.Link != nil && f.Link.Status == record.Held {
+			f.Link.Status = record.Live
+			for _, s := range record.Sides {
+				if f.Link.Now[s] != nil {
+					f.Link.Base[s], f.Link.Now[s] = f.Link.Now[s], nil
+				}
+			}
+		}
+	})},
+}
+
+// Each planted bug must be caught by some property within so many histories, none of which fails without the bug.
+const plantedHistories = 1000
+
+var property = regexp.MustCompile(`(?:after step \d+|in the end): ([^:]+):`)
+
+func TestPlantedBugsAreCaught(t *testing.T) {
+	if os.Getenv("FIELDSYNC_SOAK") == "" {
+		t.Skip("a few minutes: make soak")
+	}
+	dir := fastDir(t)
+	stories := rapid.Custom(func(t *rapid.T) story { return drawStory(t, 16) })
+	for _, b := range planted {
+		caught, n := "", 0
+		for n = 1; n <= plantedHistories && caught == ""; n++ {
+			s := stories.Example(n)
+			if b.tune != nil {
+				s = b.tune(s)
+			}
+			_, err := lived(dir, s, b)
+			if err == nil {
+				continue
+			}
+			if _, without := lived(dir, s, bug{}); without != nil {
+				t.Fatalf("without a bug: %v\nthe story:\n%s", without, s)
+			}
+			caught = "an error"
+			if m := property.FindStringSubmatch(err.Error()); m != nil {
+				caught = m[1]
+			}
+			if os.Getenv("FIELDSYNC_STORIES") != "" {
+				t.Logf("%s: %v\nthe story:\n%s", b.name, err, s)
+			}
+		}
+		if caught == "" {
+			t.Errorf("not caught in %d histories: %s", plantedHistories, b.name)
+			caught = "NOT CAUGHT"
+		}
+		t.Logf("%-62s %-22s after %d histories", b.name, caught, n-1)
+	}
+}
+
+// lived is tell, for an engine that may do anything.
+func lived(dir string, s story, b bug) (w *history, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panicked: %v", p)
+		}
+	}()
+	return tell(dir, s, b)
+}
