@@ -409,22 +409,25 @@ func (r *Run) held(ctx context.Context) error {
 				return err
 			}
 		}
-		var asleep []*plan.Hold
-		awake := false
+		var shown []plan.Item
+		asleep, awake := false, false
 		err := r.book.Waiting(ctx, l.ID, func(w Waiting) error {
-			if w.Hold != nil && w.Hold.Next.After(r.started) {
-				asleep = append(asleep, w.Hold)
-			} else {
+			switch {
+			case w.Hold != nil && w.Hold.Next.After(r.started):
+				asleep = true
+			case w.Hold != nil, w.Choice != nil, r.hasDeadline(w.Conflict.Field):
 				awake = true
 			}
+			shown = append(shown, plan.Item{Hold: w.Hold, Conflict: w.Conflict})
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if !awake && len(asleep) > 0 {
-			for _, h := range asleep {
-				if err := r.spoolItem(ctx, unit{Link: l.ID, Keys: l.Key}, plan.Item{Hold: h}); err != nil {
+		// A conflict beside it is no reason to try a refused write again before its time.
+		if asleep && !awake {
+			for _, it := range shown {
+				if err := r.spoolItem(ctx, unit{Link: l.ID, Keys: l.Key}, it); err != nil {
 					return err
 				}
 			}
@@ -443,6 +446,20 @@ func (r *Run) held(ctx context.Context) error {
 		return err
 	}
 	return p.settle()
+}
+
+// hasDeadline reports whether the conflicts of a field end by themselves.
+func (r *Run) hasDeadline(field string) bool {
+	for i := range r.rules.Fields {
+		if f := &r.rules.Fields[i]; f.Name == field {
+			for p := &f.Policy; p != nil; p = p.Fallback {
+				if p.Deadline > 0 {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // reread looks at the records of a link that an earlier run left unsettled and that no scan has shown since.

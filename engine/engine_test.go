@@ -984,6 +984,27 @@ func TestARecreatedRecordIsNotMadeBesideACopyOfIt(t *testing.T) {
 	}
 }
 
+func TestARefusedWriteWaitsForItsTimeBesideAConflictToo(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "left", "status", "poison"))
+	w.incident.Edit("sys1", text("summary", "right"))
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" {
+			return &connectors.Error{Kind: connectors.ErrRefused, Op: op.Name, Detail: "data policy"}
+		}
+		return nil
+	}
+	if acc := w.apply(); acc.Failed != 1 {
+		t.Fatalf("%d failed, want 1", acc.Failed)
+	}
+	w.wantPlan("both wait", "conflict T-1 sys1 summary", "hold T-1 sys1 state")
+	w.now = w.now.Add(time.Hour)
+	w.wantPlan("and the write is due again", `update incident sys1 state="poison"`, "conflict T-1 sys1 summary")
+}
+
 func TestARecordThatIsGoneStaysGoneWhileItsTwinIsHeld(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))
