@@ -345,7 +345,7 @@ func (w *history) checkEnd() {
 	}
 	ins, err := b.Intents(ctx)
 	if err != nil || len(ins) > 0 {
-		w.problem("%d writes are still in flight, %v", len(ins), err)
+		w.problem("settled: %d writes are still in flight, %v", len(ins), err)
 	}
 	known, waits := w.checkLinks("")
 	for _, s := range record.Sides {
@@ -355,7 +355,7 @@ func (w *history) checkEnd() {
 		for _, key := range w.systems[s].m.Keys() {
 			waiting := waits[key+"|"]
 			if s == record.Right {
-				waiting = waits["|"+key]
+				waiting = waits["|"+key] || waits[w.systems[s].m.Get(key)["marker"].Text()+"|"] // its ticket says so
 			}
 			if w.cfg.Scoped && s == record.Left && !inQueue(w.systems[s].m.Get(key)["queue"]) {
 				continue

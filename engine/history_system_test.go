@@ -138,7 +138,7 @@ func (s *system) Scan(ctx context.Context, q connectors.Query, emit func(record.
 		case kind == "is cut off" && seen > 1:
 			return nonsense(name)
 		case kind == "leaves a record out" && seen == 2:
-			s.w.shortScan = true
+			s.w.shortScan, s.w.held = true, true
 			return nil
 		case kind == "shows a record twice":
 			if err := emit(s.show(q.Paths, rec)); err != nil {

@@ -59,7 +59,7 @@ type history struct {
 	touched   map[string]int  // epoch in which somebody last wrote a field of a record
 	epoch     int             // grows with every run that leaves nothing waiting and nothing unsaid
 	busy      bool            // somebody wrote while a run was under way
-	held      bool            // a field was hidden at some time
+	held      bool            // something was hidden at some time: a field, or a record of a scan
 	problems  []string
 	spared    string        // a ticket that people leave alone
 	recording func([]point) // told the calls of each run

@@ -216,7 +216,7 @@ func (r *Run) overwritten(f *Fold, in Intent, rec record.Record) {
 // stored it so, or somebody has edited it since: both sides never agreed on it, and the sync's first mode decides.
 func doubtful(l *record.Link, s record.Side, sets []reconcile.Set, rec record.Record) {
 	for _, set := range sets {
-		if rec.Values[set.Slot] == set.To {
+		if set.Slot >= len(l.Base[s]) || rec.Values[set.Slot] == set.To {
 			continue
 		}
 		if l.Now[s] == nil {
