@@ -101,6 +101,9 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	if acc.Complete {
 		err = r.advance(ctx)
 	}
+	if err == nil {
+		err = r.heard(ctx)
+	}
 	if err = r.leaseError(err); err != nil {
 		acc.Err, acc.Hint, acc.Complete = err.Error(), connectors.Hint(err), false
 		if told.Err() != nil {
@@ -169,7 +172,7 @@ type carrier struct {
 	folds                 []Fold
 }
 
-// all goes through the spool in order: settlements, creates, updates, deletes. Actions of one kind run side by
+// all goes through the spool in order: settlements, creates, updates, comments, deletes. Actions of one kind run side by
 // side; the next kind starts when they have ended.
 func (c *carrier) all(ctx context.Context) error {
 	r := c.r
@@ -184,6 +187,7 @@ func (c *carrier) all(ctx context.Context) error {
 	}
 	var g *errgroup.Group
 	var gctx context.Context
+	var talk []unit // comments of one link to one side
 	order := -1
 	wait := func() error {
 		if g == nil {
@@ -192,6 +196,19 @@ func (c *carrier) all(ctx context.Context) error {
 		err := g.Wait()
 		g = nil
 		return err
+	}
+	start := func(work func() error) {
+		if g == nil {
+			g, gctx = errgroup.WithContext(ctx)
+			g.SetLimit(c.inFlight())
+		}
+		g.Go(work)
+	}
+	say := func() {
+		if units := talk; len(units) > 0 {
+			talk = nil
+			start(func() error { return c.comments(gctx, units) })
+		}
 	}
 	var n int64
 	total := r.footer.Changes()
@@ -203,10 +220,14 @@ func (c *carrier) all(ctx context.Context) error {
 			return nil
 		}
 		if u.order != order {
+			say()
 			if err := errors.Join(wait(), c.settleAll(ctx), c.flush(ctx)); err != nil {
 				return err
 			}
 			order = u.order
+		}
+		if u.Threads != nil {
+			return c.fold(ctx, Fold{Threads: u.Threads})
 		}
 		if u.fold != nil {
 			return c.fold(ctx, *u.fold)
@@ -217,18 +238,24 @@ func (c *carrier) all(ctx context.Context) error {
 			}
 			return nil
 		}
-		if g == nil {
-			g, gctx = errgroup.WithContext(ctx)
-			g.SetLimit(c.inFlight())
-		}
-		if gctx.Err() != nil {
+		if g != nil && gctx.Err() != nil {
 			return wait()
 		}
 		n++
 		r.progress("carry out", n, total)
-		g.Go(func() error { return c.carry(gctx, u) })
+		if a := u.Item.Action; a.Kind == plan.Comment {
+			if len(talk) > 0 && (talk[0].Link != u.Link || talk[0].Item.Action.Side != a.Side) {
+				say()
+			}
+			talk = append(talk, u)
+			return nil
+		}
+		start(func() error { return c.carry(gctx, u) })
 		return nil
 	})
+	if err == nil {
+		say()
+	}
 	if err = errors.Join(err, wait()); err != nil {
 		return err
 	}
@@ -375,7 +402,7 @@ func (c *carrier) result(res plan.Result) {
 		c.done++
 	case plan.Skipped:
 		c.skipped++
-		c.unsettled = true
+		c.unsettled = c.unsettled || res.Action.Kind != plan.Comment
 	case plan.Failed:
 		c.failed++
 	}

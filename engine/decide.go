@@ -19,6 +19,7 @@ const (
 	orderSettle = iota
 	orderCreate
 	orderUpdate
+	orderComment
 	orderDelete
 	orderConflict
 	orderHold
@@ -31,13 +32,15 @@ const decideBatch = 256
 // item. Only references are kept; the records come back from the spool and the decision, being pure, is
 // made again from them.
 type unit struct {
-	Link  int64      `json:"l,omitempty"`
-	Keys  [2]string  `json:"k"`
-	Item  *plan.Item `json:"i,omitempty"`
-	Lead  bool       `json:"d,omitempty"` // carrying this unit out does everything for its link
-	Only  bool       `json:"o,omitempty"` // there is nothing to decide: only the fingerprint is remembered
-	order int
-	fold  *Fold // a pair that agrees: all there is to it
+	Link int64      `json:"l,omitempty"`
+	Keys [2]string  `json:"k"`
+	Item *plan.Item `json:"i,omitempty"`
+	Lead bool       `json:"d,omitempty"` // carrying this unit out does everything for its link
+	Only bool       `json:"o,omitempty"` // there is nothing to decide: only the fingerprint is remembered
+	// Threads are comments that only have to be remembered.
+	Threads []Thread `json:"t,omitempty"`
+	order   int
+	fold    *Fold // a pair that agrees: all there is to it
 }
 
 // decide looks at every link and record that something happened to and spools what is to be done.
@@ -641,7 +644,11 @@ func (r *Run) spoolItem(ctx context.Context, u unit, it plan.Item) error {
 	case it.Action != nil:
 		order = orderCreate + it.Action.Kind.Rank()
 		sort = strconv.Itoa(int(it.Action.Side)) + it.Action.From.Name() + "\x00" + it.Action.Key
-		if it.Action.Kind != plan.Create {
+		switch it.Action.Kind {
+		case plan.Create:
+		case plan.Comment: // those of one link together, as they were written
+			sort = fmt.Sprintf("%d%s\x00%019d%s%s", it.Action.Side, it.Action.Label, it.Action.Link, it.Action.Entry.Time.Format("2006-01-02T15:04:05.000000000"), it.Action.Entry.ID)
+		default:
 			sort = strconv.Itoa(int(it.Action.Side)) + it.Action.Label + "\x00" + it.Action.Key
 		}
 	case it.Conflict != nil:

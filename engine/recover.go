@@ -19,7 +19,7 @@ const askAgain = 2 * time.Second
 // recover looks what became of the writes that an earlier run left in flight, before anything else is looked
 // at. What turns out done is remembered as that run would have: the intent holds what it had decided on, and
 // the same input gives the same decision. A create whose record may still appear is waited for, as long as its
-// system says: only then may it be sent again.
+// system says: only then may it be sent again. Comments are as creates.
 func (r *Run) recover(ctx context.Context) error {
 	open, err := r.book.Intents(ctx)
 	if err != nil {
@@ -50,8 +50,8 @@ func (r *Run) recover(ctx context.Context) error {
 		if !told { // it may take a minute, and a person may be looking at a screen that stands still
 			level, told = slog.LevelWarn, true
 		}
-		r.log().Log(ctx, level, "waiting for creates that were never answered and may still appear", "creates", len(waiting), "at_most", left.Round(time.Second))
-		r.progress(fmt.Sprintf("wait for %d creates that were never answered", len(waiting)), 0, 0)
+		r.log().Log(ctx, level, "waiting for writes that were never answered and may still appear", "writes", len(waiting), "at_most", left.Round(time.Second))
+		r.progress(fmt.Sprintf("wait for %d writes that were never answered", len(waiting)), 0, 0)
 		if err := r.e.sleep(ctx, min(left, askAgain)); err != nil {
 			return err
 		}
@@ -73,6 +73,9 @@ func (e *Engine) sleep(ctx context.Context, d time.Duration) error {
 
 // recoverOne settles an intent, or says until when to wait for it.
 func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err error) {
+	if in.Kind == plan.Comment {
+		return r.recoverComment(ctx, in)
+	}
 	closed := Fold{Intent: in.ID}
 	var rec record.Record
 	done := false

@@ -138,6 +138,13 @@ type Book interface {
 	// History emits what was replaced on the records of a link, by side and path, oldest first.
 	History(ctx context.Context, link int64, emit func(Entry) error) error
 
+	// Threads emits the comments of a link that are known, in the order in which they became so.
+	Threads(ctx context.Context, link int64, emit func(Thread) error) error
+	// Heard returns how far the comments of a side were listened to; false before the first time.
+	Heard(ctx context.Context, s record.Side) (Heard, bool, error)
+	// Hear stores that.
+	Hear(ctx context.Context, s record.Side, h Heard) error
+
 	// Waiting emits the holds and conflicts of one link (id) or, with 0, of all links and of records without
 	// a link, by link, key and field.
 	Waiting(ctx context.Context, link int64, emit func(Waiting) error) error
@@ -179,14 +186,33 @@ type Intent struct {
 	Side     record.Side
 	Key      string        // of the record written; "" for a create
 	Twin     string        // key on the other side
-	Marker   string        // create: path that carries the marker
+	Marker   string        // create: path that carries the marker; comment: ID of the comment on the other side
 	Version  string        // expected
 	Expected record.Fields // what the record to be written showed when that was decided; nil for a create
 	Source   record.Fields // what the record on the other side showed then
-	New      record.Fields // what they get
+	New      record.Fields // what they get; comment: its text, by path
 	At       time.Time
 	Run      int64
 	By       string // the person who puts values back by hand; "": the rules ask for it
+}
+
+// A Thread is a comment that needs no carrying any more: link, side and ID are its identity.
+type Thread struct {
+	Link int64
+	Side record.Side // it was written on
+	ID   string      // there
+	Copy string      // ID of its copy on the other side; "" where there is none, or none that can be read
+	Hash uint64      // of the copy's text; 0: there is none, as it is older than the link
+	At   time.Time
+	Run  int64
+}
+
+// A Heard is how far the comments of a side were listened to.
+type Heard struct {
+	Path  string    // they stand in
+	Since time.Time // by the system's clock: later ones may be new
+	At    time.Time // start of the run that listened
+	Link  int64     // links with a larger ID were never listened to
 }
 
 // A Waiting is one hold or conflict that is stored. Conflict or Hold is set, not both.
@@ -256,6 +282,7 @@ type Fold struct {
 	Waiting []Waiting
 	Origins []Origin
 	Lost    []Lost
+	Threads []Thread // comments that are settled; one that is known already is replaced
 }
 
 // A Spool holds one run's own data outside memory: the records that moved and the items of the plan.

@@ -420,19 +420,34 @@ func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 			finds
 			requires
 		}{scans{s}, w, d, f, requires{}},
+		"comment": struct {
+			scans
+			writes
+			connectors.Commenter
+		}{scans{s}, w, s},
+		"comment describe find": s,
+		"comment find require": struct {
+			scans
+			writes
+			finds
+			requires
+			connectors.Commenter
+		}{scans{s}, w, f, requires{}, s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := guard.ReadOnly(c)
 			_, creates := r.(connectors.Creator)
 			_, updates := r.(connectors.Updater)
 			_, deletes := r.(connectors.Deleter)
-			if creates || updates || deletes {
+			_, comments := r.(connectors.Commenter)
+			if creates || updates || deletes || comments {
 				t.Error("it can still write")
 			}
 			_, describes := r.(connectors.Describer)
 			_, finds := r.(connectors.Finder)
 			_, requires := r.(connectors.Requirer)
-			for ability, has := range map[string]bool{"describe": describes, "find": finds, "require": requires} {
+			_, hears := r.(connectors.CommentReader)
+			for ability, has := range map[string]bool{"describe": describes, "find": finds, "require": requires, "comment": hears} {
 				if has != strings.Contains(name, ability) {
 					t.Errorf("ability to %s: %v", ability, has)
 				}

@@ -5,14 +5,23 @@ import "github.com/fieldsync/fieldsync/connectors"
 // reading embeds the interface alone, so that nothing else of what is behind it shows through.
 type reading struct{ connectors.Collection }
 
-// ReadOnly returns c without the abilities to create, update and delete. Whether it can be described, searched
-// and asked for required paths stays as it was. A preview works on nothing else: that it writes nothing is not
-// a matter of care.
+// listening reads comments, too, and adds none.
+type listening struct {
+	reading
+	connectors.CommentReader
+}
+
+// ReadOnly returns c without the abilities to create, update, delete and comment. Whether it can be described,
+// searched, asked for required paths and listened to stays as it was. A preview works on nothing else: that it
+// writes nothing is not a matter of care.
 func ReadOnly(c connectors.Collection) connectors.Collection {
 	r := reading{c}
 	d, describes := c.(connectors.Describer)
 	f, finds := c.(connectors.Finder)
 	q, requires := c.(connectors.Requirer)
+	if h, hears := c.(connectors.CommentReader); hears {
+		return hearing(listening{r, h}, d, f, q)
+	}
 	switch {
 	case describes && finds && requires:
 		return struct {
@@ -52,6 +61,53 @@ func ReadOnly(c connectors.Collection) connectors.Collection {
 	case requires:
 		return struct {
 			reading
+			connectors.Requirer
+		}{r, q}
+	}
+	return r
+}
+
+// hearing is ReadOnly of a collection with comments; the abilities that it lacks are nil.
+func hearing(r listening, d connectors.Describer, f connectors.Finder, q connectors.Requirer) connectors.Collection {
+	switch {
+	case d != nil && f != nil && q != nil:
+		return struct {
+			listening
+			connectors.Describer
+			connectors.Finder
+			connectors.Requirer
+		}{r, d, f, q}
+	case d != nil && f != nil:
+		return struct {
+			listening
+			connectors.Describer
+			connectors.Finder
+		}{r, d, f}
+	case d != nil && q != nil:
+		return struct {
+			listening
+			connectors.Describer
+			connectors.Requirer
+		}{r, d, q}
+	case f != nil && q != nil:
+		return struct {
+			listening
+			connectors.Finder
+			connectors.Requirer
+		}{r, f, q}
+	case d != nil:
+		return struct {
+			listening
+			connectors.Describer
+		}{r, d}
+	case f != nil:
+		return struct {
+			listening
+			connectors.Finder
+		}{r, f}
+	case q != nil:
+		return struct {
+			listening
 			connectors.Requirer
 		}{r, q}
 	}

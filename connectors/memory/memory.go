@@ -25,7 +25,7 @@ const KeyPath = "key"
 
 // Op is what a hook is told.
 type Op struct {
-	Name  string // "scan", "read", "find", "create", "update", "delete"
+	Name  string // "scan", "read", "find", "create", "update", "delete", "comments", "comment"
 	Key   string // of an update or delete, and of a create that is done
 	Done  bool   // the work is done: an error now is an answer that got lost
 	Write bool
@@ -49,6 +49,8 @@ type Store struct {
 	LabelPath string
 	// Clock is what scans report of the system's clock.
 	Clock connectors.Clock
+	// Threads are the paths under which records have comments.
+	Threads []connectors.Thread
 
 	fields []connectors.Field
 	slots  map[string]int
@@ -59,6 +61,8 @@ type Store struct {
 	byVal  map[int]map[record.Value][]int // by slot, for the paths that were ever searched; may have stale entries
 	made   int
 	writes int
+
+	comments []said
 }
 
 // A row's values are never changed in place, so a copy of the row is a snapshot of it.
@@ -102,7 +106,7 @@ func (s *Store) Close() error { return nil }
 // Describe says what New was told.
 func (s *Store) Describe(context.Context) (*connectors.Schema, error) {
 	key := connectors.Field{Path: KeyPath, Label: "Key", Type: record.Type{Kind: record.Text}, ReadOnly: true}
-	return &connectors.Schema{Key: KeyPath, Label: s.LabelPath, Fields: append([]connectors.Field{key}, s.fields...)}, nil
+	return &connectors.Schema{Key: KeyPath, Label: s.LabelPath, Fields: append([]connectors.Field{key}, s.fields...), Threads: s.Threads}, nil
 }
 
 // Check has nothing to complain about.

@@ -26,6 +26,7 @@ var (
 	_ connectors.Updater    = (*servicenow.Table)(nil)
 	_ connectors.Deleter    = (*servicenow.Table)(nil)
 	_ connectors.Requirer   = (*servicenow.Table)(nil)
+	_ connectors.Commenter  = (*servicenow.Table)(nil)
 )
 
 // A clock that tests move.

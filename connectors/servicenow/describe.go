@@ -34,7 +34,8 @@ func (t *Table) Describe(ctx context.Context) (*connectors.Schema, error) {
 	case err == nil:
 		t.schema = schema
 	case errors.Is(err, connectors.ErrDenied):
-		schema = &connectors.Schema{Key: "sys_id", Hidden: true, Open: true, Rest: rest}
+		schema = &connectors.Schema{Key: "sys_id", Hidden: true, Open: true, Rest: rest,
+			Threads: []connectors.Thread{threadOf("comments", "Additional comments"), threadOf("work_notes", "Work notes")}}
 		t.schema, t.denied = schema, err
 	}
 	return schema, err
@@ -90,6 +91,11 @@ func (t *Table) dictionary(ctx context.Context) (*connectors.Schema, error) {
 		}
 	}
 	slices.SortFunc(s.Fields, func(a, b connectors.Field) int { return strings.Compare(a.Path, b.Path) })
+	for _, f := range s.Fields {
+		if f.Append {
+			s.Threads = append(s.Threads, threadOf(f.Path, f.Label))
+		}
+	}
 	switch {
 	case seen["number"]:
 		s.Label = "number"

@@ -102,11 +102,13 @@ func (t *collection) dead(raw []any) bool {
 }
 
 // stamp is the modified column in Unix seconds, null where it cannot be understood.
-func (t *collection) stamp() string {
+func (t *collection) stamp() string { return seconds(t.columns[t.modified].name) }
+
+func seconds(column string) string {
 	return fmt.Sprintf(`CASE typeof(%[1]s)
 		WHEN 'integer' THEN CASE WHEN abs(%[1]s) > 100000000000 THEN %[1]s / 1000 ELSE %[1]s END
 		WHEN 'real' THEN CASE WHEN %[1]s BETWEEN 2000000 AND 3000000 THEN (%[1]s - 2440587.5) * 86400 ELSE %[1]s END
-		WHEN 'text' THEN CAST(strftime('%%s', %[1]s) AS INTEGER) END`, quote(t.columns[t.modified].name))
+		WHEN 'text' THEN CAST(strftime('%%s', %[1]s) AS INTEGER) END`, quote(column))
 }
 
 // Scan pages by key. Each page is a query of its own that is over before its rows are emitted.

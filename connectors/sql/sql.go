@@ -43,6 +43,8 @@ type Table struct {
 	Deleted  string `hcl:"deleted,optional"`  // not null and not 0: the row counts as gone
 	Label    string `hcl:"label,optional"`
 	Author   string `hcl:"author,optional"` // who changed the row last
+
+	Comments []Comments `hcl:"comments,block"`
 }
 
 // New returns empty settings.

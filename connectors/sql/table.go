@@ -22,6 +22,9 @@ type collection struct {
 	key, modified, deleted, label, author int // slots; -1: none
 	stampForm, deletedForm                form
 	indexed                               bool // an index starts with the modified column
+
+	threads    map[string]*Comments // by name
+	threadList []connectors.Thread  // in the order of the file
 }
 
 // A column as the table declares it.
@@ -159,7 +162,7 @@ func (c *connection) table(ctx context.Context, t Table) (*collection, error) {
 	if err != nil {
 		return nil, fail(op, err, nil)
 	}
-	return col, nil
+	return col, col.openThreads(ctx, t.Comments)
 }
 
 // uniqueKey makes sure that paging by the key cannot skip rows that share one.
@@ -204,7 +207,7 @@ func (t *collection) hint(path string) string {
 
 // Describe says what the table declares.
 func (t *collection) Describe(context.Context) (*connectors.Schema, error) {
-	s := &connectors.Schema{Key: t.columns[t.key].name, Fields: make([]connectors.Field, len(t.columns))}
+	s := &connectors.Schema{Key: t.columns[t.key].name, Fields: make([]connectors.Field, len(t.columns)), Threads: t.threadList}
 	if t.label >= 0 {
 		s.Label = t.columns[t.label].name
 	}

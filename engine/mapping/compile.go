@@ -83,6 +83,7 @@ func (c *Config) compile(s *Sync, described [2]*schema, offline bool) (*reconcil
 		}
 	}
 	k.goneRules()
+	k.rules.Comments = k.comments()
 	k.required()
 	fmt.Fprintf(&k.digest, "first %v policy %q\n", s.body.first, s.body.policy)
 	k.noteDefinitions()

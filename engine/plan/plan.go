@@ -12,20 +12,23 @@ import (
 type Kind string
 
 const (
-	Create Kind = "create"
-	Update Kind = "update"
-	Delete Kind = "delete"
+	Create  Kind = "create"
+	Update  Kind = "update"
+	Comment Kind = "comment"
+	Delete  Kind = "delete"
 )
 
-// Rank orders kinds: creates, updates, deletes.
+// Rank orders kinds: creates, updates, comments, deletes.
 func (k Kind) Rank() int {
 	switch k {
 	case Create:
 		return 0
 	case Update:
 		return 1
+	case Comment:
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // A Header opens a plan.
@@ -45,6 +48,7 @@ type Footer struct {
 	Creates   int64      `json:"creates"`
 	Updates   int64      `json:"updates"`
 	Deletes   int64      `json:"deletes"`
+	Comments  int64      `json:"comments,omitempty"`
 	Conflicts int64      `json:"conflicts"`
 	Held      int64      `json:"held"`   // fields or links that wait because of an error
 	Linked    int64      `json:"linked"` // records paired without a write
@@ -56,7 +60,7 @@ type Footer struct {
 }
 
 // Changes is the number of actions.
-func (f Footer) Changes() int64 { return f.Creates + f.Updates + f.Deletes }
+func (f Footer) Changes() int64 { return f.Creates + f.Updates + f.Comments + f.Deletes }
 
 // A Stop is a limit or a gate that the whole plan runs into (semantics §7).
 type Stop struct {
@@ -72,7 +76,7 @@ type Requests struct {
 	Share      float64 `json:"share"` // of what its rate limit allows in an hour; 0 where there is no limit
 }
 
-// An Action is one write to one record of one side. Its changes are never empty for an update.
+// An Action is one write to one record of one side. Its changes are never empty for an update, always for a comment.
 type Action struct {
 	Kind       Kind        `json:"kind"`
 	Side       record.Side `json:"side"`
@@ -88,6 +92,16 @@ type Action struct {
 	Marker     string      `json:"marker,omitempty"` // create: the path that carries the marker; its value is among Changes
 	Why        string      `json:"why,omitempty"`    // a decision about the whole record (on_gone)
 	Conflicts  []Conflict  `json:"conflicts,omitempty"`
+	Entry      *Entry      `json:"entry,omitempty"` // comment: what is added
+}
+
+// An Entry is a comment that is carried to the other side.
+type Entry struct {
+	Path   string    `json:"path"` // that it is added under
+	ID     string    `json:"id"`   // of the comment that it is a copy of
+	Author string    `json:"author,omitempty"`
+	Time   time.Time `json:"time,omitzero"`
+	Text   string    `json:"text"` // as it will stand there
 }
 
 // A Ref names a record of the other side.

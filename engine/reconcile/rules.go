@@ -21,6 +21,8 @@ type Rules struct {
 	Fields []Rule
 	Match  []Match
 	First  First
+	// Comments is nil where the sync carries none.
+	Comments *Comments
 }
 
 // SideRules is what a sync says of one side. Values of that side are always in the order of Paths (slots).

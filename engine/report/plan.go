@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
@@ -50,7 +51,7 @@ func counts(h plan.Header, f plan.Footer) string {
 		n         int64
 		one, many string
 	}{
-		{f.Creates, "create", "creates"}, {f.Updates, "update", "updates"}, {f.Deletes, "delete", "deletes"},
+		{f.Creates, "create", "creates"}, {f.Updates, "update", "updates"}, {f.Comments, "comment", "comments"}, {f.Deletes, "delete", "deletes"},
 		{f.Conflicts, "conflict", "conflicts"}, {f.Held, "held", "held"}, {f.Linked, "newly linked", "newly linked"},
 		{f.Detached, "detached", "detached"}, {f.Ended, "ended", "ended"},
 	} {
@@ -78,6 +79,8 @@ func sign(k plan.Kind) (string, text.Colors) {
 		return "+", green
 	case plan.Update:
 		return "~", yellow
+	case plan.Comment:
+		return "+", green
 	}
 	return "-", red
 }
@@ -87,8 +90,27 @@ func target(a *plan.Action) string {
 	if name == "" {
 		name = a.Key
 	}
+	if a.Kind == plan.Comment {
+		name = "comment " + name
+	}
 	return clean(strings.TrimRight(a.SideName+" "+name, " "))
 }
+
+// entry shows who said what, and when. The text is on one line, as long as it stays readable.
+func (o *out) entry(e *plan.Entry) {
+	head := clean(e.Author)
+	if !e.Time.IsZero() {
+		head = strings.TrimSpace(head + " " + e.Time.UTC().Format(time.DateTime))
+	}
+	first, rest, more := strings.Cut(strings.TrimSpace(e.Text), "\n")
+	if more && strings.TrimSpace(rest) != "" {
+		first = strings.TrimSpace(first) + " …"
+	}
+	o.line("      ", pad(head, pathWidth), Value(record.OfText(cut(first, longComment))))
+}
+
+// longComment is how much of a comment's first line is shown.
+const longComment = 80
 
 func (o *out) action(h plan.Header, a *plan.Action) {
 	mark, color := sign(a.Kind)
@@ -101,6 +123,9 @@ func (o *out) action(h plan.Header, a *plan.Action) {
 	}
 	o.line("  ", o.paint(color, mark), " ", pad(target(a), nameWidth), from)
 	o.changes(a)
+	if a.Entry != nil {
+		o.entry(a.Entry)
+	}
 	for i := range a.Conflicts {
 		o.conflict(h.Sides, &a.Conflicts[i])
 	}
@@ -261,6 +286,9 @@ func (o *out) closing(h plan.Header, f plan.Footer) {
 		b.WriteString("Plan: nothing to do")
 	} else {
 		fmt.Fprintf(&b, "Plan: %s to create, %s to change, %s to delete", Count(f.Creates), Count(f.Updates), Count(f.Deletes))
+		if f.Comments > 0 {
+			b.WriteString(", " + some(f.Comments, "comment", "comments") + " to carry")
+		}
 	}
 	var waits []string
 	if f.Conflicts > 0 {

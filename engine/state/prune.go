@@ -51,8 +51,10 @@ func (s *Store) Prune(ctx context.Context, before time.Time, most int) (n int64,
 			}
 			for _, id := range old {
 				if a.table == "link" {
-					if err := c.exec("DELETE FROM origin WHERE link = ?", id); err != nil {
-						return err
+					for _, of := range []string{"origin", "thread"} {
+						if err := c.exec("DELETE FROM "+of+" WHERE link = ?", id); err != nil {
+							return err
+						}
 					}
 				}
 				if err := c.exec("DELETE FROM "+a.table+" WHERE rowid = ?", id); err != nil {

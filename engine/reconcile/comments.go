@@ -1,0 +1,13 @@
+package reconcile
+
+import "time"
+
+// Comments says how the comments of linked records are carried: each once, as a new comment on the other side.
+type Comments struct {
+	At      string    // file:line
+	Paths   [2]string // where a side keeps them
+	To      [2]bool   // comments are carried to this side
+	History bool      // also those that are older than the link
+	// Text makes the text of a copy.
+	Text func(author string, at time.Time, text string) (string, error)
+}
