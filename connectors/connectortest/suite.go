@@ -32,6 +32,9 @@ type Suite struct {
 	// Missing makes well-formed keys of records that do not exist. nil: 32 hexadecimal digits.
 	Missing func(i int) string
 
+	// Thread is a path of comments. "": no Commenter.
+	Thread string
+
 	Conditional bool // updates and deletes with an old version give ErrStale and change nothing
 	Incremental bool // scans have a Window.Next
 
@@ -106,6 +109,11 @@ func Run(t *testing.T, s Suite) {
 		{"a scan since long ago leaves out what did not change", !s.Incremental, sinceLeavesOut},
 		{"a collection without change stamps has no window", s.Incremental, noWindow},
 		{"a removed record is in no scan", false, removedGone},
+		{"an added comment comes back under its ID", s.Thread == "", commentsAdded},
+		{"comments since a time are those of then and later", s.Thread == "", commentsSince},
+		{"a comment on a missing record is not found", s.Thread == "", commentsMissing},
+		{"an error of emit ends reading comments and comes back as it is", s.Thread == "", commentsEmitError},
+		{"describe lists the threads", s.Thread == "" || s.NoDescribe, commentsDescribed},
 		{"describe lists the key and every path", s.NoDescribe, describes},
 		{"eight callers at once do not disturb each other", false, concurrent},
 		{"a connection knows its collections and closes twice", false, connection},

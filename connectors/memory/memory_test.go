@@ -38,12 +38,13 @@ func fields() []connectors.Field {
 
 func TestConformance(t *testing.T) {
 	connectortest.Run(t, connectortest.Suite{
-		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title",
+		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Thread: "comments",
 		Conditional: true, Incremental: true,
 		Open: func(*testing.T) connectortest.System {
 			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			s := memory.New(fields()...)
 			s.Name = "things"
+			s.Threads = []connectors.Thread{{Path: "comments"}}
 			s.Now = func() time.Time { return now }
 			return connectortest.System{
 				Collection: s, Connection: s,

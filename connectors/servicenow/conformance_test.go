@@ -118,7 +118,7 @@ func TestConformance(t *testing.T) {
 				"urgency":           record.OfText(strconv.Itoa(1 + i%3)),
 			}
 		},
-		Marker: "correlation_id", Text: "short_description", Incremental: true,
+		Marker: "correlation_id", Text: "short_description", Thread: "work_notes", Incremental: true,
 		Open: func(t *testing.T) connectortest.System {
 			in := newInstance(t, sim.Options{})
 			s := admin(in.url)

@@ -157,10 +157,13 @@ func TestConformance(t *testing.T) {
 			}
 			paths := append(slices.Sorted(maps.Keys(sample(0))), key)
 			s := connectortest.Suite{
-				Paths: paths, Sample: sample, Marker: "ref", Text: "title", Conditional: true, Incremental: c.table.Modified != "",
+				Paths: paths, Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Conditional: true, Incremental: c.table.Modified != "",
 				Open: func(t *testing.T) connectortest.System {
 					d := newDesk(t, c.schema)
-					conn, col := d.open(t, c.table)
+					d.do(t, "CREATE TABLE notes (id INTEGER PRIMARY KEY, ticket, body TEXT, who TEXT, at DATETIME)")
+					declared := c.table
+					declared.Comments = []sql.Comments{{Name: "comments", Table: "notes", Parent: "ticket", Text: "body", Author: "who", Time: "at"}}
+					conn, col := d.open(t, declared)
 					stamp := func() any {
 						if c.text {
 							return d.now.Load()

@@ -57,6 +57,7 @@ func writes(t *testing.T, b engine.Book, l *record.Link) map[string]error {
 		"Intend":  b.Intend(ctx, []*engine.Intent{{Kind: plan.Update, Key: "late"}}),
 		"Fold":    b.Fold(ctx, []engine.Fold{{Link: link("late", "late")}}),
 		"Choose":  choose,
+		"Hear":    b.Hear(ctx, left, engine.Heard{Path: "late"}),
 	}
 }
 
@@ -68,6 +69,9 @@ func unwritten(t *testing.T, b engine.Book, l *record.Link) {
 	}
 	if ins, _ := b.Intents(ctx); len(ins) > 0 {
 		t.Errorf("intents %v were stored", ins)
+	}
+	if h, found, _ := b.Heard(ctx, left); found {
+		t.Errorf("heard %v was stored", h)
 	}
 	if got := byKey(t, b, left, "late"); got != nil {
 		t.Errorf("link %v was stored", got)

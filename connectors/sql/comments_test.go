@@ -1,0 +1,107 @@
+package sql_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/sql"
+)
+
+const talk = `CREATE TABLE tickets (id TEXT PRIMARY KEY, title TEXT);
+	CREATE TABLE remarks (uuid TEXT NOT NULL UNIQUE, ticket TEXT NOT NULL, body TEXT, who TEXT, made INTEGER, hidden INTEGER NOT NULL DEFAULT 0);
+	INSERT INTO tickets VALUES ('T-1', 'a'), ('T-2', 'b');
+	INSERT INTO remarks VALUES ('u1', 'T-1', 'hello', 'ann', 1772366400, 0), ('u2', 'T-1', 'a fool', 'bob', 1772366460, 1), ('u3', 'T-2', 'hi', 'cid', 1772366400, 0)`
+
+func remarks(name, readers string) sql.Comments {
+	return sql.Comments{Name: name, Table: "remarks", Key: "uuid", Parent: "ticket", Text: "body", Author: "who", Time: "made", Internal: "hidden", Readers: readers}
+}
+
+func texts(t *testing.T, c connectors.CommentReader, path string) []string {
+	t.Helper()
+	var got []string
+	err := c.Comments(t.Context(), path, nil, time.Time{}, func(key string, c connectors.Comment) error {
+		got = append(got, key+" "+c.Author+" "+c.Time.UTC().Format("15:04")+": "+c.Text)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	return got
+}
+
+func TestCommentsOfOneTableAreKeptApartByTheirReaders(t *testing.T) {
+	d := newDesk(t, talk)
+	_, col := d.open(t, sql.Table{Name: "tickets", Comments: []sql.Comments{remarks("comments", ""), remarks("notes", "staff")}})
+	c := col.(connectors.Commenter)
+	if diff := cmp.Diff([]string{"T-1 ann 12:00: hello", "T-2 cid 12:00: hi"}, texts(t, c, "comments")); diff != "" {
+		t.Errorf("public (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"T-1 bob 12:01: a fool"}, texts(t, c, "notes")); diff != "" {
+		t.Errorf("internal (-want +got):\n%s", diff)
+	}
+	s, err := col.(connectors.Describer).Describe(t.Context())
+	want := []connectors.Thread{{Path: "comments", Readers: connectors.Public}, {Path: "notes", Readers: connectors.Staff}}
+	if diff := cmp.Diff(want, s.Threads); err != nil || diff != "" {
+		t.Errorf("threads (-want +got), %v:\n%s", err, diff)
+	}
+	for _, path := range []string{"comments", "notes"} {
+		made, err := c.AddComment(t.Context(), path, "T-2", "into "+path)
+		if err != nil || !strings.HasPrefix(made.ID, "fs-") {
+			t.Errorf("added %+v, %v", made, err)
+		}
+		found := 0
+		for _, p := range []string{"comments", "notes"} {
+			err := c.Comments(t.Context(), p, []string{"T-2"}, time.Time{}, func(_ string, got connectors.Comment) error {
+				if got.ID == made.ID {
+					found++
+					if diff := cmp.Diff(made, got); diff != "" || p != path {
+						t.Errorf("it comes back under %s (-added +read):\n%s", p, diff)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found != 1 {
+			t.Errorf("it comes back %d times", found)
+		}
+	}
+}
+
+func TestCommentsBlocksThatAreWrong(t *testing.T) {
+	good := remarks("comments", "")
+	for name, tt := range map[string]struct {
+		change func(*sql.Comments)
+		want   string
+	}{
+		"a table that is not there":  {func(c *sql.Comments) { c.Table = "remark" }, `there is no table "remark"`},
+		"a column that is not there": {func(c *sql.Comments) { c.Parent = "tickets" }, `parent = "tickets", but table remarks has no such column`},
+		"a key that is not there":    {func(c *sql.Comments) { c.Key = "" }, `key = "id"`},
+		"readers of another kind":    {func(c *sql.Comments) { c.Readers = "all" }, `readers = "all"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, talk)
+			bad := good
+			tt.change(&bad)
+			conn, err := (&sql.Config{DSN: d.file, Tables: []sql.Table{{Name: "tickets", Comments: []sql.Comments{bad}}}}).Open(connectors.Env{Name: "desk"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, err = conn.Collection(context.Background(), "tickets")
+			if !errors.Is(err, connectors.ErrConfig) || !strings.Contains(err.Error(), tt.want) || connectors.Hint(err) == "" {
+				t.Errorf("%v (way out: %s); want %q", err, connectors.Hint(err), tt.want)
+			}
+		})
+	}
+}
