@@ -232,6 +232,14 @@ func snow(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			fmt.Fprintln(out, strings.Join(cells, "|"))
 		}
+	case "journal": // the entries of one field, oldest first
+		list := s.Find("sys_journal_field", "element_id", id())
+		slices.SortStableFunc(list, func(a, b map[string]string) int { return strings.Compare(a["sys_created_on"], b["sys_created_on"]) })
+		for _, e := range list {
+			if e["element"] == args[2] {
+				fmt.Fprintln(ts.Stdout(), e["sys_created_by"]+"|"+e["value"])
+			}
+		}
 	case "writes":
 		fmt.Fprintln(ts.Stdout(), s.Writes())
 	case "pass":
