@@ -185,6 +185,8 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"a sync after itself", [2]string{`sync "main" {`, "sync \"main\" {\n  after = [sync.main]"}, "Syncs in a circle", "main after main", `[sync.main]`},
 		{"a sync after a stranger", [2]string{`sync "main" {`, "sync \"main\" {\n  after = [sync.man]"}, "Unknown sync", `Did you mean "main"?`, `.man`},
 		{"comments with a wrong format", [2]string{titleField, titleField + "comments {\n ticket = \"c\"\n incident = \"work_notes\"\n format = \"autor + text\"\n}\n"}, "", "author", `autor`},
+		{"comments without a path", [2]string{titleField, titleField + "comments {\n ticket = \"c\"\n}\n"}, "Missing path", `incident = "…"`, `comments`},
+		{"comments that leave out what they say", [2]string{titleField, titleField + "comments {\n ticket = \"c\"\n incident = \"work_notes\"\n format = \"author\"\n}\n"}, "Format without the text", "author + ': ' + text", `"author"`},
 		{"an attachment of no size", [2]string{titleField, titleField + "attachments {\n max_size = \"10 apples\"\n}\n"}, "Not a size", "MiB", `"10 apples"`},
 
 		// tests

@@ -353,3 +353,24 @@ func TestExplainText(t *testing.T) {
 	}
 	golden(t, "explain.txt", b.String())
 }
+
+func TestACommentIsShownWithItsAuthorItsTimeAndItsFirstLine(t *testing.T) {
+	entry := plan.Entry{Path: "work_notes", ID: "c1", Author: "ann", Time: noon, Text: "[ann] Router\x1b[31m " + strings.Repeat("very ", 30) + "hot\n\nSee you"}
+	a := plan.Action{Kind: plan.Comment, Side: record.Right, SideName: "incident", Key: "9c", Label: "INC7", Link: 1,
+		From: plan.Ref{SideName: "ticket", Key: "T-1"}, Entry: &entry}
+	var b bytes.Buffer
+	f := plan.Footer{Comments: 2, Requests: []plan.Requests{{Connection: "prod", Count: 6}}}
+	if err := report.Plan(&b, header(), f, stream(plan.Item{Action: &a}), report.Style{}); err != nil {
+		t.Fatal(err)
+	}
+	got := b.String()
+	for _, want := range []string{"· 2 comments ·", "  + incident comment INC7  from ticket T-1\n", "      ann 2026-03-01 12:00:00  \"[ann] Router",
+		"…", "0 to delete, 2 comments to carry."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "\x1b") || strings.Contains(got, "See you") {
+		t.Errorf("more than the first line, or what it does to a terminal, is shown:\n%s", got)
+	}
+}
