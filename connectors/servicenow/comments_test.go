@@ -66,6 +66,42 @@ func TestJournals(t *testing.T) {
 	}
 }
 
+func TestAnEntryWhoseAnswerIsLostIsThereOrNot(t *testing.T) {
+	for _, tt := range []struct {
+		fault string
+		err   error
+		kept  int
+	}{
+		{"500-after:PATCH incident:n=1", connectors.ErrOutcome, 1},
+		{"reset-after:PATCH incident:n=1", connectors.ErrOutcome, 1},
+		{"cut-broken:PATCH incident:n=1", connectors.ErrOutcome, 1},
+		{"500-before:PATCH incident:n=1", connectors.ErrOutcome, 0},
+		{"500-before:GET sys_journal_field:rate=1", connectors.ErrBusy, 0},
+	} {
+		t.Run(tt.fault, func(t *testing.T) {
+			in := newInstance(t, sim.Options{})
+			id := in.Insert("incident", map[string]string{"short_description": "down"})
+			tb := in.as(t, "integration")
+			in.fault(t, tt.fault)
+			_, err := tb.AddComment(t.Context(), "work_notes", id, "help")
+			if !errors.Is(err, tt.err) {
+				t.Errorf("adding gives %v, want %v", err, tt.err)
+			}
+			in.Calm()
+			n := 0
+			err = tb.Comments(t.Context(), "work_notes", nil, in.clock.Now().Add(-time.Minute), func(key string, c connectors.Comment) error {
+				if n++; key != id || c.Text != "help" {
+					t.Errorf("entry of %s: %+v", key, c)
+				}
+				return nil
+			})
+			if err != nil || n != tt.kept {
+				t.Errorf("%d entries are there (%v), want %d", n, err, tt.kept)
+			}
+		})
+	}
+}
+
 func TestThreadsOfAnIncidentSayWhoReadsThem(t *testing.T) {
 	in := newInstance(t, sim.Options{})
 	for _, user := range []string{"admin", "integration"} {

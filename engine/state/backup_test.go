@@ -136,6 +136,8 @@ func TestACheckFindsWhatIsWrong(t *testing.T) {
 		says   string
 	}{
 		{"nothing", "SELECT 1", "", ""},
+		{"a comment in flight", "UPDATE intent SET kind = 'comment'", "", ""},
+		{"a comment of no link", "INSERT INTO thread (sync, link, side, own, copy, hash, at, run) VALUES (1, 77, 0, 'c', '', 0, 0, 0)", "refers", "comment of no link: 77"},
 		{"values that cannot be read", "UPDATE link SET now_right = x'00'", "content", "link 1: its values cannot be read"},
 		{"too many values", "UPDATE link SET base_left = x'" + hexOf(record.AppendValues(nil, make([]record.Value, 2))) + "'", "content", "link 1: its values cannot be read"},
 		{"an entry of the history", "UPDATE history SET replaced_by = x'ffff'", "content", "entry of the history 1 cannot be read"},
