@@ -347,3 +347,32 @@ func TestCommentsOneWayStayOneWay(t *testing.T) {
 	w.apply()
 	w.wantTalk("only towards the incident", []string{"help"}, []string{"internal", "[ann 08:01] help"})
 }
+
+func TestMoreCommentsThanTheLimitOfUpdatesStopThePlan(t *testing.T) {
+	w := talking(t)
+	w.ticket.Say("comments", "T-1", "ann", "one")
+	w.ticket.Say("comments", "T-1", "ann", "two")
+	w.minute()
+	w.job.Limits.Updates = engine.Limit{Number: 1}
+	_, _, err := w.tryApply(engine.Approval{})
+	stop, ok := errors.AsType[*engine.StoppedError](err)
+	if !ok || len(stop.Stops) != 1 || stop.Stops[0].Limit != "comments" {
+		t.Fatalf("the run ended with %v, want a stop at the comments", err)
+	}
+	w.wantTalk("nothing was added", []string{"one", "two"}, nil)
+	if _, _, err := w.tryApply(engine.Approval{Stops: stop.Digest}); err != nil {
+		t.Fatal(err)
+	}
+	w.wantTalk("approved", []string{"one", "two"}, []string{"[ann 08:01] one", "[ann 08:01] two"})
+}
+
+func TestCommentsOfAPairThatPartsStayWhereTheyAre(t *testing.T) {
+	w := talking(t)
+	w.ticket.Say("comments", "T-1", "ann", "bye")
+	w.incident.Remove("sys1")
+	w.minute()
+	w.apply()
+	w.apply()
+	w.wantTalk("nothing is carried", []string{"bye"}, nil)
+	w.wantPlan("and nothing waits")
+}

@@ -46,7 +46,7 @@ func (r *Run) listen(ctx context.Context) error {
 			return fmt.Errorf("listen to comments of %s: %w", r.name(s), err)
 		}
 		r.ears[s].deaf = true
-		if err := r.holdComments(ctx, record.Link{}, fmt.Errorf("comments of %s: %w", r.name(s), e)); err != nil {
+		if err := r.holdComments(ctx, record.Link{Label: [2]string{r.name(s)}}, fmt.Errorf("comments of %s: %w", r.name(s), e)); err != nil {
 			return err
 		}
 	}
