@@ -30,22 +30,11 @@ side, such as state or incident.state. Writes nothing.`,
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			p, err := a.openProject()
+			p, _, job, err := a.openSync(ctx, args[0], readState, jobOptions{preview: true, trigger: "blame"})
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			s, err := p.sync(args[0])
-			if err != nil {
-				return err
-			}
-			if err := p.openState(readState); err != nil {
-				return err
-			}
-			job, err := p.job(ctx, s, jobOptions{preview: true, trigger: "blame"})
-			if err != nil {
-				return err
-			}
 			b, err := p.engine(nil).Blame(ctx, job, args[1])
 			if err != nil {
 				return err

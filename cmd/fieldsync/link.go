@@ -40,22 +40,11 @@ KEY is a key or a label; the two may stand in either order.`,
 		Args:              cobra.ExactArgs(3),
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
-			p, err := a.openProject()
+			p, s, job, err := a.openSync(c.Context(), args[0], writeState, jobOptions{trigger: "link"})
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			s, err := p.sync(args[0])
-			if err != nil {
-				return err
-			}
-			if err := p.openState(writeState); err != nil {
-				return err
-			}
-			job, err := p.job(c.Context(), s, jobOptions{trigger: "link"})
-			if err != nil {
-				return err
-			}
 			l, err := p.engine(nil).Adopt(c.Context(), job, [2]string{args[1], args[2]})
 			if err != nil {
 				return err
@@ -88,22 +77,11 @@ KEY is the key or the label of the record on either side.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
-			p, err := a.openProject()
+			p, s, job, err := a.openSync(c.Context(), args[0], writeState, jobOptions{trigger: "unlink"})
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			s, err := p.sync(args[0])
-			if err != nil {
-				return err
-			}
-			if err := p.openState(writeState); err != nil {
-				return err
-			}
-			job, err := p.job(c.Context(), s, jobOptions{trigger: "unlink"})
-			if err != nil {
-				return err
-			}
 			l, err := p.engine(nil).Part(c.Context(), job, args[1], a.person(), forget)
 			if err != nil {
 				return err

@@ -301,6 +301,27 @@ const (
 	writeState
 )
 
+// openSync opens what a command about one sync needs: the mapping, the state, both systems. The project is the
+// caller's to close.
+func (a *app) openSync(ctx context.Context, name string, mode stateMode, o jobOptions) (*project, *mapping.Sync, engine.Job, error) {
+	p, err := a.openProject()
+	if err != nil {
+		return nil, nil, engine.Job{}, err
+	}
+	s, err := p.sync(name)
+	if err == nil {
+		err = p.openState(mode)
+	}
+	var job engine.Job
+	if err == nil {
+		job, err = p.job(ctx, s, o)
+	}
+	if err != nil {
+		return nil, nil, job, errors.Join(err, p.Close())
+	}
+	return p, s, job, nil
+}
+
 // openState opens the state that the mapping names.
 func (p *project) openState(mode stateMode) error {
 	path := p.Settings.State
