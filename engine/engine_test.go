@@ -6,10 +6,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -1082,10 +1084,29 @@ func TestTheLeaseOfAProcessThatDiedIsTakenOver(t *testing.T) {
 	if err := ended.Run(); err != nil {
 		t.Fatal(err)
 	}
+	// One that ended and is not waited for: its pid is still there.
+	zombie := exec.Command(os.Args[0], "-test.run=^$")
+	out, err := zombie.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := zombie.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { zombie.Wait() })
+	if _, err := io.Copy(io.Discard, out); err != nil { // it has closed its output: it is about to end
+		t.Fatal(err)
+	}
+	for start := time.Now(); time.Since(start) < 10*time.Second; runtime.Gosched() {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", zombie.Process.Pid)); err != nil || strings.Contains(string(stat), ") Z ") {
+			break
+		}
+	}
 	for _, tt := range []struct {
 		name, owner string
 		want        error
 	}{
+		{"a process that ended and was not waited for", engine.ProcessName(zombie.Process.Pid), nil},
 		{"a process that ended", engine.ProcessName(ended.Process.Pid), nil},
 		{"a process that runs", engine.ProcessName(os.Getpid()), engine.ErrLeased},
 		{"a process of another machine", fmt.Sprintf("elsewhere.example pid %d", ended.Process.Pid), engine.ErrLeased},

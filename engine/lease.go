@@ -42,5 +42,17 @@ func died(owner string) bool {
 		return false
 	}
 	p, err := os.FindProcess(pid)
-	return err == nil && errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
+	return err == nil && errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) || zombie(pid)
+}
+
+// zombie reports whether a process has ended and its parent has not asked for its end yet. Where there is no /proc
+// it is taken to live.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	// The state follows the name, which stands in brackets and may hold anything.
+	after := strings.TrimSpace(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	return strings.HasPrefix(after, "Z") || strings.HasPrefix(after, "X")
 }
