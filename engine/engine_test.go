@@ -430,12 +430,9 @@ func TestAnOpenCreateIsSettledAlsoUnderRulesThatDoNotKnowItsMarker(t *testing.T)
 	w.wantPlan("settled")
 }
 
-func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
-	w := newWorld(t)
-	w.ticket.Add(text("title", "a", "status", "new"))
-	w.apply()
-	w.now = w.now.Add(time.Minute)
-	w.ticket.Edit("T-1", text("title", "b"))
+// applyLosingTheAnswer applies while the answer to an update of an incident gets lost, and with it the connection.
+func (w *world) applyLosingTheAnswer() {
+	w.t.Helper()
 	dead := false
 	w.incident.Hook = func(_ context.Context, op memory.Op) error {
 		if op.Name == "update" && op.Done {
@@ -448,9 +445,18 @@ func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
 		return nil
 	}
 	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	w.incident.Hook = nil
+}
+
+func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "b"))
+	w.applyLosingTheAnswer()
 	w.now = w.now.Add(time.Minute)
 	w.ticket.Edit("T-1", text("title", "c"))
 	w.open()
@@ -468,21 +474,7 @@ func TestASecondWriteWhoseAnswerWasLostIsNotTakenForAnEditEither(t *testing.T) {
 	w.incident.Edit("sys1", record.Fields{"summary": record.NullValue, "state": record.OfText("open")})
 	w.ticket.Edit("T-1", record.Fields{"status": record.NullValue})
 	w.wantPlan("first contact writes both sides", `update ticket T-1 number="INC1" status="open"`, `update incident sys1 summary="a"`)
-	dead := false
-	w.incident.Hook = func(_ context.Context, op memory.Op) error {
-		if op.Name == "update" && op.Done {
-			dead = true
-			return &connectors.Error{Kind: connectors.ErrOutcome, Op: "update"}
-		}
-		if dead && op.Name == "read" {
-			return &connectors.Error{Kind: connectors.ErrBusy, Op: "read"}
-		}
-		return nil
-	}
-	if _, _, err := w.tryApply(engine.Approval{}); err != nil {
-		t.Fatal(err)
-	}
-	w.incident.Hook = nil
+	w.applyLosingTheAnswer()
 	w.now = w.now.Add(time.Minute)
 	w.ticket.Edit("T-1", text("title", "c"))
 	w.incident.Edit("sys1", text("state", "waiting"))

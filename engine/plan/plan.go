@@ -91,8 +91,7 @@ type Action struct {
 	Changes    []Change    `json:"changes"`
 	Marker     string      `json:"marker,omitempty"` // create: the path that carries the marker; its value is among Changes
 	Why        string      `json:"why,omitempty"`    // a decision about the whole record (on_gone)
-	Conflicts  []Conflict  `json:"conflicts,omitempty"`
-	Entry      *Entry      `json:"entry,omitempty"` // comment: what is added
+	Entry      *Entry      `json:"entry,omitempty"`  // comment: what is added
 }
 
 // An Entry is a comment that is carried to the other side.

@@ -69,10 +69,6 @@ func redactAction(a *plan.Action) *plan.Action {
 			c.From, c.To, c.Why = hide(c.From), hide(c.To), ""
 		}
 	}
-	b.Conflicts = nil
-	for _, c := range a.Conflicts {
-		b.Conflicts = append(b.Conflicts, RedactConflict(c))
-	}
 	return &b
 }
 

@@ -126,9 +126,6 @@ func (o *out) action(h plan.Header, a *plan.Action) {
 	if a.Entry != nil {
 		o.entry(a.Entry)
 	}
-	for i := range a.Conflicts {
-		o.conflict(h.Sides, &a.Conflicts[i])
-	}
 }
 
 func (o *out) changes(a *plan.Action) {

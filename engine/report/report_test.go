@@ -111,9 +111,9 @@ func TestPlanText(t *testing.T) {
 				{Path: "number", From: null, Pending: "number", Field: "number", Why: "incident.number"},
 				{Path: "tags", From: record.OfList([]record.Value{text("a")}), To: record.OfList([]record.Value{text("a"), text("b")}), Field: "tags"},
 			},
-			Conflicts: []plan.Conflict{{Sync: "s", Keys: [2]string{"T-9", "k9"}, Field: "title", Base: [2]record.Value{text("a"), text("a")},
-				Now: [2]record.Value{text("b"), text("c")}, Policy: "newest", Why: "incident is newer by 40 s"}},
 		}},
+		{Conflict: &plan.Conflict{Sync: "s", Keys: [2]string{"T-9", "k9"}, Field: "title", Base: [2]record.Value{text("a"), text("a")},
+			Now: [2]record.Value{text("b"), text("c")}, Policy: "newest", Why: "incident is newer by 40 s"}},
 		{Conflict: &plan.Conflict{Sync: "s", Keys: [2]string{"T-10", ""}, Why: "two incidents carry its marker: INC1, INC2", Policy: "ask"}},
 		{Conflict: &plan.Conflict{Sync: "s p", Keys: [2]string{"it's", "k11"}, Field: "pin", Sensitive: true, Now: [2]record.Value{text("1234"), text("9999")}, Policy: "ask"}},
 		{Hold: &plan.Hold{Sync: "s", Keys: [2]string{"T-12", "k12"}, Labels: [2]string{"", "INC12"}, Field: "state", Cause: `"pending" has no row in translation state`,
@@ -191,7 +191,7 @@ func TestSensitiveValuesAreInNoView(t *testing.T) {
 	c := plan.Conflict{Sync: "s", Keys: [2]string{"a", "b"}, Field: "pin", Sensitive: true, Policy: "ask", Why: "hunter2 against hunter3",
 		Base: [2]record.Value{text("hunter1"), text("hunter1")}, Now: [2]record.Value{text("hunter2"), text("hunter3")}}
 	items := []plan.Item{
-		{Action: &plan.Action{Kind: plan.Update, SideName: "t", Key: "k", Conflicts: []plan.Conflict{c},
+		{Action: &plan.Action{Kind: plan.Update, SideName: "t", Key: "k",
 			Changes: []plan.Change{{Path: "p", From: text("hunter1"), To: text("hunter2"), Why: `x.p "hunter2"`, Field: "p", Sensitive: true}}}},
 		{Conflict: &c},
 	}
