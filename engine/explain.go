@@ -42,6 +42,55 @@ func (e *Engine) Explain(ctx context.Context, j Job, key string) (*Explanation, 
 	return x, err
 }
 
+// Look reads the record that a key or label names, and its twin where it is linked, with these paths; of a side without
+// any the paths of its rules. A side that has no such record is nil. ErrNoLink (wrapped) when neither has one.
+func (e *Engine) Look(ctx context.Context, j Job, key string, paths [2][]string) (recs [2]*record.Record, err error) {
+	r, err := e.open(ctx, j, 0)
+	if err != nil {
+		return recs, err
+	}
+	defer r.Close()
+	var keys [2]string
+	l, noLink := r.linkOf(ctx, key)
+	switch {
+	case noLink == nil:
+		keys = l.Key
+	case !errors.Is(noLink, ErrNoLink):
+		return recs, noLink
+	default:
+		for _, s := range record.Sides {
+			rec, err := r.named(ctx, s, key)
+			if err != nil {
+				return recs, fmt.Errorf("read %s %s: %w", r.name(s), key, err)
+			}
+			if rec != nil {
+				keys[s] = rec.Key
+				break
+			}
+		}
+	}
+	for _, s := range record.Sides {
+		if keys[s] == "" {
+			continue
+		}
+		if len(paths[s]) == 0 {
+			paths[s] = r.rules.Sides[s].Paths
+		}
+		err := j.Ends[s].Handle.Read(ctx, paths[s], []string{keys[s]}, func(rec record.Record) error {
+			rec = rec.Clone()
+			recs[s] = &rec
+			return nil
+		})
+		if err != nil {
+			return recs, fmt.Errorf("read %s %s: %w", r.name(s), keys[s], err)
+		}
+	}
+	if recs[0] == nil && recs[1] == nil {
+		return recs, fmt.Errorf("%w of %s with %q: neither %s nor %s has a record by that key", ErrNoLink, r.rules.Sync, key, r.name(0), r.name(1))
+	}
+	return recs, nil
+}
+
 // live reads both records of a link straight from their systems and decides.
 func (r *Run) live(ctx context.Context, l record.Link) (loaded, error) {
 	in, _, err := r.input(ctx, l, [2]*Moved{})
