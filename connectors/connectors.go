@@ -189,6 +189,15 @@ type Requirer interface {
 	Require(ctx context.Context, paths []string) error
 }
 
+// A Locator knows the address under which a person finds a record in a browser.
+type Locator interface {
+	Locate(key string) string
+}
+
+// TestMark begins the marker of a record that somebody made only to see whether records can be made. No sync ever
+// takes such a record for one of its own.
+const TestMark = "fieldsync-test-"
+
 // A Finding is one line of a check.
 type Finding struct {
 	OK     bool

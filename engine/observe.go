@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -199,6 +200,11 @@ func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(r
 }
 
 func (r *Run) inScope(s record.Side, values []record.Value) (bool, error) {
+	for _, m := range r.rules.Match {
+		if slot := m.Slots[s]; slot < len(values) && strings.HasPrefix(values[slot].Text(), connectors.TestMark) {
+			return false, nil
+		}
+	}
 	where := r.rules.Sides[s].Where
 	if where == nil {
 		return true, nil

@@ -11,19 +11,28 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/mapping"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
 func (a *app) checkCmd() *cobra.Command {
-	return &cobra.Command{
+	var create bool
+	var sets []string
+	c := &cobra.Command{
 		Use:   "check [CONNECTION]",
 		Short: "log in to the systems and say what a first run would stumble over",
 		Long: `Logs in to each connection and shows who is logged in, with which rights, and what is
 missing; then looks whether the collections of the syncs and the paths that their rules
-write are there. Nothing is written.`,
+write are there, and shows a record. Nothing is written, unless --create-test-record asks
+for it: then a record with a marker of its own is made wherever a sync may create records,
+found again by that marker, and taken away. No sync ever takes such a record for its own.`,
 		Example: `  fieldsync check
-  fieldsync check prod --json`,
+  fieldsync check prod --json
+  fieldsync check prod --create-test-record
+  fieldsync check prod --create-test-record --set caller_id=62826bf03710200044e0bfc8bcbe5df1`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeConnections,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -40,9 +49,19 @@ write are there. Nothing is written.`,
 				}
 				conns = []*mapping.Connection{one}
 			}
+			set, err := settings(sets)
+			if err == nil && len(set) > 0 && !create {
+				err = hinted{errors.New("--set is about a test record, and none is made"), "add --create-test-record"}
+			}
+			if err != nil {
+				return err
+			}
 			list := []report.Finding{}
 			for _, conn := range conns {
 				list = append(list, p.check(c.Context(), conn)...)
+				if create {
+					list = append(list, p.tryCreates(c.Context(), conn, set)...)
+				}
 			}
 			if a.json {
 				err = report.JSON(a.out, list)
@@ -55,6 +74,9 @@ write are there. Nothing is written.`,
 			return err
 		},
 	}
+	c.Flags().BoolVar(&create, "create-test-record", false, "make a marked record where syncs create them, and take it away again")
+	c.Flags().StringArrayVar(&sets, "set", nil, "give the test record this `PATH=VALUE`; may be repeated")
+	return c
 }
 
 // check asks one system, then each of its collections that a sync uses.
@@ -84,7 +106,12 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 				continue
 			}
 			what := "sync " + s.Name
-			err := p.checkSide(ctx, side, s.Writes[i])
+			writes := s.Writes[i]
+			job, jobErr := p.job(ctx, s, jobOptions{preview: true, trigger: "check"})
+			if jobErr == nil {
+				writes = writesOf(job.Rules, record.Side(i)) // what the systems say of their fields counts, too
+			}
+			err := p.checkSide(ctx, side, writes)
 			if errors.Is(err, connectors.ErrAuth) && slices.ContainsFunc(list, func(f report.Finding) bool { return !f.OK }) {
 				return list // the log-in said it already
 			}
@@ -92,11 +119,99 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 				add(false, what, fmt.Sprintf("%s: %v", side.Collection, err), wayOut(err))
 				continue
 			}
-			add(true, what, side.Collection+": "+plural(len(s.Writes[i]), "path")+" to write", "")
+			add(true, what, side.Collection+": "+plural(len(writes), "path")+" to write", "")
+			if jobErr == nil {
+				ok, detail, hint := p.sample(ctx, job, record.Side(i))
+				add(ok, what, side.Collection+": "+detail, hint)
+			}
 		}
 	}
 	if len(list) == 0 {
 		add(true, "settings", "nothing to ask this system, and no sync uses it", "")
+	}
+	return list
+}
+
+// writesOf are the paths of a side that rules write, markers and the values of on_gone among them; sorted.
+func writesOf(r *reconcile.Rules, s record.Side) []string {
+	slots := map[int]bool{}
+	for _, f := range r.Fields {
+		for _, slot := range f.Paths[s] {
+			slots[slot] = slots[slot] || f.To[s] != nil
+		}
+	}
+	for _, m := range r.Match {
+		slots[m.Slots[s]] = slots[m.Slots[s]] || m.Marker[s]
+	}
+	for slot := range r.Sides[s.Other()].Gone.Set {
+		slots[slot] = true
+	}
+	var paths []string
+	for slot, path := range r.Sides[s].Paths {
+		if slots[slot] {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// sampled is how many records are looked through for one that is in scope.
+const sampled = 1000
+
+// sample shows the first record of a side that is in scope, as the rules see it.
+func (p *project) sample(ctx context.Context, job engine.Job, side record.Side) (ok bool, detail, hint string) {
+	rules, seen, shown := job.Rules, 0, ""
+	_, err := job.Ends[side].Handle.Scan(ctx, connectors.Query{Paths: rules.Sides[side].Paths, Native: job.Ends[side].Native}, func(rec record.Record) error {
+		if where := rules.Sides[side].Where; where != nil {
+			env := reconcile.Env{Time: p.app.now()}
+			env.Values[side] = rec.Values
+			if in, err := where(env); err != nil || !in {
+				if seen++; seen < sampled {
+					return nil
+				}
+				return errEnough
+			}
+		}
+		shown = "for example " + rec.Name() + ": " + strings.Join(excerpt(rules, side, rec.Values), ", ")
+		return errEnough
+	})
+	switch {
+	case err != nil && !errors.Is(err, errEnough):
+		return false, err.Error(), wayOut(err)
+	case shown != "":
+		return true, shown, ""
+	case seen > 0:
+		return true, fmt.Sprintf("none of the first %d records is in scope", seen), ""
+	}
+	return true, "no record is in scope", ""
+}
+
+var errEnough = errors.New("enough")
+
+// excerpt is what a few paths of a record show. What rules call sensitive is not shown.
+func excerpt(rules *reconcile.Rules, side record.Side, values []record.Value) []string {
+	const paths, length = 6, 40
+	hide := map[int]bool{}
+	for _, f := range rules.Fields {
+		for _, slot := range slices.Concat(f.Paths[side], f.Reads[side]) {
+			hide[slot] = hide[slot] || f.Sensitive
+		}
+	}
+	var list []string
+	for slot, v := range values {
+		if len(list) == paths {
+			return append(list, "…")
+		}
+		text := []rune(v.String())
+		switch {
+		case v.Empty():
+			continue
+		case hide[slot]:
+			text = []rune("(sensitive)")
+		case len(text) > length:
+			text = append(text[:length], '…')
+		}
+		list = append(list, rules.Sides[side].Paths[slot]+" "+string(text))
 	}
 	return list
 }

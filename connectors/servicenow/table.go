@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,11 @@ func (t *Table) columns(op string, paths []string) (*columns, error) {
 	}
 	t.mu.Unlock()
 	return newColumns(paths, labels), nil
+}
+
+// Locate is the address of a record's form.
+func (t *Table) Locate(key string) string {
+	return t.conn.client.addr.root + "/nav_to.do?uri=" + url.QueryEscape(t.name+".do?sys_id="+key)
 }
 
 // exists asks for one row and no more.
