@@ -60,7 +60,7 @@ func (a *app) simServiceNow() *cobra.Command {
 			for _, u := range snowsim.DefaultUsers() {
 				users = append(users, simUser{u.Login, u.Password, u.APIKey, fmt.Sprint(u.Roles)})
 			}
-			return a.simulate(c.Context(), "ServiceNow", listen, s, users)
+			return a.simulate(c.Context(), "ServiceNow", listen, s, users, snowsim.DefaultClients()...)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` on this machine; port 0 takes a free one")
@@ -112,7 +112,7 @@ type simUser struct {
 }
 
 // simulate serves h until ctx ends.
-func (a *app) simulate(ctx context.Context, name, listen string, h http.Handler, users []simUser) error {
+func (a *app) simulate(ctx context.Context, name, listen string, h http.Handler, users []simUser, clients ...snowsim.Client) error {
 	l, err := listenLoopback(listen)
 	if err != nil {
 		return err
@@ -123,11 +123,17 @@ func (a *app) simulate(ctx context.Context, name, listen string, h http.Handler,
 		if users != nil {
 			view["users"] = users
 		}
+		for _, o := range clients {
+			view["oauth"] = map[string]string{"client_id": o.ID, "client_secret": o.Secret, "user": o.User}
+		}
 		err = report.Line(a.out, view)
 	} else {
 		a.say("%s simulator at %s", name, addr)
 		for _, u := range users {
 			a.say("  user %-12s password %-8s api key %-16s roles %s", u.Login, u.Password, orDash(u.APIKey), u.Roles)
+		}
+		for _, o := range clients {
+			a.say("  OAuth client_id %s client_secret %s acts as %s", o.ID, o.Secret, o.User)
 		}
 		a.say("Interrupt (Ctrl-C) to stop it.")
 	}

@@ -75,11 +75,17 @@ func (k *check) account(ctx context.Context) error {
 	p := pages.Get().(*page)
 	defer p.release()
 	auth := k.conn.client.auth
-	if auth.Kind != "basic" || !plainValue(auth.Username) {
+	if auth.Kind == "oauth" {
+		if _, err := k.conn.client.login.token(ctx, "check log-in", ""); err != nil {
+			return err
+		}
+		k.good("token", k.conn.client.login.status())
+	}
+	if auth.Username == "" || !plainValue(auth.Username) {
 		if _, err := k.ask(ctx, p, "sys_user", "ORDERBYsys_id", "false", "sys_id"); err != nil && !answered(err) {
 			return err
 		}
-		k.good("log-in", "accepted; which user the API key acts as cannot be asked, it is on the key's record in the instance (REST API Key)")
+		k.good("log-in", "accepted; "+whose(auth))
 		return nil
 	}
 	_, err := k.ask(ctx, p, "sys_user", "user_name="+auth.Username, "false", "sys_id", "user_name", "name", "time_zone", "active", "web_service_access_only")
@@ -97,6 +103,17 @@ func (k *check) account(ctx context.Context) error {
 	}
 	k.good("log-in", "accepted as "+auth.Username+"; its own row of sys_user is not readable, so roles and time zone are not known")
 	return nil
+}
+
+// whose says where to look for the user behind a log-in without a name.
+func whose(a Auth) string {
+	switch {
+	case a.Kind == "api_key":
+		return "which user the API key acts as cannot be asked, it is on the key's record in the instance (REST API Key)"
+	case a.Grant == grantClient:
+		return "which user the token acts as cannot be asked, it is the OAuth Application User of the entry in the instance's Application Registry"
+	}
+	return "which user the token acts as cannot be asked, it is the one that the refresh token was given to"
 }
 
 func (k *check) zone(zone string) {

@@ -158,6 +158,9 @@ func (c *client) unauthorized(a *answer, e *connectors.Error) {
 	case c.auth.Kind == "api_key":
 		e.Hint = "check the key; then, on the instance, that it is active and not expired, that its user is active, that an inbound authentication profile" +
 			" reads the header x-sn-apikey, and that a REST API access policy for the Table API names that profile"
+	case c.auth.Kind == "oauth":
+		e.Hint = "the token endpoint gives a token and the API refuses it: check that url and token_url are of the same instance, that the token's user is active and" +
+			" not locked, and that no REST API access policy keeps OAuth out"
 	default:
 		e.Hint = fmt.Sprintf("check username %q and its password; the same answer is given when the account is locked, inactive or must change its password."+
 			" From release Zurich on, instances refuse basic log-in of interactive accounts although the password is right: mark the account Web service access"+

@@ -18,11 +18,12 @@ import (
 // A client sends requests and says what came of them. It never repeats one: reads are repeated, where the
 // mapping allows, by the http.Client it was given, and writes by nobody.
 type client struct {
-	addr address
-	auth Auth
-	http *http.Client
-	now  func() time.Time
-	log  *slog.Logger
+	addr  address
+	auth  Auth
+	login *login // of auth "oauth"
+	http  *http.Client
+	now   func() time.Time
+	log   *slog.Logger
 
 	mu       sync.Mutex
 	clock    connectors.Clock
@@ -75,20 +76,35 @@ func (c *client) url(cl *call) string {
 	return u
 }
 
-// do sends cl and reads the whole answer into buf.
+// do sends cl and reads the whole answer into buf. A token that is refused has ended in the middle of a run, or was
+// revoked: the request, which was not carried out, is sent once more with another one. That is the only request that
+// is ever sent twice.
 func (c *client) do(ctx context.Context, cl *call, buf *bytes.Buffer) (*answer, error) {
+	a, token, err := c.send(ctx, cl, buf, "")
+	if token != "" && a != nil && a.status == http.StatusUnauthorized {
+		a, _, err = c.send(ctx, cl, buf, token)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// send makes one request. old is a token that must not be used for it; token is the one that was. The answer comes
+// with an error, too, where there was one.
+func (c *client) send(ctx context.Context, cl *call, buf *bytes.Buffer, old string) (a *answer, token string, err error) {
 	method := cl.method
 	if method == "" {
 		method = http.MethodGet
 	}
 	u := c.url(cl)
 	if len(u) > maxURL {
-		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: cl.op, Fields: cl.queried,
+		return nil, "", &connectors.Error{Kind: connectors.ErrConfig, Op: cl.op, Fields: cl.queried,
 			Detail: fmt.Sprintf("the address would have %d bytes and an instance takes 8192", len(u)),
 			Hint:   "shorten the query, or name fewer fields"}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", cl.op, err)
+		return nil, "", fmt.Errorf("%s: %w", cl.op, err)
 	}
 	var body io.Reader
 	if cl.body != nil {
@@ -96,7 +112,7 @@ func (c *client) do(ctx context.Context, cl *call, buf *bytes.Buffer) (*answer, 
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u, body)
 	if err != nil {
-		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: cl.op, Detail: "the address cannot be requested", Hint: "check url"}
+		return nil, "", &connectors.Error{Kind: connectors.ErrConfig, Op: cl.op, Detail: "the address cannot be requested", Hint: "check url"}
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "fieldsync")
@@ -104,36 +120,33 @@ func (c *client) do(ctx context.Context, cl *call, buf *bytes.Buffer) (*answer, 
 		// The documentation asks for it on every write, DELETE included.
 		req.Header.Set("Content-Type", "application/json")
 	}
-	switch c.auth.Kind {
-	case "basic":
-		req.SetBasicAuth(c.auth.Username, c.auth.Password.Reveal())
-	case "api_key":
-		req.Header.Set("x-sn-apikey", c.auth.Key.Reveal())
+	if token, err = c.authorize(ctx, cl, req, old); err != nil {
+		return nil, "", err
 	}
 	began := c.now()
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.unsent(ctx, cl, err)
+		return nil, token, c.lost(ctx, cl, err, hostOf(c.addr.root))
 	}
 	defer res.Body.Close()
-	a := &answer{status: res.StatusCode, header: res.Header}
+	a = &answer{status: res.StatusCode, header: res.Header}
 	a.now = c.measure(began, c.now(), res.Header.Get("Date"))
 	buf.Reset()
 	_, err = buf.ReadFrom(io.LimitReader(res.Body, maxBody+1))
 	a.body = buf.Bytes()
 	c.log.Debug("request", "op", cl.op, "method", method, "table", cl.table, "status", a.status, "bytes", len(a.body))
 	if e := c.classify(cl, a); e != nil {
-		return nil, e
+		return a, token, e
 	}
 	switch {
 	case err != nil && ctx.Err() != nil && !cl.write():
-		return nil, fmt.Errorf("%s: %w", cl.op, ctx.Err())
+		return a, token, fmt.Errorf("%s: %w", cl.op, ctx.Err())
 	case err != nil:
-		return nil, c.distrust(cl, "the answer was cut off", err)
+		return a, token, c.distrust(cl, "the answer was cut off", err)
 	case len(a.body) > maxBody:
-		return nil, c.distrust(cl, fmt.Sprintf("the answer is longer than %d MB", maxBody>>20), errCut)
+		return a, token, c.distrust(cl, fmt.Sprintf("the answer is longer than %d MB", maxBody>>20), errCut)
 	}
-	return a, nil
+	return a, token, nil
 }
 
 // staleClock is how long a measurement of the clock is better than none. Clocks of machines drift by

@@ -109,6 +109,11 @@ func raw(f record.Fields) map[string]string {
 }
 
 func TestConformance(t *testing.T) {
+	conformance(t, sim.Options{}, func(in *instance) *servicenow.Settings { return admin(in.url) })
+}
+
+// conformance runs the suite on the incidents of an instance, through the connection that settings make.
+func conformance(t *testing.T, o sim.Options, settings func(in *instance) *servicenow.Settings) {
 	connectortest.Run(t, connectortest.Suite{
 		Paths: []string{"short_description", "sys_id", "correlation_id", "urgency", "caller_id", "opened_at"},
 		Sample: func(i int) record.Fields {
@@ -120,10 +125,10 @@ func TestConformance(t *testing.T) {
 		},
 		Marker: "correlation_id", Text: "short_description", Thread: "work_notes", Incremental: true,
 		Open: func(t *testing.T) connectortest.System {
-			in := newInstance(t, sim.Options{})
-			s := admin(in.url)
+			in := newInstance(t, o)
+			s := settings(in)
 			s.PageSize = 7 // several pages even for small tables
-			conn := open(t, s)
+			conn := in.connect(t, s, nil)
 			coll, err := conn.Collection(t.Context(), "incident")
 			if err != nil {
 				t.Fatal(err)

@@ -17,7 +17,6 @@ import (
 // TestGotchas holds the connector to what is known to go wrong with ServiceNow in production, one subtest each, on
 // an instance with the switch or the fault that shows it. Those that are not here, and why:
 //
-//	OAuth failures that look alike, tokens that shrink   the connector refuses auth "oauth" by name
 //	batch that is neither atomic nor parallel            it sends no batch
 //	import set rows that fail with 201                   it uses no import sets
 //	notes older than the link                            it delivers journal rows as any other; what counts as new is the engine's
@@ -44,6 +43,8 @@ func TestGotchas(t *testing.T) {
 		{"duplicates and gaps while paging", unstableOrder},
 		{"a table that may not be read looks empty", deniedLooksEmpty},
 		{"basic log-in refused for interactive users", basicRestricted},
+		{"OAuth failures that look alike", oauthFailuresLookAlike},
+		{"tokens that are shared and shrink", sharedTokensShrink},
 		{"429 with and without headers", tooMany},
 		{"cookies that serialise, and 202", sessions},
 		{"HTML with 200", webPages},

@@ -13,11 +13,10 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 )
 
-// unsent classifies a request that got no answer. Only failures that come before anything is sent are offline;
+// lost classifies a request that got no answer. Only failures that come before anything is sent are offline;
 // after that a write may have happened and a read has merely failed.
-func (c *client) unsent(ctx context.Context, cl *call, err error) error {
+func (c *client) lost(ctx context.Context, cl *call, err error, host string) error {
 	e := &connectors.Error{Kind: connectors.ErrOffline, Op: cl.op, Err: err}
-	host := hostOf(c.addr.root)
 	// The client that was given to us may refuse on its own: a redirect to another server.
 	if inner, ok := errors.AsType[*connectors.Error](err); ok {
 		e.Kind, e.Detail, e.Hint = inner.Kind, inner.Detail, inner.Hint

@@ -39,16 +39,6 @@ type Settings struct {
 	InsecureHTTP bool   `hcl:"insecure_http,optional"` // allow http:// to other machines
 }
 
-// Auth is how to log in: auth "basic" { username, password } or auth "api_key" { key }.
-type Auth struct {
-	Kind         string            `hcl:"kind,label"`
-	Username     string            `hcl:"username,optional"`
-	Password     connectors.Secret `hcl:"password,optional"`
-	Key          connectors.Secret `hcl:"key,optional"`
-	ClientID     string            `hcl:"client_id,optional"` // oauth, which Open refuses by name
-	ClientSecret connectors.Secret `hcl:"client_secret,optional"`
-}
-
 // New returns empty settings, for a [connectors.Registry].
 func New() connectors.Config { return &Settings{} }
 
@@ -67,7 +57,7 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Auth.check(); err != nil {
+	if err := s.Auth.check(s.InsecureHTTP); err != nil {
 		return nil, err
 	}
 	conn := &Connection{pageSize: s.PageSize, language: s.Language, tables: map[string]*Table{}, concurrency: env.Limits.Concurrency}
@@ -95,36 +85,10 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 	if conn.concurrency <= 0 {
 		conn.concurrency = defaultConcurrency
 	}
-	conn.client = newClient(env, addr, s.Auth)
-	return conn, nil
-}
-
-func (a *Auth) check() error {
-	switch a.Kind {
-	case "basic":
-		switch {
-		case a.Username == "":
-			return settingsError(`auth "basic" has no username`, "write username and password, from env(...)")
-		case a.Password == "":
-			return settingsError(`auth "basic" has no password`, "write username and password, from env(...)")
-		case a.Key != "" || a.ClientID != "" || a.ClientSecret != "":
-			return settingsError(`auth "basic" has settings of another kind of log-in`, "leave only username and password")
-		}
-	case "api_key":
-		switch {
-		case a.Key == "":
-			return settingsError(`auth "api_key" has no key`, "write key, from env(...)")
-		case a.Username != "" || a.Password != "" || a.ClientID != "" || a.ClientSecret != "":
-			return settingsError(`auth "api_key" has settings of another kind of log-in`, "leave only key; the key acts as the user it was made for")
-		}
-	case "oauth":
-		return settingsError(`auth "oauth" is not in this version`, `use auth "basic" { username, password } or auth "api_key" { key }`)
-	case "":
-		return settingsError("there is no auth block", `write auth "basic" { username, password } or auth "api_key" { key }`)
-	default:
-		return settingsError(fmt.Sprintf("auth %q is not known", a.Kind), `write auth "basic" or auth "api_key"`)
+	if conn.client, err = newClient(env, addr, s.Auth); err != nil {
+		return nil, err
 	}
-	return nil
+	return conn, nil
 }
 
 func duration(name, s string, otherwise time.Duration) (time.Duration, error) {
@@ -199,7 +163,7 @@ func (c *Connection) Close() error {
 	return nil
 }
 
-func newClient(env connectors.Env, addr address, auth Auth) *client {
+func newClient(env connectors.Env, addr address, auth Auth) (*client, error) {
 	c := &client{addr: addr, auth: auth, now: env.Now, log: env.Log}
 	if c.now == nil {
 		c.now = time.Now
@@ -217,5 +181,10 @@ func newClient(env connectors.Env, addr address, auth Auth) *client {
 	h.Jar = nil
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.http = &h
-	return c
+	if auth.Kind != "oauth" {
+		return c, nil
+	}
+	var err error
+	c.login, err = newLogin(c, auth)
+	return c, err
 }

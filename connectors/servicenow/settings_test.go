@@ -102,11 +102,86 @@ func TestSettingsAreDecodedAndChecked(t *testing.T) {
 			auth "api_key" {
 			  key = "k"
 			}`, ""},
-		{"oauth", `url = "acme"
+		{"oauth of an application", `url = "acme"
+			auth "oauth" {
+			  grant = "client_credentials"
+			  client_id = "x"
+			  client_secret = "y"
+			  scope = "useraccount"
+			}`, ""},
+		{"oauth by password, with tokens from elsewhere", `url = "acme"
+			auth "oauth" {
+			  grant = "password"
+			  client_id = "x"
+			  client_secret = "y"
+			  username = "u"
+			  password = "p"
+			  token_url = "https://login.example.com/token"
+			}`, ""},
+		{"oauth with a refresh token", `url = "acme"
+			auth "oauth" {
+			  grant = "refresh_token"
+			  client_id = "x"
+			  client_secret = "y"
+			  refresh_token = "r"
+			}`, ""},
+		{"oauth without a grant", `url = "acme"
 			auth "oauth" {
 			  client_id = "x"
 			  client_secret = "y"
-			}`, "not in this version"},
+			}`, "no grant"},
+		{"oauth with a grant that is none", `url = "acme"
+			auth "oauth" {
+			  grant = "implicit"
+			  client_id = "x"
+			  client_secret = "y"
+			}`, `"implicit"`},
+		{"oauth by password without one", `url = "acme"
+			auth "oauth" {
+			  grant = "password"
+			  client_id = "x"
+			  client_secret = "y"
+			  username = "u"
+			}`, "no password"},
+		{"oauth of an application with a user", `url = "acme"
+			auth "oauth" {
+			  grant = "client_credentials"
+			  client_id = "x"
+			  client_secret = "y"
+			  username = "u"
+			}`, "another kind"},
+		{"oauth with a key that is none", `url = "acme"
+			auth "oauth" {
+			  grant = "jwt_bearer"
+			  client_id = "x"
+			  client_secret = "y"
+			  username = "u"
+			  key = "-----BEGIN NONSENSE-----"
+			}`, "not a private key"},
+		{"a token endpoint without TLS", `url = "acme"
+			auth "oauth" {
+			  grant = "client_credentials"
+			  client_id = "x"
+			  client_secret = "y"
+			  token_url = "http://login.example.com/token"
+			}`, "unencrypted"},
+		{"a token endpoint with credentials", `url = "acme"
+			auth "oauth" {
+			  grant = "client_credentials"
+			  client_id = "x"
+			  client_secret = "y"
+			  token_url = "https://x:hunter2@login.example.com/token"
+			}`, "holds credentials"},
+		{"a grant as a kind", `url = "acme"
+			auth "password" {
+			  client_id = "x"
+			}`, "not known"},
+		{"basic with a token endpoint", `url = "acme"
+			auth "basic" {
+			  username = "u"
+			  password = "p"
+			  token_url = "https://login.example.com/token"
+			}`, "another kind"},
 		{"an unknown kind", `url = "acme"
 			auth "token" {
 			  key = "k"

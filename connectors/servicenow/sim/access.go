@@ -15,6 +15,9 @@ func (s *Server) authenticate(c *call) *User {
 	if key == "" {
 		key = c.params.get(keyHeader)
 	}
+	if token := bearerOf(c.Header); token != "" {
+		return s.bearer(token)
+	}
 	login, password, basic := c.BasicAuth()
 	for i := range s.users {
 		u := &s.users[i]

@@ -36,6 +36,7 @@ type faultKind struct {
 	change     func(out reply) reply
 	reset      bool
 	slow       bool
+	revoke     bool // the token of the request ends
 }
 
 // The texts of answers that come from before or behind the REST layer.
@@ -79,6 +80,7 @@ var faultKinds = []faultKind{
 	{name: "hibernation", what: "200 with the page of a developer instance that sleeps", change: always(hibernating)},
 	{name: "login", what: "200 with a log-in page", change: always(loginPage)},
 	{name: "401", what: "the log-in is refused", change: func(reply) reply { return failed(unauthenticated) }},
+	{name: "revoked", what: "the access token of the request stops being valid, and the request is refused", revoke: true, change: func(reply) reply { return failed(unauthenticated) }},
 	{name: "429", what: "the queue is full: 429 without rate headers", change: always(queueFull)},
 	{name: "202", what: "the session is busy: 202 without content", change: always(sessionBusy)},
 }
@@ -101,6 +103,8 @@ func FaultExamples() []Usage {
 		{"503:reads:rate=0.05", "one read in twenty"},
 		{"slow-after:writes:n=1,wait=90s", "the first write is answered after a minute and a half"},
 		{"401:n=5", "the fifth request of all"},
+		{"503:oauth_token:n=1", "the first request for a token"},
+		{"revoked:incident:n=2", "a token that ends in the middle of a run"},
 	}
 }
 
@@ -205,6 +209,8 @@ func (f *Fault) fits(c *call) bool {
 		table = "sys_attachment"
 	case len(c.path) > 1:
 		table = c.path[1]
+	case c.path[0] == "oauth_token":
+		table = c.path[0]
 	}
 	switch f.Method {
 	case "":
@@ -279,7 +285,13 @@ func (s *Server) suffer(c *call, f *Fault) (out reply, whole bool) {
 		case k.reset:
 			return reply{}, false
 		case !k.slow:
-			return k.change(reply{}), true
+			if k.revoke {
+				s.Revoke(false)
+			}
+			if out = k.change(reply{}); out.status == http.StatusUnauthorized && c.URL.Path == tokenPath {
+				out = accessDenied()
+			}
+			return out, true
 		case !c.linger(f.Wait):
 			return reply{}, false
 		}

@@ -75,6 +75,7 @@ func TestEveryFaultDoesWhatItSays(t *testing.T) {
 		{"401", 401, "User Not Authenticated", false},
 		{"429", 429, "<h1>Too many", false},
 		{"202", 202, "", false},
+		{"revoked", 401, "User Not Authenticated", false},
 	} {
 		t.Run(tt.kind, func(t *testing.T) {
 			in := newInstance(t, sim.Options{})
@@ -113,7 +114,7 @@ func TestEveryFaultDoesWhatItSays(t *testing.T) {
 			}
 		})
 	}
-	if n := len(sim.FaultKinds()); n != 17 {
+	if n := len(sim.FaultKinds()); n != 18 {
 		t.Errorf("%d kinds of faults, not all of them are tested", n)
 	}
 }

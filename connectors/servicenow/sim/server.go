@@ -11,7 +11,7 @@
 // before or after they took effect, at a rate or at an exact one. Both have a form as text, for command lines and
 // tests, and both are the same for the same Options.Seed and the same requests.
 //
-// It is not: domain separation, flows, SLAs, XML, import sets, batch, OAuth. Nothing panics on what a client
+// It is not: domain separation, flows, SLAs, XML, import sets, batch. Nothing panics on what a client
 // sends; failures are the answers an instance gives.
 package sim
 
@@ -33,6 +33,7 @@ import (
 type Options struct {
 	Now            func() time.Time // the instance's clock; nil is the machine's
 	Users          []User           // who may log in; nil is DefaultUsers
+	Clients        []Client         // applications that may get tokens; nil is DefaultClients
 	Seed           int64            // of the sys_ids and the faults, which are the same for the same seed and calls
 	Switches       Switches         // how the instance differs from a usual one; New panics on conditions of tables that are not there
 	DefaultLimit   int              // rows of a list without sysparm_limit; 0 is 10000
@@ -83,6 +84,8 @@ var people = User{Login: "people", Name: "People", Roles: []string{"itil", "itil
 type Server struct {
 	options  Options
 	users    []User
+	clients  []Client
+	tokens   tokens
 	requests atomic.Int64
 	writes   atomic.Int64
 	switches atomic.Pointer[turned]
@@ -115,11 +118,14 @@ func New(o Options) *Server {
 	if o.Users == nil {
 		o.Users = DefaultUsers()
 	}
+	if o.Clients == nil {
+		o.Clients = DefaultClients()
+	}
 	if o.DefaultLimit <= 0 {
 		o.DefaultLimit = 10000
 	}
 	s := &Server{
-		options: o, users: append(slices.Clone(o.Users), people), now: o.Now,
+		options: o, users: append(slices.Clone(o.Users), people), clients: slices.Clone(o.Clients), now: o.Now,
 		random: rand.New(rand.NewPCG(uint64(o.Seed), 0x5eed)), tables: map[string]*table{}, files: map[string][]byte{},
 	}
 	for i := range s.users {
@@ -168,6 +174,9 @@ type reply struct {
 	body   []byte
 	fail   *failure // that the body shows; nil for none
 }
+
+// tokenPath is where OAuth tokens are given out.
+const tokenPath = "/oauth_token.do"
 
 // The limits of the web tier, the REST layer and the attachments.
 const (
@@ -223,7 +232,7 @@ func (s *Server) respond(c *call) (out reply, fault string) {
 // effect answers a request and counts it if it wrote something, whatever becomes of the answer.
 func (s *Server) effect(c *call) reply {
 	out := s.answer(c)
-	if out.status < 300 && !c.reading() {
+	if out.status < 300 && !c.reading() && c.URL.Path != tokenPath {
 		s.writes.Add(1)
 	}
 	return out
@@ -240,6 +249,10 @@ func (s *Server) read(r *http.Request) *call {
 			c.version, c.path = v, c.path[1:]
 		}
 	}
+	if r.URL.Path == tokenPath {
+		c.path = []string{"oauth_token"}
+		return c // whoever asks for a token is not logged in yet
+	}
 	if c.version == "" && s.on().V1 {
 		c.version = "v1"
 	}
@@ -253,6 +266,8 @@ func (s *Server) answer(c *call) reply {
 	case len(c.base())+len(c.Request.RequestURI) > cmp.Or(s.on().MaxURL, maxURL):
 		return reply{status: http.StatusRequestURITooLong, body: []byte("<html><body><h1>414 Request-URI Too Large</h1></body></html>"),
 			header: http.Header{"Content-Type": {"text/html"}}}
+	case c.URL.Path == tokenPath:
+		return s.oauthAPI(c)
 	case c.user == nil:
 		out := failed(unauthenticated)
 		out.header.Set("WWW-Authenticate", `BASIC realm="Service-now"`)
@@ -332,6 +347,9 @@ func (s *Server) record(c *call, out reply, fault string) {
 	e := Request{Time: s.time(), Method: c.method, Path: c.URL.Path, Query: withoutKey(c.URL.RawQuery), Status: out.status, Bytes: len(out.body), Fault: fault}
 	if c.user != nil {
 		e.User = c.user.Login
+	}
+	if c.URL.Path == tokenPath {
+		e.Query = ""
 	}
 	if strings.Contains(c.Header.Get("Content-Type"), "json") {
 		e.Body = string(c.body)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,9 +31,17 @@ type Switches struct {
 	Language           string // and their language; "de" has error texts
 
 	BasicRestricted bool // interactive accounts may not log in with a password, as from Zurich on
-	HourlyRate      int  // requests an hour and user
-	Queue           int  // requests at once; the rest is refused
-	Sessions        int  // requests at once with one session cookie; the rest is answered 202
+
+	Grants      string        // of OAuth, separated by commas; "" is all
+	TokenLife   time.Duration // of access tokens
+	RefreshLife time.Duration // of refresh tokens
+	OwnTokens   bool          // each request for a token gives a new one, not the one that the user has
+	JTIOnce     bool          // a JSON web token counts once
+	JWTKey      string        // public key in PEM form for applications that have none of their own
+
+	HourlyRate int // requests an hour and user
+	Queue      int // requests at once; the rest is refused
+	Sessions   int // requests at once with one session cookie; the rest is answered 202
 
 	DefaultLimit   int           // rows of a list without sysparm_limit
 	RandomTies     bool          // rows that compare equal come in any order
@@ -68,6 +77,16 @@ var settings = []setting{
 	{"date-format", "dd.MM.yyyy", "date format of the users", anyWord(func(w *Switches) *string { return &w.DateFormat })},
 	{"language", "de", "language of the users: error texts and numbers", one(func(w *Switches) *string { return &w.Language }, "en", "de")},
 	{"basic-auth", "restricted", "passwords of interactive accounts are refused, as from release Zurich on", flag(func(w *Switches) *bool { return &w.BasicRestricted }, "restricted", "open")},
+	{"oauth-grants", "password,refresh_token", "grants of the token endpoint (password, refresh_token, client_credentials, jwt-bearer, or none)", grants},
+	{"token-life", "90s", "life of access tokens", period(func(w *Switches) *time.Duration { return &w.TokenLife })},
+	{"refresh-life", "10m", "life of refresh tokens", period(func(w *Switches) *time.Duration { return &w.RefreshLife })},
+	{"tokens", "own", "each log-in gets a token of its own, not the one that user and client share", flag(func(w *Switches) *bool { return &w.OwnTokens }, "own", "shared")},
+	{"jti", "once", "a JSON web token counts once", flag(func(w *Switches) *bool { return &w.JTIOnce }, "once", "ignored")},
+	{"jwt-key", "public.pem", "file with the public key for JSON web tokens of applications that have none", func(w *Switches, v string) error {
+		key, err := os.ReadFile(v)
+		w.JWTKey = string(key)
+		return err
+	}},
 	{"hourly-rate", "100", "rate rule: requests an hour and user, with its headers", count(func(w *Switches) *int { return &w.HourlyRate })},
 	{"queue", "4", "requests at once; more are refused with 429 without headers", count(func(w *Switches) *int { return &w.Queue })},
 	{"session", "1", "requests at once with one session cookie; more are answered 202", count(func(w *Switches) *int { return &w.Sessions })},
@@ -139,6 +158,16 @@ func one(at func(*Switches) *string, words ...string) func(*Switches, string) er
 
 func anyWord(at func(*Switches) *string) func(*Switches, string) error {
 	return func(w *Switches, v string) error { *at(w) = v; return nil }
+}
+
+func grants(w *Switches, v string) error {
+	for g := range strings.SplitSeq(v, ",") {
+		if v != "" && v != "none" && !slices.Contains([]string{grantPassword, grantRefresh, grantClient, grantJWT}, g) {
+			return fmt.Errorf("%q is no grant", g)
+		}
+	}
+	w.Grants = v
+	return nil
 }
 
 func zone(w *Switches, v string) error {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -345,6 +346,8 @@ func TestWrongSwitchesSayWhatIsRight(t *testing.T) {
 		"abort=nosuch":          "names no table",
 		"abort=incident?prose":  "no condition",
 		"hide-rows=incident?x=": "no condition",
+		"oauth-grants=implicit": "no grant",
+		"jwt-key=nosuch.pem":    "no such file",
 	} {
 		if err := in.Switch(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
@@ -355,6 +358,10 @@ func TestWrongSwitchesSayWhatIsRight(t *testing.T) {
 			t.Error("an instance was made with a condition on a table that is not there")
 		}
 	}()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("public.pem", []byte("a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, u := range sim.SwitchExamples() {
 		if err := newInstance(t, sim.Options{}).Switch(u.Text); err != nil || u.What == "" {
 			t.Errorf("the example %s: %v", u.Text, err)
