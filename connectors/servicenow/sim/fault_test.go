@@ -96,6 +96,7 @@ func TestEveryFaultDoesWhatItSays(t *testing.T) {
 			if status, body := post(t, srv.URL, time.Minute); status != 201 {
 				t.Errorf("the third request: %d %s", status, body)
 			}
+			srv.Close() // waits for requests whose client has gone
 			want := 2
 			if tt.effect {
 				want = 3
