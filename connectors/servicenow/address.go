@@ -1,6 +1,7 @@
 package servicenow
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -123,13 +124,13 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// at is the address of a table, or of one record of it.
-func (a address) at(table, key string) string {
+// at is the address of a table, or of one record of it, in the Table API or in another one that has tables.
+func (a address) at(api, table, key string) string {
 	s := a.root + "/api/now"
-	if a.version != "" {
-		s += "/" + a.version
+	if a.version != "" && api == "" {
+		s += "/" + a.version // the other APIs have versions of their own
 	}
-	s += "/table/" + table
+	s += "/" + cmp.Or(api, "table") + "/" + table
 	if key != "" {
 		s += "/" + url.PathEscape(key)
 	}

@@ -199,6 +199,13 @@ func (k *check) roles(ctx context.Context) error {
 	default:
 		k.good("write "+k.table, all)
 	}
+	if len(has) > 0 && len(k.conn.imports) > 0 {
+		if one(has, "admin", "import_admin", "import_transformer") {
+			k.good("import sets", "the account may run transform maps")
+		} else {
+			k.bad("import sets", "the account's roles are "+all, "give it the role import_transformer: without it rows are staged and not transformed")
+		}
+	}
 	return nil
 }
 

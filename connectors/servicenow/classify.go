@@ -292,6 +292,11 @@ func (c *client) failed(cl *call, a *answer, m complaint, e *connectors.Error) {
 	if cl.write() {
 		e.Kind = connectors.ErrOutcome
 	}
+	if cl.api == "import" && m.has("transform_map=null") {
+		// The row is in the staging table and no map has run (KB0791757).
+		e.Kind, e.Err = connectors.ErrDenied, nil
+		e.Hint = "give the user the role import_transformer (or import_admin): without it rows are staged and not transformed"
+	}
 }
 
 func (c *client) redirected(a *answer, e *connectors.Error) {

@@ -34,6 +34,7 @@ type client struct {
 type call struct {
 	op      string // for messages: "scan incident"
 	method  string // "" is GET
+	api     string // "" is table
 	table   string
 	key     string
 	params  params
@@ -69,7 +70,7 @@ func (p params) add(name, value string) params {
 }
 
 func (c *client) url(cl *call) string {
-	u := c.addr.at(cl.table, cl.key)
+	u := c.addr.at(cl.api, cl.table, cl.key)
 	if len(cl.params) > 0 {
 		u += "?" + strings.Join(cl.params, "&")
 	}

@@ -121,6 +121,12 @@ func (t *Table) chunk(ctx context.Context, op string, cols *columns, list []stri
 // Values with characters that cannot stand in a query are found by their longest part that can. An empty value
 // finds nothing.
 func (t *Table) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
+	exact := func(wanted map[string]bool, v string) bool { return wanted[v] }
+	return t.find(ctx, paths, path, values, exact, emit)
+}
+
+// find is Find with a rule of its own about which of the rows that the instance finds have one of the wanted values.
+func (t *Table) find(ctx context.Context, paths []string, path string, values []record.Value, has func(wanted map[string]bool, v string) bool, emit func(record.Record) error) error {
 	op := fmt.Sprintf("find %s by %s", t.name, path)
 	if !slices.Contains(paths, path) {
 		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "the path is not among those asked for", Fields: []string{path}}
@@ -148,7 +154,7 @@ func (t *Table) Find(ctx context.Context, paths []string, path string, values []
 				// A row without the path cannot have been found by it: hidden in this row, or never searched.
 				return nil
 			}
-			if !searches[i].wanted[v.Text()] {
+			if !has(searches[i].wanted, v.Text()) {
 				return nil
 			}
 			return emit(r)

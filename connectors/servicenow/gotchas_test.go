@@ -18,7 +18,6 @@ import (
 // an instance with the switch or the fault that shows it. Those that are not here, and why:
 //
 //	batch that is neither atomic nor parallel            it sends no batch
-//	import set rows that fail with 201                   it uses no import sets
 //	notes older than the link                            it delivers journal rows as any other; what counts as new is the engine's
 //	attachment echo and size                             it carries no attachments
 func TestGotchas(t *testing.T) {
@@ -66,6 +65,7 @@ func TestGotchas(t *testing.T) {
 		{"deletes are invisible to polling, and 404 is deleted or hidden", deletes},
 		{"updates that bypass the timestamp", silentUpdates},
 		{"lists of v1 answer 404 when empty", versionOne},
+		{"import set rows that fail with 201", importRowsFail},
 		{"state numbers that collide across classes", collidingStates},
 		{"state against incident_state", twinStates},
 		{"a journal that is not readable", hiddenJournal},

@@ -18,6 +18,7 @@ package servicenow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,8 @@ type Settings struct {
 	Settle       string `hcl:"settle,optional"`        // how long a create that was never answered may still appear; default "60s"
 	Language     string `hcl:"language,optional"`      // of choice labels; default "en"
 	InsecureHTTP bool   `hcl:"insecure_http,optional"` // allow http:// to other machines
+
+	Collections []CollectionSettings `hcl:"collection,block"` // tables that are not written through the Table API
 }
 
 // New returns empty settings, for a [connectors.Registry].
@@ -82,6 +85,9 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 	if !plainValue(conn.language) {
 		return nil, settingsError(fmt.Sprintf("language is %q", s.Language), `write a language code such as "en"`)
 	}
+	if conn.imports, err = imports(s.Collections); err != nil {
+		return nil, err
+	}
 	if conn.concurrency <= 0 {
 		conn.concurrency = defaultConcurrency
 	}
@@ -122,6 +128,7 @@ type Connection struct {
 	settle      time.Duration
 	language    string
 	concurrency int
+	imports     map[string]*importSet // by table
 
 	mu     sync.Mutex
 	tables map[string]*Table
@@ -144,9 +151,15 @@ func (c *Connection) Collection(ctx context.Context, name string) (connectors.Co
 	if !tableName.MatchString(name) {
 		return nil, settingsError(fmt.Sprintf("%q cannot be the name of a table", name), "write the name, not the label: incident, sys_user, u_my_table")
 	}
-	t = &Table{conn: c, name: name, proved: map[string]bool{}}
+	t = &Table{conn: c, name: name, imports: c.imports[name], proved: map[string]bool{}}
 	if err := t.exists(ctx); err != nil {
 		return nil, err
+	}
+	if t.imports != nil {
+		// Whether this user may read the staging table does not matter.
+		if err := (&Table{conn: c, name: t.imports.staging}).exists(ctx); errors.Is(err, errNoTable) {
+			return nil, err
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -201,6 +201,39 @@ func TestSettingsAreDecodedAndChecked(t *testing.T) {
 			  username = "u"
 			  key = "k"
 			}`, "another kind"},
+		{"a table that is written by import set", `url = "acme"
+			auth "api_key" {
+			  key = "k"
+			}
+			collection "incident" {
+			  import_set = "u_staging_incident"
+			  coalesce   = "correlation_id"
+			  columns    = { short_description = "u_title" }
+			}`, ""},
+		{"a collection that is as all others", `url = "acme"
+			auth "api_key" {
+			  key = "k"
+			}
+			collection "incident" {
+			}`, "no import_set"},
+		{"two blocks for one collection", `url = "acme"
+			auth "api_key" {
+			  key = "k"
+			}
+			collection "incident" {
+			  import_set = "u_a"
+			}
+			collection "incident" {
+			  import_set = "u_b"
+			}`, "two blocks"},
+		{"two fields in one column", `url = "acme"
+			auth "api_key" {
+			  key = "k"
+			}
+			collection "incident" {
+			  import_set = "u_a"
+			  columns    = { urgency = "u_x", impact = "u_x" }
+			}`, "u_x"},
 		{"a page of nothing", `url = "acme"
 			page_size = -1
 			auth "api_key" {

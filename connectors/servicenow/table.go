@@ -19,8 +19,9 @@ import (
 
 // A Table is one table of an instance.
 type Table struct {
-	conn *Connection
-	name string
+	conn    *Connection
+	name    string
+	imports *importSet // how it is written; nil is the Table API
 
 	mu      sync.Mutex
 	proved  map[string]bool // paths that were seen in a row, so that a query naming them is not dropped

@@ -38,22 +38,31 @@ func wire(v record.Value) (string, error) {
 	return "", fmt.Errorf("a value of kind %s cannot be written to ServiceNow", v.Kind())
 }
 
+// text is one value of a write in the form of the wire.
+func (t *Table) text(op, path string, v record.Value) (string, error) {
+	bad := &connectors.Error{Kind: connectors.ErrConfig, Op: op, Fields: []string{path}}
+	switch {
+	case !fieldPath.MatchString(path):
+		bad.Detail = fmt.Sprintf("%q cannot be a field", path)
+		return "", bad
+	case strings.Contains(path, "."):
+		bad.Detail, bad.Hint = path+" belongs to another record", "fields behind a reference can be read, not written: write the reference itself"
+		return "", bad
+	}
+	s, err := wire(v)
+	if err != nil {
+		bad.Detail = path + ": " + err.Error()
+		return "", bad
+	}
+	return s, nil
+}
+
 func (t *Table) body(op string, f record.Fields) ([]byte, error) {
 	m := make(map[string]string, len(f))
 	for path, v := range f {
-		bad := &connectors.Error{Kind: connectors.ErrConfig, Op: op, Fields: []string{path}}
-		switch {
-		case !fieldPath.MatchString(path):
-			bad.Detail = fmt.Sprintf("%q cannot be a field", path)
-			return nil, bad
-		case strings.Contains(path, "."):
-			bad.Detail, bad.Hint = path+" belongs to another record", "fields behind a reference can be read, not written: write the reference itself"
-			return nil, bad
-		}
-		s, err := wire(v)
+		s, err := t.text(op, path, v)
 		if err != nil {
-			bad.Detail = path + ": " + err.Error()
-			return nil, bad
+			return nil, err
 		}
 		m[path] = s
 	}
@@ -74,6 +83,9 @@ func (t *Table) Create(ctx context.Context, paths []string, f record.Fields) (re
 	}
 	if err := t.pointing(ctx, op, f); err != nil {
 		return record.Record{}, err
+	}
+	if t.imports != nil {
+		return t.createByImport(ctx, op, cols, f)
 	}
 	return t.one(ctx, &call{op: op, method: http.MethodPost, table: t.name, params: writeParams(cols), body: body}, cols)
 }
@@ -99,6 +111,9 @@ func (t *Table) Update(ctx context.Context, paths []string, key, _ string, f rec
 	}
 	if err := t.pointing(ctx, op, f); err != nil {
 		return record.Record{}, err
+	}
+	if t.imports != nil {
+		return t.updateByImport(ctx, op, cols, key, f)
 	}
 	cl := &call{op: op, method: http.MethodPatch, table: t.name, key: key, params: writeParams(cols), body: body}
 	r, err := t.one(ctx, cl, cols)

@@ -20,6 +20,7 @@ var (
 	wrongMethod     = &failure{http.StatusMethodNotAllowed, "Method not supported", ""}
 	wrongAccept     = &failure{http.StatusNotAcceptable, "Requested response format is not supported", ""}
 	wrongType       = &failure{http.StatusUnsupportedMediaType, "Request content type is not supported", ""}
+	noTransform     = &failure{http.StatusInternalServerError, "java.lang.NullPointerException: null value in entry: transform_map=null", ""}
 	negativeOffset  = &failure{http.StatusBadRequest, "Invalid parameter", "sysparm_offset must not be negative"}
 )
 

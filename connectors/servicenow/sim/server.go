@@ -1,5 +1,5 @@
 // Package sim is a ServiceNow instance for tests and for trying out mappings: an [http.Handler] that answers
-// the Table, Attachment and Aggregate APIs as an instance does, its surprises included.
+// the Table, Attachment, Aggregate and Import Set APIs and the token endpoint as an instance does, its surprises included.
 //
 // What it knows: incident and its parent task, users, groups, journals, the dictionary and the choices, as
 // real rows that can be queried, so that Insert into sys_dictionary or sys_choice adds a column or a choice.
@@ -11,7 +11,7 @@
 // before or after they took effect, at a rate or at an exact one. Both have a form as text, for command lines and
 // tests, and both are the same for the same Options.Seed and the same requests.
 //
-// It is not: domain separation, flows, SLAs, XML, import sets, batch. Nothing panics on what a client
+// It is not: domain separation, flows, SLAs, XML, batch. Nothing panics on what a client
 // sends; failures are the answers an instance gives.
 package sim
 
@@ -60,7 +60,7 @@ type User struct {
 func DefaultUsers() []User {
 	return []User{
 		{Login: "admin", Name: "System Administrator", Password: "admin", Roles: []string{"admin"}},
-		{Login: "integration", Name: "Integration User", Password: "secret", APIKey: "integration-key", Roles: []string{"itil", "sn_incident_write", "incident_manager"}},
+		{Login: "integration", Name: "Integration User", Password: "secret", APIKey: "integration-key", Roles: []string{"itil", "sn_incident_write", "incident_manager", "import_transformer"}},
 		{Login: "closer", Name: "Carla Closer", Password: "secret", Roles: []string{"itil", "itil_admin"}},
 		{Login: "noroles", Name: "Norman Nobody", Password: "secret"},
 	}
@@ -102,6 +102,7 @@ type Server struct {
 	tables   map[string]*table
 	choices  map[string][]choice // by table.field; nil after sys_choice changed
 	files    map[string][]byte   // content by sys_attachment id
+	imported map[string][]byte   // what came of staging rows, by sys_id
 	late     []lateWrite
 	stamp    time.Time // the time that a late write began, while it is carried out
 	closedAt time.Time // when resolved incidents were last closed
@@ -126,7 +127,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		options: o, users: append(slices.Clone(o.Users), people), clients: slices.Clone(o.Clients), now: o.Now,
-		random: rand.New(rand.NewPCG(uint64(o.Seed), 0x5eed)), tables: map[string]*table{}, files: map[string][]byte{},
+		random: rand.New(rand.NewPCG(uint64(o.Seed), 0x5eed)), tables: map[string]*table{}, files: map[string][]byte{}, imported: map[string][]byte{},
 	}
 	for i := range s.users {
 		// A zone that does not exist is shown as GMT, as an instance does.
@@ -296,6 +297,8 @@ func (s *Server) answer(c *call) reply {
 		return s.tableAPI(c)
 	case c.path[0] == "stats" && len(c.path) == 2:
 		return s.statsAPI(c)
+	case c.path[0] == "import" && c.version != "v2" && len(c.path) > 1:
+		return s.importAPI(c)
 	case c.path[0] == "attachment" && c.version != "v2":
 		return s.attachmentAPI(c)
 	}

@@ -39,6 +39,10 @@ type Switches struct {
 	JTIOnce     bool          // a JSON web token counts once
 	JWTKey      string        // public key in PEM form for applications that have none of their own
 
+	ImportSets           []string // STAGING:TARGET:COALESCE,…: a staging table with a transform map
+	ImportFields         []string // STAGING.COLUMN:FIELD: a column that fills a field of another name
+	ImportEmptiesDropped bool     // transform maps do not copy empty values
+
 	HourlyRate int // requests an hour and user
 	Queue      int // requests at once; the rest is refused
 	Sessions   int // requests at once with one session cookie; the rest is answered 202
@@ -87,6 +91,16 @@ var settings = []setting{
 		w.JWTKey = string(key)
 		return err
 	}},
+	{"import-set", "u_staging_incident:incident:correlation_id", "a staging table with a transform map to a table, which finds records by these fields", func(w *Switches, v string) error {
+		if v != "" {
+			if _, err := parseTransform(v); err != nil {
+				return err
+			}
+		}
+		return many(func(w *Switches) *[]string { return &w.ImportSets })(w, v)
+	}},
+	{"import-field", "u_staging_incident.u_title:short_description", "a column of a staging table fills a field of another name", fields(func(w *Switches) *[]string { return &w.ImportFields })},
+	{"import-empties", "dropped", "transform maps leave fields alone for which a row has an empty value", flag(func(w *Switches) *bool { return &w.ImportEmptiesDropped }, "dropped", "copied")},
 	{"hourly-rate", "100", "rate rule: requests an hour and user, with its headers", count(func(w *Switches) *int { return &w.HourlyRate })},
 	{"queue", "4", "requests at once; more are refused with 429 without headers", count(func(w *Switches) *int { return &w.Queue })},
 	{"session", "1", "requests at once with one session cookie; more are answered 202", count(func(w *Switches) *int { return &w.Sessions })},
@@ -223,6 +237,7 @@ type turned struct {
 	Switches
 	location    *time.Location
 	abort, hide map[string][]*query
+	maps        map[string][]transform // by staging table
 }
 
 // Switch turns one switch of a running instance, as Switches.Set does.
@@ -259,6 +274,10 @@ func (s *Server) turn(w Switches) error {
 			}
 			kind.into[name] = append(kind.into[name], q)
 		}
+	}
+	var err error
+	if now.maps, err = s.transforms(w); err != nil {
+		return err
 	}
 	if w.Zone != "" {
 		// A zone that does not exist is shown as GMT, as an instance does.

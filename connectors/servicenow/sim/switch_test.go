@@ -336,18 +336,22 @@ func TestJournalsAndDictionaryMayBeHidden(t *testing.T) {
 func TestWrongSwitchesSayWhatIsRight(t *testing.T) {
 	in := newInstance(t, sim.Options{})
 	for text, want := range map[string]string{
-		"nonsense":              "there are priority, state-rules",
-		"priority=maybe":        "neither off nor on",
-		"language=fr":           "none of en, de",
-		"queue=many":            "no number",
-		"late-commit=soon":      "invalid duration",
-		"zone=Nowhere/At_All":   "unknown time zone",
-		"hide-field=urgency":    "not TABLE.FIELD",
-		"abort=nosuch":          "names no table",
-		"abort=incident?prose":  "no condition",
-		"hide-rows=incident?x=": "no condition",
-		"oauth-grants=implicit": "no grant",
-		"jwt-key=nosuch.pem":    "no such file",
+		"nonsense":               "there are priority, state-rules",
+		"priority=maybe":         "neither off nor on",
+		"language=fr":            "none of en, de",
+		"queue=many":             "no number",
+		"late-commit=soon":       "invalid duration",
+		"zone=Nowhere/At_All":    "unknown time zone",
+		"hide-field=urgency":     "not TABLE.FIELD",
+		"abort=nosuch":           "names no table",
+		"abort=incident?prose":   "no condition",
+		"hide-rows=incident?x=":  "no condition",
+		"oauth-grants=implicit":  "no grant",
+		"jwt-key=nosuch.pem":     "no such file",
+		"import-set=u_x":         "is not STAGING:TARGET",
+		"import-set=u_x:nosuch":  "names no table",
+		"import-set=u_x:task:no": "no field",
+		"import-field=u_title:x": "not TABLE.FIELD",
 	} {
 		if err := in.Switch(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
