@@ -104,6 +104,7 @@ func tell(dir string, s story, b bug) (*history, error) {
 type census struct {
 	mu                    sync.Mutex
 	histories, runs, died int
+	asked, delivered      int
 	points                map[string]int
 }
 
@@ -116,6 +117,7 @@ func (c *census) add(w *history) {
 	c.histories++
 	c.runs += w.runs
 	c.died += w.deaths
+	c.asked, c.delivered = c.asked+w.asked, c.delivered+w.delivered
 	for p, n := range w.points {
 		c.points[p] += n
 	}
@@ -124,7 +126,8 @@ func (c *census) add(w *history) {
 func TestHistories(t *testing.T) {
 	var c census
 	t.Cleanup(func() {
-		t.Logf("%d histories, %d runs, %d processes died at %d different places", c.histories, c.runs, c.died, len(c.points))
+		t.Logf("%d histories, %d runs, %d scans for changes gave %d records, %d processes died at %d different places",
+			c.histories, c.runs, c.asked, c.delivered, c.died, len(c.points))
 	})
 	randomly(t, 1500, func(t *rapid.T, dir string) {
 		s := drawStory(t, 16)

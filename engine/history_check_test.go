@@ -286,7 +286,7 @@ func (w *history) heal() {
 	if w.cfg.Incremental && !w.held {
 		// Scans for changes alone must be enough for all that moved a stamp.
 		for range 3 {
-			w.now = w.now.Add(7 * time.Hour)
+			w.wait(7 * time.Hour)
 			if _, err := w.run(trouble{}); err != nil {
 				w.problem("healing: a run without troubles ended with: %v", err)
 				return
@@ -297,7 +297,7 @@ func (w *history) heal() {
 	const bound = 8
 	quiet := false
 	for n := 0; n < bound && !quiet; n++ {
-		w.now = w.now.Add(7 * time.Hour) // beyond every hold's delay
+		w.wait(7 * time.Hour) // beyond every hold's delay
 		acc, err := w.run(trouble{Full: true})
 		if err != nil {
 			w.problem("healing: a run without troubles ended with: %v", err)
@@ -309,14 +309,15 @@ func (w *history) heal() {
 		w.problem("quiet: after %d runs without foreign edits there is still something to do: %v", bound, w.todo())
 		return
 	}
-	w.now = w.now.Add(time.Minute)
+	w.wait(time.Minute)
 	if n := w.preview(); n != 0 && !w.poisoned {
 		w.problem("quiet: it did not stay so: %v", w.todo())
 	}
 }
 
 func (w *history) todo() (out []string) {
-	r, err := w.process().Plan(context.Background(), w.job(false))
+	e := w.process()
+	r, err := e.Plan(context.Background(), w.job(false))
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -522,7 +523,7 @@ func (w *history) kept() (map[string]bool, error) {
 type bug struct {
 	name   string
 	book   func(*history, engine.Book) engine.Book
-	system func(*system) connectors.Collection
+	system func(*client) connectors.Collection
 	rules  func(*reconcile.Rules)
 	null   bool              // unknown is shown as null
 	tune   func(story) story // to where the mistake can show
@@ -536,7 +537,7 @@ func (b bug) unknown() record.Value {
 	return record.UnknownValue
 }
 
-func (b bug) handle(s *system) connectors.Collection {
+func (b bug) handle(s *client) connectors.Collection {
 	if b.system != nil {
 		return b.system(s)
 	}

@@ -39,7 +39,8 @@ type control struct {
 	counts map[string]int
 	steps  []point // every call that was made, in order
 	dead   bool
-	fired  *point // where it died
+	fired  *point   // where it died
+	down   [2]error // systems that this process does not reach any more
 
 	die       func(point) bool // nil: never
 	fault     func(name string, n int) *fault

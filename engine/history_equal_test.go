@@ -34,7 +34,7 @@ func clockwork(dir string, s story, flip bool, around func(w *history, step int)
 	w.flip = flip
 	start := w.now
 	for i, st := range s.Steps {
-		w.now = start.Add(time.Duration(i) * 10 * time.Hour)
+		w.until(start.Add(time.Duration(i) * 10 * time.Hour))
 		if st.Do == "run" && around != nil {
 			around(w, i)
 		}
@@ -44,7 +44,7 @@ func clockwork(dir string, s story, flip bool, around func(w *history, step int)
 			return w, fmt.Errorf("after step %d: %s", i+1, strings.Join(w.problems, "\n"))
 		}
 	}
-	w.now = start.Add(time.Duration(len(s.Steps)) * 10 * time.Hour)
+	w.until(start.Add(time.Duration(len(s.Steps)) * 10 * time.Hour))
 	w.heal()
 	if len(w.problems) > 0 {
 		return w, fmt.Errorf("in the end: %s", strings.Join(w.problems, "\n"))
@@ -192,7 +192,7 @@ func TestAPoisonousRecordChangesNoOther(t *testing.T) {
 			}
 			start := w.now
 			for i, st := range s.Steps {
-				w.now = start.Add(time.Duration(i) * 10 * time.Hour)
+				w.until(start.Add(time.Duration(i) * 10 * time.Hour))
 				st.Wait = 0
 				w.live(i, st)
 			}

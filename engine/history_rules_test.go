@@ -85,6 +85,8 @@ type config struct {
 	Conditional          [2]bool
 	Scoped               bool
 	Incremental          bool
+	Late                 bool // people's transactions are committed later than their stamps say
+	Slow                 bool // a create that got no answer may happen later
 	Measured             bool
 	KeepDrift            bool
 	Poison               bool // the incidents refuse a certain text, also in the end
@@ -98,7 +100,7 @@ func (c config) String() string {
 		is   bool
 		what string
 	}{{c.CreateLeft, "incidents make tickets"}, {!c.Conditional[0], "tickets without conditional writes"}, {!c.Conditional[1], "incidents without conditional writes"},
-		{c.Scoped, "only queue noc"}, {c.Incremental, "scans for changes"}, {c.Measured, "measured clocks"}, {c.KeepDrift, "drift is kept"}, {c.Poison, "poison stays poison"},
+		{c.Scoped, "only queue noc"}, {c.Incremental, "scans for changes"}, {c.Late, "late commits"}, {c.Slow, "slow creates"}, {c.Measured, "measured clocks"}, {c.KeepDrift, "drift is kept"}, {c.Poison, "poison stays poison"},
 		{c.Automation == 1, "closing writes a note"}, {c.Automation == 2, "closing writes a note later"}} {
 		if f.is {
 			s += "; " + f.what

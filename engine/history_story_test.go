@@ -27,6 +27,7 @@ type step struct {
 	Field int // of pairings
 	Style int // of the text
 	Wait  int // seconds before it
+	Late  int // seconds until it is committed, with the stamp of its begin
 	Run   trouble
 }
 
@@ -94,10 +95,35 @@ func (st step) String() string {
 			s += "; the process dies " + st.Run.Die.String()
 		}
 	}
+	if st.Late > 0 {
+		s += fmt.Sprintf(", committed %d s after its stamp", st.Late)
+	}
 	if st.Wait > 0 {
 		s += fmt.Sprintf(" (%d s later)", st.Wait)
 	}
 	return s
+}
+
+// simpler are the same step with one thing less about it.
+func (st step) simpler() (out []step) {
+	add := func(less func(*step)) {
+		c := st
+		c.Run.Faults = slices.Clone(st.Run.Faults)
+		if less(&c); c.String() != st.String() {
+			out = append(out, c)
+		}
+	}
+	add(func(c *step) { c.Wait = 0 })
+	add(func(c *step) { c.Late = 0 })
+	add(func(c *step) { c.Style = 0 })
+	add(func(c *step) { c.Who = 0 })
+	add(func(c *step) { c.Run.Full = false })
+	add(func(c *step) { c.Run.Die = nil })
+	add(func(c *step) { c.Run.Edit = nil })
+	for i := range st.Run.Faults {
+		add(func(c *step) { c.Run.Faults = slices.Delete(c.Run.Faults, i, i+1) })
+	}
+	return out
 }
 
 // draws
@@ -126,6 +152,7 @@ func drawConfig(t *rapid.T) config {
 	c.Conditional = [2]bool{!c.Conditional[0], !c.Conditional[1]}
 	c.Scoped, c.Incremental = !often("scoped"), rapid.Bool().Draw(t, "incremental")
 	c.Measured, c.KeepDrift, c.Poison = rapid.Bool().Draw(t, "measured"), !often("keep drift"), rapid.Bool().Draw(t, "poison")
+	c.Late, c.Slow = rapid.Bool().Draw(t, "late"), rapid.Bool().Draw(t, "slow")
 	c.Automation = rapid.IntRange(0, 2).Draw(t, "automation")
 	return c
 }
@@ -139,7 +166,7 @@ func drawPoint(t *rapid.T, names []string) point {
 func drawFault(t *rapid.T) fault {
 	name := rapid.SampledFrom(slices.Concat(systemCalls, systemWrites, systemWrites)).Draw(t, "faulty call")
 	_, op, _ := strings.Cut(name, " ")
-	return fault{Name: name, N: rapid.IntRange(1, 3).Draw(t, "nth"), Kind: rapid.SampledFrom(faultKinds[op]).Draw(t, "fault")}
+	return fault{Name: name, N: rapid.IntRange(1, 3).Draw(t, "nth"), Kind: rapid.SampledFrom(slices.Concat(faultKinds[op], broken)).Draw(t, "fault")}
 }
 
 // peopleDo are what people do, the frequent things several times.
@@ -185,7 +212,11 @@ func drawStory(t *rapid.T, most int) story {
 	s.Steps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 		switch k := rapid.IntRange(0, 9).Draw(t, "kind"); {
 		case k < 6:
-			return drawDeed(t, peopleDo)
+			st := drawDeed(t, peopleDo)
+			if s.Config.Late && slices.Contains([]string{"edit", "clear", "create", "prio", "move"}, st.Do) {
+				st.Late = rapid.SampledFrom([]int{0, 10, 40}).Draw(t, "late")
+			}
+			return st
 		case k == 6:
 			return step{Do: "preview"}
 		default:
@@ -202,15 +233,33 @@ func drawStory(t *rapid.T, most int) story {
 
 // live lets a step happen.
 func (w *history) live(i int, st step) {
-	w.now = w.now.Add(time.Duration(st.Wait) * time.Second)
+	w.wait(time.Duration(st.Wait) * time.Second)
 	switch st.Do {
 	case "run":
 		w.run(st.Run)
 	case "preview":
 		w.preview()
 	default:
-		w.deed(fmt.Sprintf("v%d", i+1), st)
+		w.begin(fmt.Sprintf("v%d", i+1), st)
 	}
+}
+
+// begin lets a person do something, in a transaction that may take its time.
+func (w *history) begin(token string, st step) {
+	if st.Late == 0 {
+		w.deed(token, st)
+		return
+	}
+	stamp := w.now
+	w.at(w.now.Add(time.Duration(st.Late)*time.Second), func() {
+		for _, s := range w.systems {
+			s.stamp = stamp
+		}
+		w.deed(token, st)
+		for _, s := range w.systems {
+			s.stamp = time.Time{}
+		}
+	})
 }
 
 // word is a text that nothing else in the history has, in the style of people: with blanks, too long, in capitals.

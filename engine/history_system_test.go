@@ -12,23 +12,6 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// A fault is what goes wrong with one call of a system.
-type fault struct {
-	Name string
-	N    int
-	Kind string // see faultKinds
-}
-
-// What can go wrong, by what is called.
-var faultKinds = map[string][]string{
-	"scan":   {"is cut off", "leaves a record out", "shows a record twice", "is refused for now"},
-	"read":   {"is cut off", "is refused for now"},
-	"find":   {"is cut off", "is refused for now"},
-	"create": {"times out before it happened", "times out after it happened", "is refused for now", "answers nonsense after it happened"},
-	"update": {"times out before it happened", "times out after it happened", "is refused for now", "answers nonsense after it happened"},
-	"delete": {"times out before it happened", "times out after it happened", "is refused for now"},
-}
-
 // A system is one side's model: records in memory with habits of its own.
 type system struct {
 	w           *history
@@ -39,7 +22,24 @@ type system struct {
 	hidden      map[string]bool // paths that the account may not read now
 	skew        time.Duration
 	tick        time.Duration // the clock's resolution
+	stamp       time.Time     // of a transaction that began earlier and is committed now; zero: none
 	made        int
+}
+
+// latest is how long the longest transaction takes from its stamp to its commit, and settles how long after a create
+// that was never answered its record may still appear.
+const (
+	latest  = 45 * time.Second
+	settles = 20 * time.Second
+)
+
+// now is the system's clock: coarse, and not ours.
+func (s *system) now() time.Time {
+	t := s.w.now
+	if !s.stamp.IsZero() {
+		t = s.stamp
+	}
+	return t.Add(s.skew).Truncate(s.tick)
 }
 
 func newSystem(w *history, phys record.Side) *system {
@@ -54,7 +54,7 @@ func newSystem(w *history, phys record.Side) *system {
 	}
 	s.conditional = w.cfg.Conditional[phys]
 	s.m.Normalise = func(path string, v record.Value) record.Value { return normalise(phys, path, v) }
-	s.m.Now = func() time.Time { return w.now.Add(s.skew).Truncate(s.tick) }
+	s.m.Now = s.now
 	if w.cfg.Measured {
 		s.m.Clock = connectors.Clock{Measured: true, Offset: s.skew, Error: s.tick}
 	}
@@ -97,7 +97,7 @@ func normalise(phys record.Side, path string, v record.Value) record.Value {
 func (s *system) Conditional() bool { return s.conditional }
 
 func (s *system) show(paths []string, rec record.Record) record.Record {
-	if len(s.hidden) == 0 {
+	if len(s.hidden) == 0 || len(rec.Values) == 0 {
 		return rec
 	}
 	rec.Values = slices.Clone(rec.Values)
@@ -109,116 +109,6 @@ func (s *system) show(paths []string, rec record.Record) record.Record {
 	return rec
 }
 
-func busy(op string) error { return &connectors.Error{Kind: connectors.ErrBusy, Op: op} }
-func nonsense(op string) error {
-	return &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: "cut off"}
-}
-func timeout(op string) error {
-	return &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "time-out"}
-}
-
-func (s *system) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
-	c := s.w.control
-	name := s.name + " scan"
-	n, err := c.enter(name)
-	if err != nil {
-		return connectors.Window{}, err
-	}
-	kind := ""
-	if f := c.faultAt(name, n); f != nil {
-		kind = f.Kind
-	}
-	if kind == "is refused for now" {
-		return connectors.Window{}, busy(name)
-	}
-	seen := 0
-	w, err := s.m.Scan(ctx, q, alive(c, func(rec record.Record) error {
-		seen++
-		switch {
-		case kind == "is cut off" && seen > 1:
-			return nonsense(name)
-		case kind == "leaves a record out" && seen == 2:
-			s.w.shortScan, s.w.held = true, true
-			return nil
-		case kind == "shows a record twice":
-			if err := emit(s.show(q.Paths, rec)); err != nil {
-				return err
-			}
-		}
-		return emit(s.show(q.Paths, rec))
-	}))
-	if err == nil && kind == "is cut off" {
-		err = nonsense(name)
-	}
-	if kind == "is cut off" {
-		s.w.cutScan = true
-	}
-	if err != nil {
-		return connectors.Window{}, err
-	}
-	return w, c.leave(name, n)
-}
-
-func (s *system) lookup(name string, paths []string, emit func(record.Record) error, do func(emit func(record.Record) error) error) error {
-	c := s.w.control
-	n, err := c.enter(name)
-	if err != nil {
-		return err
-	}
-	if f := c.faultAt(name, n); f != nil {
-		if f.Kind == "is refused for now" {
-			return busy(name)
-		}
-		return nonsense(name)
-	}
-	if err := do(alive(c, func(rec record.Record) error { return emit(s.show(paths, rec)) })); err != nil {
-		return err
-	}
-	return c.leave(name, n)
-}
-
-func (s *system) Read(ctx context.Context, paths, keys []string, emit func(record.Record) error) error {
-	return s.lookup(s.name+" read", paths, emit, func(emit func(record.Record) error) error { return s.m.Read(ctx, paths, keys, emit) })
-}
-
-func (s *system) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
-	return s.lookup(s.name+" find", paths, emit, func(emit func(record.Record) error) error {
-		return s.m.Find(ctx, paths, path, values, emit)
-	})
-}
-
-func (s *system) write(op string, paths []string, do func() (record.Record, error)) (record.Record, error) {
-	c := s.w.control
-	name := s.name + " " + op
-	n, err := c.enter(name)
-	if err != nil {
-		return record.Record{}, err
-	}
-	f := c.faultAt(name, n)
-	if f != nil {
-		switch f.Kind {
-		case "is refused for now":
-			return record.Record{}, busy(name)
-		case "times out before it happened":
-			return record.Record{}, timeout(name)
-		}
-	}
-	rec, err := do()
-	if err != nil {
-		return record.Record{}, err
-	}
-	if err := c.leave(name, n); err != nil {
-		return record.Record{}, err
-	}
-	if f != nil {
-		if f.Kind == "answers nonsense after it happened" {
-			return record.Record{}, nonsense(name)
-		}
-		return record.Record{}, timeout(name)
-	}
-	return s.show(paths, rec), nil
-}
-
 func (s *system) refuse(f record.Fields) error {
 	if s.phys == record.Right && s.w.poisoned && strings.Contains(f["summary"].Text(), "poison") {
 		return &connectors.Error{Kind: connectors.ErrRefused, Op: "write incident", Detail: "data policy"}
@@ -226,54 +116,16 @@ func (s *system) refuse(f record.Fields) error {
 	return nil
 }
 
-func (s *system) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
-	return s.write("create", paths, func() (record.Record, error) {
-		if err := s.refuse(f); err != nil {
-			return record.Record{}, err
-		}
-		s.w.beforeCreate(s, f)
-		s.w.announced(s, "", f)
-		f = s.rules("", nil, maps.Clone(f))
-		rec, err := s.m.Create(ctx, paths, f)
-		if err != nil {
-			return rec, err
-		}
-		s.later(rec.Key, f)
-		return rec, nil
-	})
-}
-
-func (s *system) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
-	return s.write("update", paths, func() (record.Record, error) {
-		if err := s.refuse(f); err != nil {
-			return record.Record{}, err
-		}
-		if !s.conditional {
-			version = ""
-		}
-		before := s.m.Get(key)
-		s.w.announced(s, key, f)
-		f = s.rules(key, before, maps.Clone(f))
-		rec, err := s.m.Update(ctx, paths, key, version, f)
-		if err != nil {
-			return rec, err
-		}
-		s.later(key, f)
-		return rec, nil
-	})
-}
-
-func (s *system) Delete(ctx context.Context, key, version string) error {
-	_, err := s.write("delete", nil, func() (record.Record, error) {
-		if !s.conditional {
-			version = ""
-		}
-		if err := s.w.beforeDelete(s, key); err != nil {
-			return record.Record{}, err
-		}
-		return record.Record{}, s.m.Delete(ctx, key, version)
-	})
-	return err
+// make makes a record, at whatever time.
+func (s *system) make(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
+	s.w.beforeCreate(s, f)
+	f = s.rules("", nil, maps.Clone(f))
+	rec, err := s.m.Create(ctx, paths, f)
+	if err != nil {
+		return rec, err
+	}
+	s.later(rec.Key, f)
+	return rec, nil
 }
 
 // rules are the server's own, in the same write: a number for what is new, a priority computed for everybody,

@@ -38,6 +38,7 @@ type history struct {
 	flip      bool // the engine sees the incidents on the left
 	bug       bug  // planted, to see that it is caught
 	now       time.Time
+	coming    []event // what happens by itself, later
 	systems   [2]*system
 	store     *state.Store
 	path      string
@@ -65,6 +66,7 @@ type history struct {
 	recording func([]point) // told the calls of each run
 
 	runs, deaths, approvals int
+	asked, delivered        int            // scans for changes, and the records that they gave
 	points                  map[string]int // calls at which the process died
 }
 
@@ -118,6 +120,29 @@ func newHistory(dir string, cfg config) (*history, error) {
 	return w, err
 }
 
+// An event is something that happens by itself at its time.
+type event struct {
+	at time.Time
+	do func()
+}
+
+func (w *history) at(t time.Time, do func()) {
+	w.coming = append(w.coming, event{t, do})
+	slices.SortStableFunc(w.coming, func(a, b event) int { return a.at.Compare(b.at) })
+}
+
+// wait lets time go by, and happen what comes with it.
+func (w *history) wait(d time.Duration) { w.until(w.now.Add(d)) }
+
+func (w *history) until(t time.Time) {
+	for len(w.coming) > 0 && !w.coming[0].at.After(t) {
+		e := w.coming[0]
+		w.coming, w.now = w.coming[1:], e.at
+		e.do()
+	}
+	w.now = t
+}
+
 func (w *history) close() {
 	w.store.Close()
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -152,7 +177,7 @@ func (w *history) job(full bool) engine.Job {
 	j.Rules = rules
 	for _, phys := range record.Sides {
 		s := w.systems[phys]
-		j.Ends[w.side(phys)] = engine.End{Connection: s.name, Collection: s.name, Endpoint: s.name, Handle: w.bug.handle(s)}
+		j.Ends[w.side(phys)] = engine.End{Connection: s.name, Collection: s.name, Endpoint: s.name, Handle: w.bug.handle(&client{s, w.control})}
 		j.Ends[w.side(phys)].Limits.Concurrency = 1
 	}
 	return j
@@ -163,7 +188,11 @@ func (w *history) process() *engine.Engine {
 	w.control = newControl()
 	w.owners++
 	var store engine.Store = &tappedStore{Store: w.store, c: w.control, w: w}
-	return &engine.Engine{Store: store, Now: func() time.Time { return w.now }, Owner: fmt.Sprintf("process %d", w.owners)}
+	c := w.control
+	return &engine.Engine{Store: store, Now: func() time.Time { return w.now }, Owner: fmt.Sprintf("process %d", w.owners),
+		Sleep: func(_ context.Context, d time.Duration) error {
+			return c.call("sleep", func() error { w.wait(d); return nil })
+		}}
 }
 
 // small says whether the next run may ask for changes alone: the engine would read everything when something is
@@ -195,15 +224,14 @@ func writeKey(side string, key, path string, v record.Value) string {
 
 // run is one run, with its troubles, and with an operator who approves a side that people emptied.
 func (w *history) run(tr trouble) (acc plan.Run, err error) {
-	j := w.job(tr.Full)
 	w.cutScan, w.shortScan, w.busy = false, false, false
-	w.inflate = w.changesOnly(j)
+	w.inflate = w.changesOnly(w.job(tr.Full))
 	defer func() { w.inflate = false }()
 	var approved string
 	for try := 0; ; try++ {
 		e := w.process()
 		w.arm(tr)
-		acc, err = w.once(e, j, approved)
+		acc, err = w.once(e, w.job(tr.Full), approved)
 		w.runs++
 		stopped, isStop := errors.AsType[*engine.StoppedError](err)
 		if !isStop || try > 0 || w.shortScan {
@@ -223,7 +251,7 @@ func (w *history) run(tr trouble) (acc plan.Run, err error) {
 	if f := w.control.fired; f != nil {
 		w.deaths++
 		w.points[f.Name+map[bool]string{false: " before", true: " after"}[f.After]]++
-		w.now = w.now.Add(11 * time.Second) // its lease runs out
+		w.wait(11 * time.Second) // its lease runs out
 	}
 	w.control = newControl()
 	if err == nil && acc.Complete && acc.Failed == 0 && acc.Footer.Conflicts+acc.Footer.Held == 0 && acc.Stirred == 0 && !w.busy {
@@ -323,10 +351,10 @@ func (w *history) once(e *engine.Engine, j engine.Job, approved string) (acc pla
 func (w *history) preview() (items int) {
 	before := w.hash()
 	writes := [2]int{w.systems[0].m.Writes(), w.systems[1].m.Writes()}
-	j := w.job(false)
-	w.inflate = w.changesOnly(j)
+	w.inflate = w.changesOnly(w.job(false))
 	defer func() { w.inflate = false }()
-	r, err := w.process().Plan(context.Background(), j)
+	e := w.process()
+	r, err := e.Plan(context.Background(), w.job(false))
 	if err != nil {
 		w.problem("a preview failed: %v", err)
 		return 0
@@ -384,7 +412,7 @@ func (w *history) resolve(phys record.Side) {
 	if key == "" {
 		return
 	}
-	w.now = w.now.Add(11 * time.Second)
+	w.wait(11 * time.Second)
 	e := &engine.Engine{Store: w.store, Now: func() time.Time { return w.now }, Owner: "a person"}
 	_ = e.Resolve(context.Background(), j, key, field, w.side(phys), "ann") // refused when the record or the rule has gone: fine
 }
