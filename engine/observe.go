@@ -270,6 +270,13 @@ func (r *Run) settleAbsence(ctx context.Context, s record.Side, keys []string) e
 		presence := reconcile.Gone
 		if !ok {
 			rec = record.Record{Key: key}
+			old, known, err := r.book.Print(ctx, s, keyHash(key))
+			if err != nil {
+				return err
+			}
+			if known && old == pr.of(key, nil) {
+				continue // an earlier run found it gone, and what follows from that waits for its time
+			}
 		} else {
 			presence = reconcile.OutOfScope
 			in, err := r.inScope(s, rec.Values)

@@ -32,7 +32,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 				return f
 			}
 			link.Status = record.Held
-			f.Link = &link
+			f.Link, f.Prints = &link, ld.prints
 			return f
 		}
 		var stored [2][]record.Value
@@ -40,6 +40,9 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 			if w.record[s] != nil {
 				stored[s] = settled(in, d, s, w.record[s])
 				in.Presence[s] = reconcile.Present
+				if old := in.Link.Key[s]; old != "" && old != w.record[s].Key {
+					f.Forget[s] = keyHash(old) // made again under another key: should the old one come back, it is a stranger
+				}
 				in.Record[s].Key, in.Record[s].Label, in.Record[s].Version = w.record[s].Key, w.record[s].Label, w.record[s].Version
 			}
 		}

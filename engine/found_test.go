@@ -1,0 +1,50 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/memory"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
+)
+
+// Each of these was found by a random history first.
+
+func TestARecordThatComesBackAfterItWasMadeAgainIsSaidToBeOneTooMany(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[1].Gone = reconcile.OnGone{Then: reconcile.GoneRecreate, At: "m.hcl:30"}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	old := w.incident.Get("sys1")
+	old[memory.KeyPath] = text("", "sys1")[""]
+	w.incident.Remove("sys1")
+	w.apply() // makes sys2
+	w.now = w.now.Add(time.Minute)
+	w.incident.Add(old)
+	w.wantPlan("it is not taken for a record that was settled", "conflict  sys1 ")
+}
+
+func TestARefusedRecreateWaitsForItsTime(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Sides[1].Gone = reconcile.OnGone{Then: reconcile.GoneRecreate, At: "m.hcl:30"}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.incident.Remove("sys1")
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "create" {
+			return &connectors.Error{Kind: connectors.ErrRefused, Op: op.Name, Detail: "data policy"}
+		}
+		return nil
+	}
+	if acc := w.apply(); acc.Failed != 1 {
+		t.Fatalf("%d failed, want 1", acc.Failed)
+	}
+	w.wantPlan("it waits", "hold T-1 sys1 ")
+	w.now = w.now.Add(time.Hour)
+	w.wantPlan("and is due again", `create incident  marker="T-1" state="new" summary="a"`, "update ticket T-1 number=absent")
+}
