@@ -48,3 +48,18 @@ func TestARefusedRecreateWaitsForItsTime(t *testing.T) {
 	w.now = w.now.Add(time.Hour)
 	w.wantPlan("and is due again", `create incident  marker="T-1" state="new" summary="a"`, "update ticket T-1 number=absent")
 }
+
+func TestNoCommentIsCarriedToARecordThatIsGoneWhileItsTwinIsHeld(t *testing.T) {
+	w := talking(t)
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.apply()
+	w.minute()
+	w.ticket.Remove("T-1")
+	w.incident.Edit("sys1", text("state", "open"))
+	w.incident.Say("work_notes", "sys1", "bob", "on it")
+	for range 3 {
+		w.wantPlan("the change is kept, and the comment waits with it", "hold T-1 sys1 ")
+		w.apply()
+		w.minute()
+	}
+}

@@ -108,13 +108,13 @@ func (w *history) overwritten(s *system, key string, f record.Fields) {
 			w.supersede(s, key, p, before[path])
 		}
 	}
+	w.busy = true
 	w.touch(s, key, f)
 	s.m.Edit(key, f)
 }
 
 // touch notes that somebody wrote these fields, and when.
 func (w *history) touch(s *system, key string, f record.Fields) {
-	w.busy = true
 	for path := range f {
 		if p, ok := pairingOf(s.phys, path); ok {
 			w.touched[fmt.Sprint(s.phys, key, p.Name)] = w.epoch
@@ -123,6 +123,7 @@ func (w *history) touch(s *system, key string, f record.Fields) {
 }
 
 func (w *history) created(s *system, key string, f record.Fields) {
+	w.busy = true
 	w.touch(s, key, f)
 	w.remember(s, key, f)
 }
@@ -261,6 +262,7 @@ func (w *history) announced(s *system, key string, f record.Fields) {
 
 // checkAlways is what must be so after every run.
 func (w *history) checkAlways() {
+	w.checkTalk()
 	for _, s := range w.systems {
 		for _, key := range s.m.Keys() {
 			f := s.m.Get(key)
@@ -281,6 +283,7 @@ func (w *history) checkAlways() {
 func (w *history) heal() {
 	for _, s := range w.systems {
 		clear(s.hidden)
+		s.gagged = false
 	}
 	w.poisoned = w.cfg.Poison
 	if w.cfg.Incremental && !w.held {
@@ -292,7 +295,8 @@ func (w *history) heal() {
 				return
 			}
 		}
-		w.checkLinks("with scans for changes")
+		_, waits := w.checkLinks("with scans for changes")
+		w.checkCarried(waits, "with scans for changes")
 	}
 	const bound = 8
 	quiet := false
@@ -370,6 +374,7 @@ func (w *history) checkEnd() {
 			}
 		}
 	}
+	w.checkCarried(waits, "")
 	w.nothingLost()
 }
 

@@ -319,11 +319,13 @@ func (t *tappedSpool) Items(ctx context.Context, from int, emit func(engine.Spoo
 var callNames = slices.Concat([]string{
 	"fold", "fold", "fold", "intend", "intend", "intents", "advance", "lease", "book", "spool", "start run", "finish run", "release",
 	"cursor", "prints ticket", "link", "link by id", "links", "waiting", "count links", "tomb", "spool put left", "spool put right",
+	"threads", "heard", "hear", "hear", "sleep",
 	"spool get", "spool each", "spool get all", "spool matching", "spool add", "spool items",
 }, systemCalls, systemWrites, systemWrites)
 
 var (
 	systemCalls = []string{"ticket scan", "incident scan", "ticket read", "incident read", "ticket find", "incident find",
-		"ticket create", "incident create", "ticket update", "incident update", "ticket delete", "incident delete"}
-	systemWrites = []string{"ticket update", "incident update", "incident create", "ticket create", "incident delete"}
+		"ticket create", "incident create", "ticket update", "incident update", "ticket delete", "incident delete",
+		"ticket comments", "incident comments", "ticket comment", "incident comment"}
+	systemWrites = []string{"ticket update", "incident update", "incident create", "ticket create", "incident delete", "ticket comment", "incident comment"}
 )

@@ -67,6 +67,14 @@ func (w *history) picture(without ...string) string {
 				}
 				fmt.Fprintf(&b, " %s=%s", path, v)
 			}
+			for _, path := range threadPaths[s.phys] {
+				var said []string
+				for _, c := range s.m.Said(path, key) {
+					said = append(said, c.Text)
+				}
+				slices.Sort(said)
+				fmt.Fprintf(&b, " %s=%q", path, said)
+			}
 			lines = append(lines, b.String())
 		}
 	}
@@ -75,7 +83,7 @@ func (w *history) picture(without ...string) string {
 }
 
 // quietly are the deeds whose outcome does not depend on when a run saw them, for lives that are compared.
-var quietly = []string{"edit", "edit", "edit", "edit", "clear", "create", "delete", "prio", "drift", "move", "rules"}
+var quietly = []string{"edit", "edit", "edit", "edit", "clear", "create", "delete", "prio", "drift", "move", "rules", "say", "say"}
 
 func drawCalm(t *rapid.T, most int) story {
 	s := story{Config: drawConfig(t)}

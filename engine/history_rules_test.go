@@ -90,7 +90,8 @@ type config struct {
 	Measured             bool
 	KeepDrift            bool
 	Poison               bool // the incidents refuse a certain text, also in the end
-	Automation           int  // 0 none, 1 in the same write, 2 after the answer
+	Talk                 talk
+	Automation           int // 0 none, 1 in the same write, 2 after the answer
 }
 
 func (c config) String() string {
@@ -106,7 +107,7 @@ func (c config) String() string {
 			s += "; " + f.what
 		}
 	}
-	return s
+	return s + "; " + c.Talk.Name
 }
 
 func says(p reconcile.Policy) string {
@@ -119,7 +120,7 @@ func says(p reconcile.Policy) string {
 // modelRules are the rules of a history. edition is how often people edited them.
 func modelRules(c config, edition int) *reconcile.Rules {
 	const L, R = record.Left, record.Right
-	r := &reconcile.Rules{Sync: "model", Digest: fmt.Sprintf("edition %d", edition), First: c.First}
+	r := &reconcile.Rules{Sync: "model", Digest: fmt.Sprintf("edition %d", edition), First: c.First, Comments: c.Talk.rules()}
 	r.Sides[L] = reconcile.SideRules{Name: "ticket", Paths: modelTicket, Types: make([]record.Type, len(modelTicket)), Create: c.CreateLeft}
 	r.Sides[R] = reconcile.SideRules{Name: "incident", Paths: modelIncident, Types: make([]record.Type, len(modelIncident)), Create: true}
 	if c.Scoped {
@@ -191,6 +192,11 @@ func mirrored(r *reconcile.Rules) *reconcile.Rules {
 		out.Sides[s].Where = condition(out.Sides[s].Where)
 	}
 	out.First.Side = r.First.Side.Other()
+	if c := r.Comments; c != nil {
+		m := *c
+		m.Paths, m.To = [2]string{c.Paths[1], c.Paths[0]}, [2]bool{c.To[1], c.To[0]}
+		out.Comments = &m
+	}
 	out.Match = nil
 	for _, m := range r.Match {
 		m.Slots = [2]int{m.Slots[1], m.Slots[0]}

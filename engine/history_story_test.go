@@ -74,6 +74,10 @@ func (st step) String() string {
 		s = fmt.Sprintf("a person moves ticket %d to the other queue", st.Who)
 	case "rules":
 		s = "somebody edits the rules"
+	case "say":
+		s = fmt.Sprintf("a person adds to the %s of %s %d", threadPaths[st.Side][st.Style%2], side, st.Who)
+	case "gag", "ungag":
+		s = fmt.Sprintf("the comments of the %ss are made %s", side, map[string]string{"gag": "unreadable", "ungag": "readable"}[st.Do])
 	case "hide", "show":
 		s = fmt.Sprintf("the %s's %s is made %s", side, pairings[st.Field].Paths[st.Side], map[string]string{"hide": "unreadable", "show": "readable"}[st.Do])
 	case "resolve":
@@ -153,6 +157,7 @@ func drawConfig(t *rapid.T) config {
 	c.Scoped, c.Incremental = !often("scoped"), rapid.Bool().Draw(t, "incremental")
 	c.Measured, c.KeepDrift, c.Poison = rapid.Bool().Draw(t, "measured"), !often("keep drift"), rapid.Bool().Draw(t, "poison")
 	c.Late, c.Slow = rapid.Bool().Draw(t, "late"), rapid.Bool().Draw(t, "slow")
+	c.Talk = rapid.SampledFrom(talks).Draw(t, "talk")
 	c.Automation = rapid.IntRange(0, 2).Draw(t, "automation")
 	return c
 }
@@ -171,7 +176,7 @@ func drawFault(t *rapid.T) fault {
 
 // peopleDo are what people do, the frequent things several times.
 var peopleDo = []string{"edit", "edit", "edit", "edit", "edit", "clear", "create", "create", "delete", "restore", "copy", "prio", "drift",
-	"move", "rules", "hide", "show", "resolve"}
+	"move", "rules", "hide", "show", "resolve", "say", "say", "say", "gag", "ungag"}
 
 func drawDeed(t *rapid.T, among []string) step {
 	return step{
@@ -201,7 +206,7 @@ func drawRun(t *rapid.T, troubled bool) step {
 	case 7:
 		st.Run.At = drawPoint(t, slices.Concat([]string{"intend", "fold", "start run"}, systemCalls, systemWrites))
 		st.Run.At.After = false
-		e := drawDeed(t, []string{"edit", "edit", "edit", "clear", "delete", "move"})
+		e := drawDeed(t, []string{"edit", "edit", "edit", "clear", "delete", "move", "say"})
 		st.Run.Edit = &e
 	}
 	return st
@@ -213,7 +218,7 @@ func drawStory(t *rapid.T, most int) story {
 		switch k := rapid.IntRange(0, 9).Draw(t, "kind"); {
 		case k < 6:
 			st := drawDeed(t, peopleDo)
-			if s.Config.Late && slices.Contains([]string{"edit", "clear", "create", "prio", "move"}, st.Do) {
+			if s.Config.Late && slices.Contains([]string{"edit", "clear", "create", "prio", "move", "say"}, st.Do) {
 				st.Late = rapid.SampledFrom([]int{0, 10, 40}).Draw(t, "late")
 			}
 			return st
@@ -343,6 +348,8 @@ func (w *history) deed(token string, st step) {
 	case "hide":
 		s.hidden[p.Paths[st.Side]] = true
 		w.held = true
+	case "gag", "ungag":
+		s.gagged = st.Do == "gag"
 	case "show":
 		delete(s.hidden, p.Paths[st.Side])
 	case "resolve":
@@ -358,6 +365,8 @@ func (w *history) deed(token string, st step) {
 		w.edited(s, key, record.Fields{p.Paths[st.Side]: record.NullValue})
 	case "delete":
 		w.deleted(s, key)
+	case "say":
+		w.say(s, key, token, st.Style%2)
 	case "copy":
 		if s.phys != record.Right {
 			return

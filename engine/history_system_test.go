@@ -24,6 +24,8 @@ type system struct {
 	tick        time.Duration // the clock's resolution
 	stamp       time.Time     // of a transaction that began earlier and is committed now; zero: none
 	made        int
+	keys        []string // of all records that ever were
+	gagged      bool     // comments cannot be read now
 }
 
 // latest is how long the longest transaction takes from its stamp to its commit, and settles how long after a create
@@ -52,13 +54,19 @@ func newSystem(w *history, phys record.Side) *system {
 		s.m = memory.New(memory.Text("close", "marker", "note", "number", "state", "summary", "urgency")...)
 		s.m.LabelPath = "number"
 	}
+	for _, path := range threadPaths[phys] {
+		s.m.Threads = append(s.m.Threads, connectors.Thread{Path: path})
+	}
 	s.conditional = w.cfg.Conditional[phys]
 	s.m.Normalise = func(path string, v record.Value) record.Value { return normalise(phys, path, v) }
 	s.m.Now = s.now
 	if w.cfg.Measured {
 		s.m.Clock = connectors.Clock{Measured: true, Offset: s.skew, Error: s.tick}
 	}
-	s.m.NewKey = func(int) string { return s.newKey() }
+	s.m.NewKey = func(int) string {
+		s.keys = append(s.keys, s.newKey())
+		return s.keys[len(s.keys)-1]
+	}
 	return s
 }
 
@@ -123,6 +131,11 @@ func (s *system) make(ctx context.Context, paths []string, f record.Fields) (rec
 	rec, err := s.m.Create(ctx, paths, f)
 	if err != nil {
 		return rec, err
+	}
+	for path, v := range f { // should nobody learn of the answer, its own writing cannot be told from an edit
+		if normalise(s.phys, path, v) != v {
+			s.w.touch(s, rec.Key, record.Fields{path: v})
+		}
 	}
 	s.later(rec.Key, f)
 	return rec, nil

@@ -51,6 +51,7 @@ type history struct {
 	owners    int
 
 	said      []*saying
+	remarks   []*remark
 	words     [2]map[string]map[record.Value]bool // by side and field: every text that may stand there
 	graves    [2]map[string]record.Fields
 	buried    [2]map[string]bool // keys whose twin must not be made again
@@ -313,7 +314,6 @@ func (w *history) once(e *engine.Engine, j engine.Job, approved string) (acc pla
 	}
 	defer r.Close()
 	w.planned = map[string]bool{}
-	planned := map[string]bool{}
 	for it, err := range r.Items() {
 		if err != nil {
 			return acc, err
@@ -322,7 +322,6 @@ func (w *history) once(e *engine.Engine, j engine.Job, approved string) (acc pla
 		if a == nil {
 			continue
 		}
-		planned[fmt.Sprintf("%s %s %s", a.Kind, a.SideName, a.From.Key+a.Key)] = true
 		for _, ch := range a.Changes {
 			key := a.Key
 			if a.Kind == plan.Create {
@@ -333,6 +332,9 @@ func (w *history) once(e *engine.Engine, j engine.Job, approved string) (acc pla
 				to = record.Value{}
 			}
 			w.planned[writeKey(a.SideName, key, ch.Path, to)] = true
+		}
+		if a.Kind == plan.Comment {
+			w.planned[said(a.SideName, a.Key, a.Entry.Text)] = true
 		}
 		if a.Kind == plan.Delete {
 			w.planned["delete "+a.SideName+" "+a.Key] = true

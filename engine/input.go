@@ -54,7 +54,7 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 		case l.Status == record.Detached && !settled:
 			// A detached side that did not move is in scope only if it was settled there.
 			in.Presence[s], in.Record[s] = reconcile.OutOfScope, record.Record{Key: key, Label: l.Label[s]}
-		case l.Status == record.Held && settled && print == newPrinter(r.rules.Digest).of(key, nil):
+		case l.Status == record.Held && settled && print == r.gonePrint(key):
 			// It is gone since an earlier run, and what that means is what waits.
 			in.Presence[s], in.Record[s], in.Doubt[s] = reconcile.Gone, record.Record{Key: key, Label: l.Label[s]}, ""
 		}
@@ -75,6 +75,9 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 	})
 	return in, prints, err
 }
+
+// gonePrint is the fingerprint of a record that is gone while its link is held.
+func (r *Run) gonePrint(key string) Print { return newPrinter(r.rules.Digest).of(key, nil) }
 
 // doubt is what kept where from telling about a record, or "".
 func (r *Run) doubt(s record.Side, key string) string {

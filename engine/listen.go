@@ -173,6 +173,12 @@ func (p *hearing) visit(key string, cs []connectors.Comment) error {
 		if err != nil || there && m.Presence != reconcile.Present {
 			return err // the pair is about to part
 		}
+		if there || l.Status != record.Held {
+			continue
+		}
+		if p, settled, err := r.book.Print(p.ctx, side, keyHash(l.Key[side])); err != nil || settled && p == r.gonePrint(l.Key[side]) {
+			return err // one of them is gone, and what that means is what waits
+		}
 	}
 	if r.mute[l.ID] {
 		r.ears[s].deaf = true

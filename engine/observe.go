@@ -274,7 +274,7 @@ func (r *Run) settleAbsence(ctx context.Context, s record.Side, keys []string) e
 			if err != nil {
 				return err
 			}
-			if known && old == pr.of(key, nil) {
+			if known && old == r.gonePrint(key) {
 				continue // an earlier run found it gone, and what follows from that waits for its time
 			}
 		} else {
