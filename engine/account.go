@@ -17,6 +17,9 @@ type write struct {
 	rec  *record.Record // as it is stored now
 	run  int64
 	at   time.Time
+
+	meant []record.Meant // what it replaced unseen
+	blind bool           // it may have, and nobody knows what
 }
 
 // account adds to f who wrote what, and what that replaced. The value that counts is the one that is stored, not the
@@ -29,13 +32,19 @@ func (r *Run) account(f *Fold, in reconcile.Input, d reconcile.Decision, w write
 		f.Lost = append(f.Lost, Lost{Side: w.side, Run: w.run, At: w.at, Cause: Removed, Author: in.Record[w.side].Author})
 		return
 	}
+	if w.blind {
+		f.Lost = append(f.Lost, Lost{Side: w.side, Run: w.run, At: w.at, Cause: Jumped})
+	}
 	for _, set := range d.Sets[w.side] {
-		path, rule := r.rules.Sides[w.side].Paths[set.Slot], "match"
-		if set.Rule >= 0 {
+		path, rule, author := r.rules.Sides[w.side].Paths[set.Slot], "match", ""
+		switch {
+		case set.Meant != nil:
+			rule, author = "", set.Meant.Author
+		case set.Rule >= 0:
 			rule = r.rules.Fields[set.Rule].Name
 		}
 		if f.Link != nil {
-			f.Origins = append(f.Origins, Origin{Side: w.side, Path: path, Rule: rule, Run: w.run, At: w.at})
+			f.Origins = append(f.Origins, Origin{Side: w.side, Path: path, Rule: rule, Run: w.run, At: w.at, Author: author})
 		}
 		if w.kind != plan.Update || set.Slot >= len(in.Record[w.side].Values) {
 			continue
@@ -44,9 +53,18 @@ func (r *Run) account(f *Fold, in reconcile.Input, d reconcile.Decision, w write
 		if stored := w.rec.Values[set.Slot]; stored.Known() {
 			now = stored
 		}
-		if old.Known() && old != now {
-			f.Lost = append(f.Lost, Lost{Side: w.side, Path: path, Value: old, By: now, Rule: rule, At: w.at, Run: w.run, Author: in.Record[w.side].Author})
+		if !old.Known() || old == now {
+			continue
 		}
+		lost := Lost{Side: w.side, Path: path, Value: old, By: now, Rule: rule, At: w.at, Run: w.run, Author: in.Record[w.side].Author}
+		if set.Meant != nil {
+			lost.Cause, lost.Author, lost.Who = Averted, "", author
+		}
+		if m := meantAt(w.meant, w.side, set.Slot); m != nil {
+			f.Lost = append(f.Lost, unseen(lost, m)...)
+			continue
+		}
+		f.Lost = append(f.Lost, lost)
 	}
 }
 
@@ -79,7 +97,7 @@ func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d r
 				told[place{s, slot}] = true
 			}
 			if byHand[place{s, slot}] == now {
-				continue // whoever put it back is in the history already
+				continue // how it came there is in the history already
 			}
 			at := r.started
 			if m := rec.Modified; m.Before(at) && at.Sub(m) < believable {
@@ -93,13 +111,15 @@ func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d r
 	return nil
 }
 
-// putBack finds the places of a link whose last entry in the history is a value that a person put back.
+// putBack finds the places of a link whose last entry in the history is a value that a person put back, or one
+// that came of an edit which a run had not seen: who wrote it is told there already.
 func (r *Run) putBack(ctx context.Context, link int64) (map[place]record.Value, error) {
 	found := map[place]record.Value{}
 	err := r.book.History(ctx, link, func(x Entry) error {
 		at := place{x.Side, slices.Index(r.rules.Sides[x.Side].Paths, x.Path)}
 		delete(found, at)
-		if x.Cause == ByPerson {
+		switch x.Cause {
+		case ByPerson, Unseen, Averted:
 			found[at] = x.By
 		}
 		return nil
@@ -116,7 +136,7 @@ type place struct {
 // unreplayed closes an intent whose write was found done and whose decision cannot be made again: because it was a
 // person's, or because the rules have changed since. What it replaced is remembered; the rest is found by the next
 // observation.
-func (r *Run) unreplayed(in Intent, l *record.Link, rec record.Record) Fold {
+func (r *Run) unreplayed(in Intent, l *record.Link, rec record.Record, found []record.Meant) Fold {
 	f := Fold{Intent: in.ID, Link: l}
 	f.Keys[in.Side], f.Keys[in.Side.Other()] = in.Key, in.Twin
 	if l != nil && l.Status == record.Ended {
@@ -124,6 +144,9 @@ func (r *Run) unreplayed(in Intent, l *record.Link, rec record.Record) Fold {
 	}
 	if in.Kind != plan.Update {
 		return f
+	}
+	if f.Link != nil && in.By == "" {
+		means(f.Link, found)
 	}
 	cause := ByRule
 	if in.By != "" {
@@ -138,7 +161,12 @@ func (r *Run) unreplayed(in Intent, l *record.Link, rec record.Record) Fold {
 			f.Origins = append(f.Origins, Origin{Side: in.Side, Path: path, Run: in.Run, At: in.At, Author: in.By})
 		}
 		if old := in.Expected[path]; old.Known() && old != to {
-			f.Lost = append(f.Lost, Lost{Side: in.Side, Path: path, Value: old, By: rec.Values[slot], Run: in.Run, At: in.At, Cause: cause, Who: in.By})
+			lost := Lost{Side: in.Side, Path: path, Value: old, By: rec.Values[slot], Run: in.Run, At: in.At, Cause: cause, Who: in.By}
+			if m := meantAt(found, in.Side, slot); m != nil {
+				f.Lost = append(f.Lost, unseen(lost, m)...)
+			} else {
+				f.Lost = append(f.Lost, lost)
+			}
 		}
 	}
 	return f

@@ -96,7 +96,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 		}
 	}
 	err := c.all(ctx)
-	acc.Done, acc.Skipped, acc.Failed, acc.Stirred = c.done, c.skipped, c.failed, c.stirred
+	acc.Done, acc.Skipped, acc.Failed, acc.Stirred, acc.Averted = c.done, c.skipped, c.failed, c.stirred, c.averted+r.averted
 	acc.Complete = err == nil && !c.unsettled
 	if acc.Complete {
 		err = r.advance(ctx)
@@ -166,7 +166,7 @@ type carrier struct {
 	mu                    sync.Mutex
 	left                  map[string]plan.Action // of a saved plan: not met yet
 	done, skipped, failed int64
-	stirred               int64
+	stirred, averted      int64
 	unsettled             bool   // some record of the scans is neither settled nor held
 	quiet                 []unit // to be settled with the next batch
 	folds                 []Fold

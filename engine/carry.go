@@ -97,9 +97,11 @@ type step struct {
 	rec    *record.Record // what the system holds now; nil when it was not written
 	intent int64          // to be closed with what is remembered; 0: none open
 	res    plan.Result
-	hold   *plan.Hold // Failed
-	open   bool       // the intent stays open: nobody knows yet
-	err    error      // stops the run
+	hold   *plan.Hold     // Failed
+	meant  []record.Meant // what the write replaced unseen
+	blind  bool           // it may have replaced something, and what cannot be known
+	open   bool           // the intent stays open: nobody knows yet
+	err    error          // stops the run
 }
 
 // afterWrite remembers a step and reports it.
@@ -112,6 +114,13 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 	}
 	if st.rec != nil {
 		w.record[a.Side], w.failed[a.Side] = st.rec, false
+		if c.r.suspend(&ld.in, &ld.d, st.meant); len(st.meant) > 0 {
+			w.wait = true
+			c.mu.Lock()
+			c.averted += int64(len(st.meant))
+			c.stirred++ // what was replaced is decided about again
+			c.mu.Unlock()
+		}
 		if a.Kind == plan.Update && !slices.Equal(settled(ld.in, ld.d, a.Side, st.rec), st.rec.Values) {
 			c.mu.Lock()
 			c.stirred++
@@ -135,7 +144,7 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 			f.Intent = st.intent
 		}
 		if st.rec != nil {
-			c.r.account(&f, ld.in, ld.d, write{a.Kind, a.Side, st.rec, c.run, c.r.now()})
+			c.r.account(&f, ld.in, ld.d, write{a.Kind, a.Side, st.rec, c.run, c.r.now(), st.meant, st.blind})
 		}
 		if w.told == nil {
 			w.told = map[place]bool{}
@@ -220,9 +229,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 		rec, err := up.Update(ctx, c.r.rules.Sides[s].Paths, key, version, in.New)
 		switch {
 		case err == nil:
-			st := step{rec: owned(rec), intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: rec.Key, Label: rec.Label}}
-			c.compare(&st, ld.d, s)
-			return st
+			return c.wrote(ctx, a, ld, *in, rec, !reread, "")
 		case errors.Is(err, connectors.ErrStale) && try < 3:
 			if ferr := c.r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
 				return step{err: ferr}
@@ -234,7 +241,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 			cur, _ := c.current(ctx, a, ld)
 			switch {
 			case cur != nil && already(ld.d.Sets[s], *cur):
-				return step{rec: cur, intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: cur.Key, Label: cur.Label, Why: "the answer was lost, the write was found done"}}
+				return c.wrote(ctx, a, ld, *in, *cur, !reread, "the answer was lost, the write was found done")
 			case cur != nil: // it shows what it showed before: the write did not happen
 				if ferr := c.r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
 					return step{err: ferr}
@@ -251,6 +258,32 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 			return st
 		}
 	}
+}
+
+// wrote is the step of an update that was carried out: rec is what the system holds now. sure says that nothing can
+// have come between.
+func (c *carrier) wrote(ctx context.Context, a plan.Action, ld loaded, in Intent, rec record.Record, sure bool, why string) step {
+	st := step{rec: owned(rec), intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Done, Key: rec.Key, Label: rec.Label, Why: why}}
+	if !sure {
+		var err error
+		if st.meant, st.blind, err = c.r.overtaken(ctx, sent{Intent: in, rec: *st.rec, done: true, self: rec.Author}); err != nil {
+			return c.unsure(a, in.ID, fmt.Errorf("something else was written too, and what it was cannot be read now: %w", err))
+		}
+	}
+	if why == "" {
+		c.compare(&st, ld.d, a.Side)
+	}
+	for i := range st.meant {
+		rule := -1
+		if k := slices.IndexFunc(ld.d.Sets[a.Side], func(set reconcile.Set) bool { return set.Slot == st.meant[i].Slot }); k >= 0 {
+			rule = ld.d.Sets[a.Side][k].Rule
+		}
+		st.res.Why = c.r.rules.Averted(rule, &st.meant[i])
+	}
+	if st.blind {
+		st.res.Why = "something else was written to it at the same time, and what it was cannot be seen"
+	}
+	return st
 }
 
 // current reads the record again and holds it against what the decision was made on. nil and a step when

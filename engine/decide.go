@@ -239,7 +239,7 @@ func (p *pass) settle() error {
 		return err
 	}
 	for i, a := range p.asked {
-		if ds[i].Quiet() {
+		if ds[i].Quiet() && len(a.in.Link.Meant) == 0 {
 			err = p.r.spoolQuiet(p.ctx, a, ds[i])
 		} else {
 			err = p.r.spoolDecision(p.ctx, a.in, ds[i])

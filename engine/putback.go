@@ -58,7 +58,7 @@ func (e *Engine) Undo(ctx context.Context, j Job, run int64) (*Putback, error) {
 	if err := e.Store.Wrote(ctx, run, func(x Entry) error { entries = append(entries, x); return nil }); err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(x Entry) bool { return x.Cause == ByEdit }) // the run only saw it
+	entries = slices.DeleteFunc(entries, func(x Entry) bool { return x.Cause == ByEdit || x.Cause == Jumped }) // the run only saw it
 	return e.putback(ctx, j, entries, "undo")
 }
 
@@ -143,6 +143,8 @@ func (r *Run) put1(x Entry, t *target, undo bool) Put {
 	switch {
 	case x.Cause == Made:
 		p.Skip = "the run created this record: fieldsync does not delete what it created, delete it yourself if it should go"
+	case x.Cause == Jumped:
+		p.Skip = "nobody knows what was written there"
 	case x.Cause == Removed:
 		p.Skip = "the run deleted this record: create it anew in its own system if it should be there"
 	case slot < 0:
@@ -260,12 +262,14 @@ func (c *carrier) putBack(ctx context.Context, p *Putback, t *target) error {
 		if l.ID != 0 && l.Status != record.Ended {
 			f.Link = &l
 		}
-		r.account(&f, in, d, write{plan.Update, s, st.rec, c.run, r.now()})
+		r.account(&f, in, d, write{plan.Update, s, st.rec, c.run, r.now(), st.meant, st.blind})
 		for i := range f.Origins {
 			f.Origins[i].Rule, f.Origins[i].Author = "", c.by
 		}
 		for i := range f.Lost {
-			f.Lost[i].Rule, f.Lost[i].Cause, f.Lost[i].Who = "", ByPerson, c.by
+			if f.Lost[i].Cause != ByEdit && f.Lost[i].Cause != Jumped {
+				f.Lost[i].Rule, f.Lost[i].Cause, f.Lost[i].Who = "", ByPerson, c.by
+			}
 		}
 	}
 	if f.Intent != 0 || st.rec != nil {

@@ -118,11 +118,20 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 		done = !there
 	}
 	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", cmpOr(in.Key, rec.Key), "done", done)
+	w := write{kind: in.Kind, side: in.Side, rec: &rec, run: in.Run, at: in.At}
+	if in.Kind == plan.Update && rec.Key != "" {
+		if w.meant, w.blind, err = r.overtaken(ctx, sent{Intent: in, rec: rec, done: done}); err != nil {
+			return until, err
+		}
+		r.averted += int64(len(w.meant))
+	}
 	if !done {
-		r.overwritten(&closed, in, rec)
+		if err := r.overwritten(ctx, &closed, in, w); err != nil {
+			return until, err
+		}
 		return until, r.book.Fold(ctx, []Fold{closed})
 	}
-	f, ok, err := r.replay(ctx, in, rec)
+	f, ok, err := r.replay(ctx, in, w)
 	if err != nil {
 		return until, err
 	}
@@ -133,7 +142,7 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 				return until, err
 			}
 		}
-		f = r.unreplayed(in, l, rec)
+		f = r.unreplayed(in, l, rec, w.meant)
 	}
 	f.Intent = in.ID
 	return until, r.book.Fold(ctx, []Fold{f})
@@ -141,7 +150,7 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 
 // replay decides again what led to an intent and gives what its run would have remembered. false when the
 // rules or the link are no longer what they were: then the ordinary way finds out.
-func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, bool, error) {
+func (r *Run) replay(ctx context.Context, in Intent, done write) (Fold, bool, error) {
 	if in.By != "" {
 		return Fold{}, false, nil // a person decided it
 	}
@@ -184,35 +193,50 @@ func (r *Run) replay(ctx context.Context, in Intent, rec record.Record) (Fold, b
 			return Fold{}, false, nil
 		}
 	}
+	r.suspend(&past, &d, done.meant)
 	var w written
-	w.record[in.Side] = &rec
+	w.record[in.Side] = done.rec
 	w.wait = true // today's observation settles the fingerprints
 	if d.Life == reconcile.Stay && len(d.Sets[o]) > 0 {
 		w.failed[o] = true
 	}
 	f := r.outcome(loaded{in: past, d: d, keys: l.Key}, w)
 	if in.Kind == plan.Create && f.Link != nil {
-		doubtful(f.Link, in.Side, d.Sets[in.Side], rec)
+		doubtful(f.Link, in.Side, d.Sets[in.Side], *done.rec)
 	}
-	r.account(&f, past, d, write{in.Kind, in.Side, &rec, in.Run, in.At})
+	r.account(&f, past, d, done)
 	return f, true, r.accountEdits(ctx, &f, past, d, in.Run, nil)
 }
 
 // overwritten keeps what an update may have replaced, where the record shows neither that nor what was sent: the system
 // may have stored the write in its own way, or somebody has edited it since. The next observation finds out the rest.
-func (r *Run) overwritten(f *Fold, in Intent, rec record.Record) {
-	if in.Kind != plan.Update || rec.Key == "" {
-		return
+func (r *Run) overwritten(ctx context.Context, f *Fold, in Intent, w write) error {
+	if in.Kind != plan.Update || w.rec.Key == "" {
+		return nil
 	}
 	f.Keys[in.Side], f.Keys[in.Side.Other()] = in.Key, in.Twin
 	for slot, path := range r.rules.Sides[in.Side].Paths {
 		if _, wrote := in.New[path]; !wrote {
 			continue
 		}
-		if old, now := in.Expected[path], rec.Values[slot]; old.Known() && now.Known() && old != now {
-			f.Lost = append(f.Lost, Lost{Side: in.Side, Path: path, Value: old, By: now, Run: in.Run, At: in.At, Cause: ByRule})
+		old, now, m := in.Expected[path], w.rec.Values[slot], meantAt(w.meant, in.Side, slot)
+		switch lost := (Lost{Side: in.Side, Path: path, Value: old, By: now, Run: in.Run, At: in.At, Cause: ByRule}); {
+		case m != nil:
+			lost.By = m.Stored
+			f.Lost = append(f.Lost, unseen(lost, m)...)
+		case old.Known() && now.Known() && old != now:
+			f.Lost = append(f.Lost, lost)
 		}
 	}
+	if len(w.meant) == 0 || in.Link == 0 || in.By != "" {
+		return nil
+	}
+	l, err := r.book.LinkByID(ctx, in.Link)
+	if err == nil && l != nil && l.Status != record.Ended {
+		means(l, w.meant)
+		f.Link = l
+	}
+	return err
 }
 
 // doubtful takes out of the base of a link what its new record shows otherwise than it was sent. The system may have

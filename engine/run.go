@@ -37,7 +37,9 @@ type Run struct {
 	unsure   [2]map[string]string // key → why where cannot tell whether it is in scope
 	adding   []Spooled
 	ears     [2]ear
+	averted  int64          // values that writes left in flight had replaced unseen
 	mute     map[int64]bool // links with a comment of which nobody knows whether it was added
+	once     [2]sync.Once   // it was said that the history of a side's records cannot be read
 
 	leased  bool
 	stop    context.CancelFunc // ends the renewal of the lease

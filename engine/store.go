@@ -244,6 +244,9 @@ const (
 	ByRule   Cause = "rule"    // a run wrote what a rule asks for
 	ByEdit   Cause = "edit"    // somebody edited the record in its own system, and a run found both sides agreed on that
 	ByPerson Cause = "person"  // a person put an older value back
+	Unseen   Cause = "unseen"  // a run wrote what a rule asks for over an edit that it could not have seen
+	Averted  Cause = "averted" // a run put such an edit back
+	Jumped   Cause = "jumped"  // something else was written together with a run's write, and nobody can tell what
 	Made     Cause = "created" // a run made the record; nothing was replaced
 	Removed  Cause = "deleted" // a run deleted the record; its last values stay with the link that ended
 )

@@ -144,6 +144,10 @@ func (a *app) applyRounds(ctx context.Context, p *project, name string, o applyi
 		if err != nil || code != exitOK || acc.Stirred == 0 || saved != nil || round == rounds {
 			return code, err
 		}
+		if acc.Averted > 0 {
+			a.say("A write fell on an edit that could not be seen before: lost update averted; looking again.")
+			continue
+		}
 		a.say("The writes changed more fields by rules of the systems themselves; looking again.")
 	}
 }

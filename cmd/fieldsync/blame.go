@@ -83,6 +83,8 @@ func blame(b *engine.Blame) report.Blame {
 		switch h.Cause {
 		case engine.Made:
 			v.Notes = append(v.Notes, fmt.Sprintf("%s was created by run %d, %s", v.Sides[h.Side], h.Run, stamp(h.At)))
+		case engine.Jumped:
+			v.Notes = append(v.Notes, fmt.Sprintf("something else was written to %s together with run %d, %s, and what it was cannot be seen", v.Sides[h.Side], h.Run, stamp(h.At)))
 		case engine.Removed:
 			v.Notes = append(v.Notes, fmt.Sprintf("%s was deleted by run %d, %s", v.Sides[h.Side], h.Run, stamp(h.At)))
 		}

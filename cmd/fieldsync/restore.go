@@ -248,6 +248,8 @@ func replacer(x engine.Entry) string {
 		by = "an edit"
 	case x.Cause == engine.ByPerson:
 		by = "a value put back"
+	case x.Cause == engine.Averted:
+		by = "an edit put back"
 	case x.Rule == "":
 		by = "a rule"
 	}

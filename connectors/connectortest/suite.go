@@ -36,6 +36,7 @@ type Suite struct {
 	Thread string
 
 	Conditional bool // updates and deletes with an old version give ErrStale and change nothing
+	Chronicle   bool // a Chronicler
 	Incremental bool // scans have a Window.Next
 
 	NoCreate   bool // no Creator
@@ -100,6 +101,7 @@ func Run(t *testing.T, s Suite) {
 		{"an update of a missing key is not found", s.NoUpdate, updateMissing},
 		{"an update with the version that was read succeeds", s.NoUpdate || s.NoVersion, updateCurrent},
 		{"a stale update is refused and changes nothing", s.NoUpdate || !s.Conditional, updateStale},
+		{"an edit that came between read and write is found afterwards", !s.Chronicle, editsFound},
 		{"text comes back unchanged, or settles after one write", s.NoUpdate, roundTrip},
 		{"delete removes, and twice is done", s.NoDelete, deleteTwice},
 		{"a stale delete is refused and removes nothing", s.NoDelete || !s.Conditional, deleteStale},

@@ -88,7 +88,7 @@ func (s *Store) AddComment(ctx context.Context, path, key, text string) (connect
 		s.mu.Unlock()
 		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrNotFound, Op: "comment on " + key}
 	}
-	c := s.say(path, key, "fieldsync", text)
+	c := s.say(path, key, own, text)
 	s.rows[at].edits++
 	s.rows[at].modified = s.now()
 	s.writes++

@@ -25,8 +25,8 @@ const KeyPath = "key"
 
 // Op is what a hook is told.
 type Op struct {
-	Name  string // "scan", "read", "find", "create", "update", "delete", "comments", "comment"
-	Key   string // of an update or delete, and of a create that is done
+	Name  string // "scan", "read", "find", "create", "update", "delete", "comments", "comment", "edits"
+	Key   string // of an update or delete, of edits, and of a create that is done
 	Done  bool   // the work is done: an error now is an answer that got lost
 	Write bool
 }
@@ -51,6 +51,8 @@ type Store struct {
 	Clock connectors.Clock
 	// Threads are the paths under which records have comments.
 	Threads []connectors.Thread
+	// Audited: writes are not conditional on a version, and what each of them changed is kept for Edits.
+	Audited bool
 
 	fields []connectors.Field
 	slots  map[string]int
@@ -63,6 +65,7 @@ type Store struct {
 	writes int
 
 	comments []said
+	edits    []edit
 }
 
 // A row's values are never changed in place, so a copy of the row is a snapshot of it.
@@ -150,14 +153,17 @@ func (s *Store) Add(f record.Fields) string {
 }
 
 // Edit changes a record as a person does. false if there is none.
-func (s *Store) Edit(key string, f record.Fields) bool {
+func (s *Store) Edit(key string, f record.Fields) bool { return s.EditAs("person", key, f) }
+
+// EditAs is Edit by somebody of this name.
+func (s *Store) EditAs(author, key string, f record.Fields) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, ok := s.byKey[key]
 	if !ok {
 		return false
 	}
-	if _, err := s.change(at, f, "person"); err != nil {
+	if _, err := s.change(at, f, author); err != nil {
 		panic(err)
 	}
 	return true
@@ -252,6 +258,7 @@ func (s *Store) change(at int, f record.Fields, author string) (row, error) {
 	}
 	r.edits++
 	r.author, r.modified = author, s.now()
+	s.note(s.rows[at], r)
 	s.put(at, r)
 	return r, nil
 }

@@ -22,6 +22,7 @@ var (
 	_ connectors.Collection = (*memory.Store)(nil)
 	_ connectors.Describer  = (*memory.Store)(nil)
 	_ connectors.Checker    = (*memory.Store)(nil)
+	_ connectors.Chronicler = (*memory.Store)(nil)
 )
 
 func sample(i int) record.Fields {
@@ -36,13 +37,18 @@ func fields() []connectors.Field {
 	return append(memory.Text("title", "marker"), connectors.Field{Path: "weight", Type: record.Type{Kind: record.Int}})
 }
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conforms(t, false) }
+
+func TestAnAuditedStoreConformsToo(t *testing.T) { conforms(t, true) }
+
+func conforms(t *testing.T, audited bool) {
 	connectortest.Run(t, connectortest.Suite{
 		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Thread: "comments",
-		Conditional: true, Incremental: true,
+		Conditional: !audited, Chronicle: audited, Incremental: true,
 		Open: func(*testing.T) connectortest.System {
 			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			s := memory.New(fields()...)
+			s.Audited = audited
 			s.Name = "things"
 			s.Threads = []connectors.Thread{{Path: "comments"}}
 			s.Now = func() time.Time { return now }

@@ -27,6 +27,7 @@ var (
 	_ connectors.Deleter    = (*servicenow.Table)(nil)
 	_ connectors.Requirer   = (*servicenow.Table)(nil)
 	_ connectors.Commenter  = (*servicenow.Table)(nil)
+	_ connectors.Chronicler = (*servicenow.Table)(nil)
 )
 
 // A clock that tests move.
@@ -123,7 +124,7 @@ func conformance(t *testing.T, o sim.Options, settings func(in *instance) *servi
 				"urgency":           record.OfText(strconv.Itoa(1 + i%3)),
 			}
 		},
-		Marker: "correlation_id", Text: "short_description", Thread: "work_notes", Incremental: true,
+		Marker: "correlation_id", Text: "short_description", Thread: "work_notes", Incremental: true, Chronicle: true,
 		Open: func(t *testing.T) connectortest.System {
 			in := newInstance(t, o)
 			s := settings(in)

@@ -2,7 +2,9 @@ package servicenow_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -213,6 +215,19 @@ func lostUpdate(t *testing.T) {
 	is, _ := strconv.Atoi(r.Version)
 	if is != was+2 {
 		t.Errorf("version %s, then %s: a step of 2 is what tells that somebody wrote in between", seen.Version, r.Version)
+	}
+	var got []string
+	err = tb.Edits(t.Context(), key, []string{"urgency"}, seen.Version, func(e connectors.Edit) error {
+		got = append(got, fmt.Sprint(e.Old.Plain(), " ", e.New.Plain(), " ", e.Author, " ", e.Own))
+		return nil
+	})
+	if want := []string{"3 1 beth.anglin false", "1 2 integration true"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("its edits are %q, %v, want %q", got, err, want)
+	}
+	for _, w := range []string{"audits=hidden", "audits=denied"} {
+		in.turn(t, w)
+		err := tb.Edits(t.Context(), key, []string{"urgency"}, seen.Version, func(connectors.Edit) error { return nil })
+		wants(t, w, err, connectors.ErrDenied, "sys_audit")
 	}
 }
 

@@ -204,6 +204,7 @@ type Run struct {
 	Skipped  int64     `json:"skipped"`
 	Failed   int64     `json:"failed"`
 	Stirred  int64     `json:"stirred,omitempty"` // writes whose answer shows more mapped fields changed: rules of the system itself
+	Averted  int64     `json:"averted,omitempty"` // values that a write replaced unseen and that went back into the decision
 	Err      string    `json:"error,omitempty"`
 	Hint     string    `json:"hint,omitempty"`
 	Rules    string    `json:"rules"`

@@ -16,7 +16,7 @@ func Decide(r *Rules, in Input) Decision {
 	c.env.Time = in.Time
 	for _, s := range record.Sides {
 		if in.Presence[s] == Present {
-			c.env.Values[s] = sized(in.Record[s].Values, len(r.Sides[s].Paths))
+			c.env.Values[s] = c.in.values(r, s)
 		}
 	}
 	d := c.life()
@@ -115,16 +115,25 @@ func (c *docket) collect(d *Decision) {
 			for k, to := range v.To[s] {
 				slot := rule.Paths[s][k]
 				created := d.Life == CreateOn && d.Side == s
-				if to == at(c.env.Values[s], slot) || created && to.Empty() || setAt(d.Sets[s], slot) != nil {
+				if c.shows(s, slot, to) || created && to.Empty() || setAt(d.Sets[s], slot) != nil {
 					continue
 				}
 				d.Sets[s] = append(d.Sets[s], Set{Slot: slot, To: to, Rule: v.Rule, At: rule.At})
 			}
 		}
 	}
+	c.putBack(d)
 	for _, s := range record.Sides {
 		slices.SortFunc(d.Sets[s], func(a, b Set) int { return a.Slot - b.Slot })
 	}
+}
+
+// shows reports whether side s shows a value in a slot, or what it made of just that value.
+func (c *docket) shows(s record.Side, slot int, to record.Value) bool {
+	if m := c.in.meant(s, slot); m != nil {
+		return to == m.Stored || to == m.Wrote
+	}
+	return to == at(c.env.Values[s], slot)
 }
 
 // clash says which slot of a verdict is already to get another value, or "".

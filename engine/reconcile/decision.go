@@ -101,6 +101,8 @@ type Set struct {
 	To   record.Value
 	Rule int // index in Rules.Fields; -1: a marker or an on_gone value
 	At   string
+	// Meant is what somebody wrote and a write of ours replaced unseen: To brings it back. nil for all else.
+	Meant *record.Meant
 }
 
 // A Decision is what a run should do about one link.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fieldsync/fieldsync/engine/record"
 )
@@ -86,7 +87,7 @@ func (f *field) newest() (record.Side, string) {
 			return l, f.r.Sides[s].Name + " does not say when it was changed"
 		}
 	}
-	gap := f.in.Record[l].Modified.Add(-f.in.Clock[l].Offset).Sub(f.in.Record[r].Modified.Add(-f.in.Clock[r].Offset))
+	gap := f.stamped(l).Add(-f.in.Clock[l].Offset).Sub(f.stamped(r).Add(-f.in.Clock[r].Offset))
 	doubt := f.in.Clock[l].Error + f.in.Clock[r].Error
 	switch {
 	case gap > doubt:
@@ -95,6 +96,16 @@ func (f *field) newest() (record.Side, string) {
 		return r, ""
 	}
 	return l, "the changes are closer together than the clocks can tell"
+}
+
+// stamped is when side s was changed last. What was replaced unseen was written before that.
+func (f *field) stamped(s record.Side) time.Time {
+	for _, slot := range f.rule.Reads[s] {
+		if m := f.in.meant(s, slot); m != nil && !m.At.IsZero() {
+			return m.At
+		}
+	}
+	return f.in.Record[s].Modified
 }
 
 // ranked compares the places of both values in the declared order.

@@ -48,9 +48,10 @@ func Settle(r *Rules, in Input, d Decision, stored [2][]record.Value, failed [2]
 			return l
 		}
 		// A record that was made anew has agreed on nothing that the old one showed.
-		l.Base, l.Sent, l.Now = [2][]record.Value{}, [2][]record.Value{}, [2][]record.Value{}
+		l.Base, l.Sent, l.Now, in.Link.Meant = [2][]record.Value{}, [2][]record.Value{}, [2][]record.Value{}, nil
 	}
 	book := ledger{r: r, in: &in, d: &d, failed: failed}
+	var now [2][]record.Value
 	for _, s := range record.Sides {
 		n := len(r.Sides[s].Paths)
 		seen := sized(nil, n)
@@ -62,7 +63,9 @@ func Settle(r *Rules, in Input, d Decision, stored [2][]record.Value, failed [2]
 			shown = sized(stored[s], n)
 		}
 		book.settle(&l, s, book.entries(s, seen, shown), shown)
+		now[s] = shown
 	}
+	l.Meant = r.unmeant(&in, &d, now, failed)
 	l.Status = record.Live
 	if book.open() {
 		l.Status = record.Held

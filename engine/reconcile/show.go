@@ -16,6 +16,11 @@ func Changes(r *Rules, in Input, d Decision, s record.Side) []plan.Change {
 			ch.From = at(in.Record[s].Values, set.Slot)
 		}
 		switch {
+		case set.Meant != nil:
+			ch.Why = r.Averted(set.Rule, set.Meant)
+			if set.Rule >= 0 {
+				ch.Field, ch.Sensitive = r.Fields[set.Rule].Name, r.Fields[set.Rule].Sensitive
+			}
 		case set.Rule >= 0:
 			rule := &r.Fields[set.Rule]
 			ch.Field, ch.Sensitive = rule.Name, rule.Sensitive
@@ -61,7 +66,7 @@ func (v Verdict) Conflict(r *Rules, in Input) plan.Conflict {
 		for _, slot := range slots {
 			c.Paths[s] = append(c.Paths[s], r.Sides[s].Paths[slot])
 		}
-		c.Base[s], c.Now[s] = one(in.Link.Base[s], slots), one(in.Record[s].Values, slots)
+		c.Base[s], c.Now[s] = one(in.Link.Base[s], slots), one(in.values(r, s), slots)
 	}
 	return c
 }

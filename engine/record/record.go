@@ -85,6 +85,19 @@ type Link struct {
 	Base    [2][]Value
 	Sent    [2][]Value
 	Now     [2][]Value
+	Meant   []Meant // nil but for what a write of ours replaced unseen
+}
+
+// Meant is what somebody wrote in a slot between our reading and our writing, where a write cannot be made
+// conditional. As long as the side shows what came of our write, the link is decided as if it showed Value.
+type Meant struct {
+	Side   Side
+	Slot   int
+	Value  Value
+	Wrote  Value // what we sent
+	Stored Value // what the side has shown since
+	Author string
+	At     time.Time // by the system's clock; zero where it does not say
 }
 
 // Shown is what side s showed last: Now, or Base where nothing else was seen.

@@ -34,7 +34,7 @@ type PathBlame struct {
 type ValueBlame struct {
 	Value record.Value `json:"value"`
 	Live  bool         `json:"live,omitempty"` // the record shows it now
-	By    string       `json:"by"`             // rule, edit, person; "" where nobody knows
+	By    string       `json:"by"`             // rule, edit, person, unseen (a rule, over an edit), averted (that edit, put back); "" where nobody knows
 	Rule  string       `json:"rule,omitempty"`
 	Who   string       `json:"who,omitempty"`
 	Run   int64        `json:"run,omitempty"`
@@ -111,11 +111,16 @@ func PrintBlame(w io.Writer, b Blame, st Style) error {
 func setBy(v ValueBlame) string {
 	by := v.By
 	switch v.By {
-	case "rule":
+	case "rule", "unseen":
 		by = "rule " + v.Rule
 		if v.Rule == "" {
 			by = "a rule"
 		}
+		if v.By == "unseen" {
+			by = Sum(by, "lost update averted")
+		}
+	case "averted":
+		by = "lost update averted, put back"
 	case "edit":
 		by = "edit"
 	case "person":

@@ -54,6 +54,9 @@ func Run(w io.Writer, r plan.Run, st Style) error {
 	if r.Failed > 0 {
 		did = append(did, o.paint(red, Count(r.Failed)+" failed and held"))
 	}
+	if r.Averted > 0 {
+		did = append(did, averted(r.Averted))
+	}
 	if r.Footer.Conflicts > 0 {
 		did = append(did, some(r.Footer.Conflicts, "conflict waits", "conflicts wait"))
 	}
@@ -71,6 +74,8 @@ func Run(w io.Writer, r plan.Run, st Style) error {
 	}
 	return o.Flush()
 }
+
+func averted(n int64) string { return some(n, "lost update averted", "lost updates averted") }
 
 func sentence(s string) string { return s + "." }
 
@@ -107,6 +112,8 @@ func outcome(r plan.Run) string {
 		return Count(r.Failed) + " failed"
 	case r.Skipped > 0:
 		return Count(r.Skipped) + " skipped"
+	case r.Averted > 0:
+		return averted(r.Averted)
 	}
 	return "ok"
 }

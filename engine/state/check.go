@@ -151,6 +151,9 @@ func checkContent(c *conn) (Finding, error) {
 				break
 			}
 		}
+		if eachMeant(r.blob(16), func(string, record.Meant) {}) != nil {
+			bad.add("link %d: what somebody meant cannot be read", r.int(0))
+		}
 		return nil
 	})
 	if err != nil {

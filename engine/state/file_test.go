@@ -164,7 +164,7 @@ func TestAFileThatCannotBeUsedIsRefusedUnharmed(t *testing.T) {
 		{"a newer schema", func(t testing.TB, path string) {
 			filled(t, path)
 			change(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (77, 1)")
-		}, state.ErrNewer, []string{"written by a newer fieldsync (schema 77, this one knows 3): use that version"}},
+		}, state.ErrNewer, []string{"written by a newer fieldsync (schema 77, this one knows "}},
 		{"a newer schema whose log was not merged", func(t testing.TB, path string) {
 			filled(t, path)
 			unmerged(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (77, 1)")

@@ -15,7 +15,7 @@ import (
 // OR FAIL and OR IGNORE spare SQLite the copies of pages that undoing one statement takes: a failure undoes more
 // than that anyway. A link is inserted under an id that is chosen here, so that many fit in one statement.
 var (
-	insertLinks   = newBulk("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, ended) VALUES ", 20, "")
+	insertLinks   = newBulk("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, ended, meant) VALUES ", 21, "")
 	insertPrints  = newBulk("INSERT OR IGNORE INTO print (sync, side, hash, print) VALUES ", 4, "")
 	insertHistory = newBulk("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author, cause, who) VALUES ", 13, "")
 )
@@ -23,7 +23,7 @@ var (
 const (
 	updateLink = `UPDATE link SET status = ?3, key_left = ?4, key_right = ?5, was_left = ?6, was_right = ?7, label_left = ?8, label_right = ?9,
 		version_left = ?10, version_right = ?11, shape_left = ?12, shape_right = ?13, base_left = ?14, base_right = ?15,
-		sent_left = ?16, sent_right = ?17, now_left = ?18, now_right = ?19, ended = ?20 WHERE id = ?1 AND sync = ?2`
+		sent_left = ?16, sent_right = ?17, now_left = ?18, now_right = ?19, ended = ?20, meant = ?21 WHERE id = ?1 AND sync = ?2`
 	upsertPrint  = "INSERT INTO print (sync, side, hash, print) VALUES (?,?,?,?) ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print"
 	upsertOrigin = `INSERT INTO origin (link, side, path, rule, run, at, author) VALUES (?,?,?,?,?,?,?)
 		ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author`
@@ -101,6 +101,11 @@ func (b *book) check(f *engine.Fold) error {
 			if vs != nil && len(vs) != len(b.paths[s]) {
 				return fmt.Errorf("%d values on the %s, whose rules have %d paths", len(vs), s, len(b.paths[s]))
 			}
+		}
+	}
+	for _, m := range f.Link.Meant {
+		if m.Slot < 0 || m.Slot >= len(b.paths[m.Side]) {
+			return fmt.Errorf("what somebody meant in slot %d of the %s, whose rules have %d paths", m.Slot, m.Side, len(b.paths[m.Side]))
 		}
 	}
 	return nil
@@ -239,7 +244,7 @@ func (b *book) linkArgs(args []any, l *record.Link, id int64) []any {
 		args = append(args, keyOrNull(l.Key[0]), keyOrNull(l.Key[1]), nil, nil)
 	}
 	return append(args, l.Label[0], l.Label[1], l.Version[0], l.Version[1], b.shape[0], b.shape[1],
-		values(l.Base[0]), values(l.Base[1]), values(l.Sent[0]), values(l.Sent[1]), values(l.Now[0]), values(l.Now[1]), ended)
+		values(l.Base[0]), values(l.Base[1]), values(l.Sent[0]), values(l.Sent[1]), values(l.Now[0]), values(l.Now[1]), ended, b.meantBlob(l.Meant))
 }
 
 func keyOrNull(key string) any {

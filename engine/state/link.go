@@ -9,7 +9,7 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-const linkColumns = "id, status, coalesce(key_left, was_left, ''), coalesce(key_right, was_right, ''), label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right"
+const linkColumns = "id, status, coalesce(key_left, was_left, ''), coalesce(key_right, was_right, ''), label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, meant"
 
 var linkByKey = [2]string{
 	"SELECT " + linkColumns + " FROM link WHERE sync = ? AND key_left = ?",
@@ -156,6 +156,11 @@ func (b *book) link(c *conn, r row) (record.Link, error) {
 			}
 		}
 	}
+	meant, err := b.meant(r.blob(16))
+	if err != nil {
+		return l, fmt.Errorf("link %d: %w", l.ID, err)
+	}
+	l.Meant = meant
 	return l, nil
 }
 

@@ -62,7 +62,7 @@ func TestAStateOfTheFirstSchemaIsBroughtUpToDateWithWhatIsInIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	firstSchema(t, path)
 
-	if _, err := state.Open(path, state.Options{ReadOnly: true}); !errors.Is(err, state.ErrOlder) || !strings.Contains(err.Error(), "older fieldsync (schema 1, this one reads 3)") || !strings.Contains(connectors.Hint(err), "apply") {
+	if _, err := state.Open(path, state.Options{ReadOnly: true}); !errors.Is(err, state.ErrOlder) || !strings.Contains(err.Error(), "older fieldsync (schema 1, this one reads ") || !strings.Contains(connectors.Hint(err), "apply") {
 		t.Errorf("opened for reading: %v, want a word about the older schema", err)
 	}
 	s := open(t, path, state.Options{})

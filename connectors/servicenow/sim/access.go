@@ -91,7 +91,7 @@ func (s *Server) readableTable(t *table, u *User, q *query) *failure {
 		return nil
 	case t.name == "sys_db_object" && s.hidden(u) && !u.has("itil"):
 		return queryDenied
-	case t.name == "sys_journal_field" && s.on().Journals == "denied":
+	case t.name == "sys_journal_field" && s.on().Journals == "denied", t.name == "sys_audit" && s.on().Audits == "denied":
 		return queryDenied
 	case q != nil && slices.ContainsFunc(q.named(), func(p *path) bool { return !s.searchable(p) }):
 		return queryDenied
@@ -122,7 +122,7 @@ func (s *Server) readable(r *row, u *User) bool {
 		return true
 	case s.meets(s.on().hide, r):
 		return false
-	case r.t.name == "sys_journal_field" && s.on().Journals != "":
+	case r.t.name == "sys_journal_field" && s.on().Journals != "", r.t.name == "sys_audit" && s.on().Audits != "":
 		return false
 	case r.t.is("task"), r.t.name == "sys_journal_field", r.t.name == "sys_attachment":
 		return u.has(readers...)

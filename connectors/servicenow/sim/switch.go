@@ -56,6 +56,7 @@ type Switches struct {
 	MaxBody        int           // bytes
 	V1             bool          // paths without a version mean v1
 	Journals       string        // of sys_journal_field: "hidden" shows no row, "denied" answers 403
+	Audits         string        // of sys_audit: "hidden" shows no row, "denied" answers 403, "off" notes no changes
 	HideDictionary bool          // as Options.HideDictionary
 }
 
@@ -113,6 +114,7 @@ var settings = []setting{
 	{"max-body", "100000", "bytes of a request", count(func(w *Switches) *int { return &w.MaxBody })},
 	{"api", "v1", "paths without a version mean v1, which answers 404 for an empty list", flag(func(w *Switches) *bool { return &w.V1 }, "v1", "v2")},
 	{"journals", "hidden", "sys_journal_field shows no row, or is denied", one(func(w *Switches) *string { return &w.Journals }, "shown", "hidden", "denied")},
+	{"audits", "hidden", "sys_audit shows no row, is denied, or is not written at all", one(func(w *Switches) *string { return &w.Audits }, "kept", "hidden", "denied", "off")},
 	{"dictionary", "hidden", "sys_dictionary and its kin are for admins", flag(func(w *Switches) *bool { return &w.HideDictionary }, "hidden", "shown")},
 }
 

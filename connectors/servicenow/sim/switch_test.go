@@ -333,6 +333,39 @@ func TestJournalsAndDictionaryMayBeHidden(t *testing.T) {
 	}
 }
 
+func TestTheAuditMayBeHiddenDeniedOrNotKept(t *testing.T) {
+	in := newInstance(t, sim.Options{})
+	id := in.must("incident", map[string]string{"urgency": "3"})
+	edit := func(urgency string) {
+		t.Helper()
+		if err := in.Update("incident", id, "beth.anglin", map[string]string{"urgency": urgency, "knowledge": "true"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit("2")
+	const audit = "/api/now/table/sys_audit?sysparm_query=documentkey="
+	a := in.do("integration", "GET", audit+id, "")
+	for _, want := range []string{`"fieldname":"urgency"`, `"oldvalue":"3"`, `"newvalue":"2"`, `"user":"beth.anglin"`, `"record_checkpoint":"1"`, `"newvalue":"1"`} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("the usual has no %s: %s", want, a.body)
+		}
+	}
+	in.turn("audits=hidden")
+	if a := in.do("integration", "GET", audit+id, ""); a.status != 200 || !strings.Contains(a.body, `"result":[]`) {
+		t.Errorf("hidden: %d %s", a.status, a.body)
+	}
+	in.turn("audits=denied")
+	if a := in.do("integration", "GET", audit+id, ""); a.status != 403 {
+		t.Errorf("denied: %d", a.status)
+	}
+	in.turn("audits=off")
+	n := len(in.Find("sys_audit", "documentkey", id))
+	edit("1")
+	if now := len(in.Find("sys_audit", "documentkey", id)); now != n {
+		t.Errorf("%d rows, and %d before it was off", now, n)
+	}
+}
+
 func TestWrongSwitchesSayWhatIsRight(t *testing.T) {
 	in := newInstance(t, sim.Options{})
 	for text, want := range map[string]string{

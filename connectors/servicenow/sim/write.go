@@ -208,17 +208,22 @@ func hasChoice(list []choice, v string) bool {
 	return len(list) == 0 || slices.ContainsFunc(list, func(c choice) bool { return c.value == v })
 }
 
-// audit notes each changed field of a task.
+// audit notes each changed field of a task. Of a boolean it has 1 and 0.
 func (s *Server) audit(d *draft, r *row) {
-	if !r.t.is("task") {
+	if !r.t.is("task") || s.on().Audits == "off" {
 		return
 	}
 	for i, c := range r.t.cols {
 		if d.prev[i] == d.next[i] || strings.HasPrefix(c.name, "sys_") {
 			continue
 		}
+		was, is := d.prev[i], d.next[i]
+		if c.kind == "boolean" {
+			bit := strings.NewReplacer("true", "1", "false", "0")
+			was, is = bit.Replace(was), bit.Replace(is)
+		}
 		s.store("sys_audit", map[string]string{
-			"tablename": r.t.name, "documentkey": r.id, "fieldname": c.name, "oldvalue": d.prev[i], "newvalue": d.next[i],
+			"tablename": r.t.name, "documentkey": r.id, "fieldname": c.name, "oldvalue": was, "newvalue": is,
 			"user": d.user.Login, "record_checkpoint": d.get("sys_mod_count"), "sys_created_by": d.user.Login,
 		})
 	}

@@ -18,6 +18,10 @@ func linkRoundTrip(t *testing.T, s engine.Store) {
 	full := link("T-1", "1")
 	full.Sent = [2][]record.Value{nil, {record.Value{}, record.OfInt(2), record.Value{}}}
 	full.Now = [2][]record.Value{texts("closed", "x"), nil}
+	full.Meant = []record.Meant{
+		{Side: right, Slot: 1, Value: record.OfInt(3), Wrote: record.OfInt(4), Stored: record.NullValue, Author: "ann", At: noon},
+		{Side: left, Slot: 0, Value: record.OfText("t"), Wrote: record.OfText(" u"), Stored: record.OfText("u")},
+	}
 	half := &record.Link{Status: record.Held, Key: [2]string{"T-2", ""}}
 	for _, l := range []*record.Link{full, half} {
 		added(t, b, l)
@@ -35,7 +39,7 @@ func linkRoundTrip(t *testing.T, s engine.Store) {
 	}
 
 	half.Status, half.Key, half.Base = record.Live, [2]string{"T-2", "2"}, link("", "").Base
-	full.Now, full.Sent, full.Version = [2][]record.Value{}, [2][]record.Value{}, [2]string{"v2", "8"}
+	full.Now, full.Sent, full.Version, full.Meant = [2][]record.Value{}, [2][]record.Value{}, [2]string{"v2", "8"}, nil
 	fold(t, b, engine.Fold{Link: half}, engine.Fold{Link: full})
 	same(t, "changed link", full, byKey(t, b, right, "1"))
 	same(t, "completed link", half, byKey(t, b, right, "2"))
