@@ -37,6 +37,7 @@ type world struct {
 	gate    chan struct{} // not nil: scans of incidents wait until it is closed
 	waiting chan struct{} // gets one for each scan that waits
 	ahead   time.Duration // of the instance's clock
+	race    func()        // comes right before the next update of an incident
 }
 
 func (w *world) now() time.Time {
@@ -61,6 +62,15 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-time.After(20 * time.Second): // a script that failed must not hang
+		}
+	}
+	if r.Method == http.MethodPatch {
+		w.mu.Lock()
+		race := w.race
+		w.race = nil
+		w.mu.Unlock()
+		if race != nil {
+			race()
 		}
 	}
 	rw.Header().Set("Date", w.now().UTC().Format(http.TimeFormat))
@@ -169,6 +179,8 @@ func query(file, text string) (string, error) {
 //	snow start                         starts one and sets SNOW_URL, SNOW_USER and SNOW_PASSWORD
 //	snow new FIELD=VALUE…              makes an incident
 //	snow edit CORRELATION FIELD=VALUE… edits the incident with this correlation_id
+//	snow race CORRELATION FIELD=VALUE… is an edit by beth.anglin right before fieldsync's next update of an incident
+//	snow switch SWITCH                 turns a switch of the instance
 //	snow delete CORRELATION
 //	snow show FIELD…                   prints these fields of every incident, sorted by number
 //	snow writes                        prints how many writes the instance has seen
@@ -178,7 +190,7 @@ func query(file, text string) (string, error) {
 //	snow release                       lets them go on
 func snow(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: snow start|new|edit|delete|show|writes|pass|hold|held|release")
+		ts.Fatalf("usage: snow start|new|edit|race|switch|delete|show|writes|pass|hold|held|release")
 	}
 	if args[0] == "start" {
 		w := worldOf(ts)
@@ -219,6 +231,13 @@ func snow(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "edit":
 		ts.Check(s.Update("incident", id(), "people", fields(args[2:])))
+	case "race":
+		w, key, edit := worldOf(ts), id(), fields(args[2:])
+		w.mu.Lock()
+		w.race = func() { ts.Check(s.Update("incident", key, "beth.anglin", edit)) }
+		w.mu.Unlock()
+	case "switch":
+		ts.Check(s.Switch(args[1]))
 	case "delete":
 		s.Delete("incident", id())
 	case "show":

@@ -95,7 +95,7 @@ func (t *Table) Create(ctx context.Context, paths []string, f record.Fields) (re
 // ServiceNow has no conditional write (no ETag, no If-Match): version is not looked at, and a change that comes
 // between the caller's read and this write is overwritten. The caller reads again right before, and compares
 // the version of the returned record with the one before: one write moves sys_mod_count by one, a larger
-// step means that somebody else wrote too.
+// step means that somebody else wrote too, and [Table.Edits] tells what.
 func (t *Table) Update(ctx context.Context, paths []string, key, _ string, f record.Fields) (record.Record, error) {
 	op := fmt.Sprintf("update %s %s", t.name, key)
 	cols, err := t.columns(op, paths)
