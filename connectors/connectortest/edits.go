@@ -36,8 +36,8 @@ func editsFound(b *bench) {
 		if e.Path != b.Text {
 			b.Errorf("an edit of %s, which was not asked for", e.Path)
 		}
-		if e.Own == (e.New == record.OfText("a person's")) {
-			b.Errorf("the edit to %s by %q is said to be our own: %v", e.New, e.Author, e.Own)
+		if e.Own && e.New == record.OfText("a person's") {
+			b.Errorf("the edit to %s by %q is said to be our own", e.New, e.Author)
 		}
 		got = append(got, e)
 		return nil
