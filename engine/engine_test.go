@@ -321,6 +321,7 @@ func TestACreateWhoseProcessDiedIsFoundAgain(t *testing.T) {
 	w.ticket.Edit("T-1", text("title", "edited meanwhile"))
 	w.now = w.now.Add(time.Minute)
 	w.open()
+	w.wantInFlight(1)
 	w.apply()
 	if w.incident.Len() != 1 {
 		t.Fatalf("%d incidents, want 1", w.incident.Len())
@@ -328,6 +329,20 @@ func TestACreateWhoseProcessDiedIsFoundAgain(t *testing.T) {
 	w.apply()
 	w.wantIncident("sys1", text("summary", "edited meanwhile"))
 	w.wantPlan("settled")
+	w.wantInFlight(0)
+}
+
+// wantInFlight holds what a preview says of writes that nobody knows the outcome of.
+func (w *world) wantInFlight(n int64) {
+	w.t.Helper()
+	r, err := w.engine.Plan(w.t.Context(), w.job)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Close()
+	if got := r.Header().InFlight; got != n {
+		w.t.Errorf("the preview says that %d writes are in flight, want %d", got, n)
+	}
 }
 
 func TestAnEditOfARecordWhoseCreateWasNotAnsweredIsNotTakenForTheSystemsOwn(t *testing.T) {

@@ -124,6 +124,13 @@ func (r *Run) prepare(ctx context.Context) error {
 		Sync: r.rules.Sync, Sides: [2]string{r.name(0), r.name(1)}, Rules: r.rules.Digest, Made: r.started,
 		Links: links, Observed: r.observed, Elapsed: r.now().Sub(r.started).Seconds(),
 	}
+	if !r.leased { // a run that may write has settled them before
+		open, err := r.book.Intents(ctx)
+		if err != nil {
+			return fmt.Errorf("read open intents: %w", err)
+		}
+		r.header.InFlight = int64(len(open))
+	}
 	for _, s := range record.Sides {
 		r.header.Scan[s] = "changes"
 		if r.views[s].full {

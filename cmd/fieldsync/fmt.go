@@ -121,8 +121,11 @@ func formatFile(name string, write bool) (bool, error) {
 }
 
 // replaceFile writes a file beside name and moves it into its place, so that name is never half written. It keeps
-// the mode of a file that is there; a new one is for its owner alone.
+// the mode of a file that is there; a new one is for its owner alone. A link to a file stays one.
 func replaceFile(name string, fill func(io.Writer) error) (err error) {
+	if to, err := filepath.EvalSymlinks(name); err == nil {
+		name = to
+	}
 	mode := fs.FileMode(0o600)
 	if info, err := os.Stat(name); err == nil {
 		if !info.Mode().IsRegular() {

@@ -41,6 +41,9 @@ type Header struct {
 	Links    int64     `json:"links"`   // live and held links before the run
 	Elapsed  float64   `json:"elapsed"` // seconds
 	Observed [2]int64  `json:"observed"`
+	// InFlight are writes of an earlier run of which nobody knows yet whether they happened. A preview cannot settle
+	// them, and may show one of them again.
+	InFlight int64 `json:"in_flight,omitempty"`
 }
 
 // A Footer closes a plan: its sums, and the digest of everything between.

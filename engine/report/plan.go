@@ -302,6 +302,9 @@ func (o *out) closing(h plan.Header, f plan.Footer) {
 		b.WriteString(requests(f.Requests))
 	}
 	o.line(b.String())
+	if h.InFlight > 0 {
+		o.line(some(h.InFlight, "write", "writes"), " of an earlier run may or may not have happened, and may show here again: the next apply looks before it does anything else.")
+	}
 	o.stops(h, f)
 }
 

@@ -92,6 +92,9 @@ func TestPlanText(t *testing.T) {
 	golden(t, "sample.txt", planText(t, header(), f, report.Style{}, items...))
 	golden(t, "sample-color.txt", planText(t, header(), f, report.Style{Color: true}, items...))
 	golden(t, "quiet.txt", planText(t, header(), plan.Footer{}, report.Style{}))
+	unsettled := header()
+	unsettled.InFlight = 2
+	golden(t, "inflight.txt", planText(t, unsettled, plan.Footer{}, report.Style{}))
 
 	many := []plan.Item{
 		{Action: &plan.Action{Kind: plan.Create, SideName: "incident", From: plan.Ref{SideName: "ticket", Key: "T-7"}, Why: "new ticket", Marker: "correlation_id",
