@@ -80,6 +80,9 @@ type Query struct {
 type Window struct {
 	Next  string // safe point for the next scan's Since; "" when the system has no change stamps
 	Clock Clock
+	// System tells the system apart from another one at the same address, Zone is the time zone that it uses for
+	// this account. "" where it does not say.
+	System, Zone string
 }
 
 // A Clock is what was measured of a system's clock against ours.

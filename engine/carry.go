@@ -114,6 +114,9 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 	}
 	if st.rec != nil {
 		w.record[a.Side], w.failed[a.Side] = st.rec, false
+		c.mu.Lock()
+		c.r.views[a.Side].gate.wrote(a.Kind, *st.rec)
+		c.mu.Unlock()
 		if c.r.suspend(&ld.in, &ld.d, st.meant); len(st.meant) > 0 {
 			w.wait = true
 			c.mu.Lock()

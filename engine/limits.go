@@ -77,18 +77,7 @@ func (r *Run) sum(links int64) plan.Footer {
 	t := r.tally
 	f := t.footer
 	f.Linked, f.Detached, f.Ended = t.linked, t.detached, t.ended
-	for _, s := range record.Sides {
-		v := &r.views[s]
-		if v.endpoint {
-			f.Stops = append(f.Stops, plan.Stop{Limit: "endpoint",
-				Why:  fmt.Sprintf("%s is not the system, account or collection that earlier runs saw", r.name(s)),
-				Hint: "if that is meant, approve this plan; if not, mend the connection's address or use another state file"})
-		}
-		if why := shrunk(v); why != "" {
-			f.Stops = append(f.Stops, plan.Stop{Limit: "shrunk side", Why: r.name(s) + ": " + why,
-				Hint: "check the scope, the address and the rights of the account; if it is right, approve this plan"})
-		}
-	}
+	f.Stops = r.gates()
 	for _, l := range []struct {
 		name  string
 		n     int64

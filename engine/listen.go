@@ -77,7 +77,7 @@ func (r *Run) listenTo(ctx context.Context, s record.Side) error {
 	now := r.theirs(s, r.started)
 	e := &r.ears[s]
 	e.heard = Heard{Path: path, Since: before.Since, At: r.started, Link: before.Link}
-	if !had {
+	if doubt := r.views[s].gate.doubt; !had || doubt && before.Since.After(now) {
 		e.heard.Since = now
 	}
 	p := &hearing{r: r, ctx: ctx, side: s, before: before, had: had}
@@ -95,7 +95,7 @@ func (r *Run) listenTo(ctx context.Context, s record.Side) error {
 		}
 		return p.visitAll()
 	}
-	due := r.job.Full || r.views[s].before.Full.Before(r.job.FullSince)
+	due := r.job.Full || r.views[s].gate.doubt || r.views[s].before.Full.Before(r.job.FullSince)
 	var fresh, all []string
 	flush := func(keys *[]string, first bool) error {
 		if len(*keys) == 0 {

@@ -37,17 +37,17 @@ var errLarge = errors.New("the side is not small")
 
 // A view is what one observation of a side found out.
 type view struct {
-	full     bool
-	first    bool // nothing was ever settled on this side: what the spool holds is all there is
-	window   connectors.Window
-	started  time.Time
-	most     int64 // records after which a scan ends with errLarge; 0: never
-	count    int64 // records that the scan delivered in scope (full scans)
-	left     int64 // records that it delivered too, settled before and out of scope now: seen, not missing
-	before   Cursor
-	had      bool     // before was stored
-	strays   []uint64 // prints of records that are gone and had no link
-	endpoint bool     // the side is another system than last time
+	full    bool
+	first   bool // nothing was ever settled on this side: what the spool holds is all there is
+	window  connectors.Window
+	started time.Time
+	most    int64 // records after which a scan ends with errLarge; 0: never
+	count   int64 // records that the scan delivered in scope (full scans)
+	left    int64 // records that it delivered too, settled before and out of scope now: seen, not missing
+	before  Cursor
+	had     bool     // before was stored
+	strays  []uint64 // prints of records that are gone and had no link
+	gate    gate
 }
 
 // observe reads both sides at the same time and leaves in the spool what is new, changed, gone or out of
@@ -68,8 +68,8 @@ func (r *Run) observe(ctx context.Context) error {
 		g.Go(func() error {
 			v := &r.views[s]
 			v.started = r.now()
-			v.endpoint = v.had && v.before.Endpoint != r.job.Ends[s].Endpoint
-			due := full || v.before.Since == "" || v.before.Full.Before(r.job.FullSince)
+			moved := v.had && v.before.Endpoint != r.job.Ends[s].Endpoint
+			due := full || moved || v.before.Since == "" || v.before.Full.Before(r.job.FullSince)
 			v.full = due || v.before.Count <= smallSide
 			if v.full && !due {
 				v.most = smallSide
@@ -81,6 +81,16 @@ func (r *Run) observe(ctx context.Context) error {
 			if errors.Is(err, errLarge) {
 				v.full, v.most, v.first, v.count, v.left = false, 0, false, 0, 0
 				err = r.observeChanges(gctx, s, v)
+			}
+			if err == nil {
+				err = r.examine(gctx, s, v)
+			}
+			if err == nil && v.gate.doubt && !v.full {
+				// What changed since then cannot be asked for when then is in doubt.
+				v.full = true
+				if err = r.observeAll(gctx, s, v); err == nil {
+					err = r.examine(gctx, s, v)
+				}
 			}
 			if err != nil {
 				return fmt.Errorf("observe %s: %w", r.name(s), err)
@@ -178,12 +188,14 @@ func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(r
 	paths := r.rules.Sides[s].Paths
 	pr := newPrinter(r.rules.Digest)
 	phase := "observe " + r.name(s)
+	v := &r.views[s]
+	v.gate.watch(v.before.Newest)
 	var n int64
 	w, err := r.job.Ends[s].Handle.Scan(ctx, connectors.Query{Paths: paths, Native: r.job.Ends[s].Native, Since: since}, func(rec record.Record) error {
 		if n++; n%1000 == 0 {
 			r.progress(phase, n, 0)
 		}
-		if most := r.views[s].most; most > 0 && n > most {
+		if v.most > 0 && n > v.most {
 			return errLarge
 		}
 		if rec.Key == "" {
@@ -192,6 +204,7 @@ func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(r
 		if len(rec.Values) != len(paths) {
 			return &connectors.Error{Kind: connectors.ErrProtocol, Op: "scan " + r.job.Ends[s].Collection, Detail: fmt.Sprintf("record %s has %d values for %d paths", rec.Key, len(rec.Values), len(paths))}
 		}
+		v.gate.see(rec)
 		return emit(rec, pr.of(rec.Key, rec.Values))
 	})
 	r.observed[s] = n

@@ -15,8 +15,8 @@ import (
 )
 
 // A saved plan is lines of JSON: {"plan": header}, one {"item": …} for each item, {"end": footer}. The digest
-// in the footer is of the sync, its rules and the actions between, so that an approval is of exactly what was
-// shown, and does not depend on when it was.
+// in the footer is of the sync, its rules, the actions between and what stops them, so that an approval is of exactly
+// what was shown, and does not depend on when it was.
 type planLine struct {
 	Plan *plan.Header `json:"plan,omitempty"`
 	Item *plan.Item   `json:"item,omitempty"`
@@ -81,6 +81,7 @@ func ReadPlans(rd io.Reader) ([]*SavedPlan, error) {
 				cur.Actions[d] = *l.Item.Action
 			}
 		case l.End != nil && cur != nil:
+			sum.stop(l.End.Stops)
 			if cur.Footer = *l.End; sum.String() != l.End.Digest {
 				return nil, fmt.Errorf("%w: line %d: its content does not have the digest %s: it was altered after it was made", ErrPlanFile, n, l.End.Digest)
 			}
@@ -122,6 +123,13 @@ func (d *planDigest) add(a plan.Action) string {
 	return s
 }
 
+// stop adds which limits and gates the plan runs into, so that an approval of one does not pass another.
+func (d *planDigest) stop(stops []plan.Stop) {
+	for _, s := range stops {
+		fmt.Fprintf(d.h, "stop %q\n", s.Limit)
+	}
+}
+
 func (d *planDigest) String() string { return hex.EncodeToString(d.h.Sum(nil)[:16]) }
 
 func (r *Run) digest() (string, error) {
@@ -132,5 +140,6 @@ func (r *Run) digest() (string, error) {
 		}
 		return nil
 	})
+	d.stop(r.footer.Stops)
 	return d.String(), err
 }

@@ -176,6 +176,16 @@ type Cursor struct {
 	Full     time.Time // start of the last complete full scan
 	Count    int64     // records in scope in the last complete full scan
 	Clock    reconcile.Clock
+	System   string // connectors.Window.System
+	Zone     string // connectors.Window.Zone
+	Newest   []Witness
+}
+
+// A Witness is one of the records that changed last on a side. A system that was restored to an earlier moment shows
+// an earlier stamp of it, or does not have it at all.
+type Witness struct {
+	Key string
+	At  time.Time // its stamp, by the system's clock
 }
 
 // An Intent is a write in flight.

@@ -80,7 +80,7 @@ func (s *Store) Scan(ctx context.Context, q connectors.Query, emit func(record.R
 	defer clear(buf)
 	// A stamp is made under the lock that stores it, so nothing older than now shows up later.
 	s.mu.RLock()
-	window := connectors.Window{Next: s.now().UTC().Format(time.RFC3339Nano), Clock: s.Clock}
+	window := connectors.Window{Next: s.now().UTC().Format(time.RFC3339Nano), Clock: s.Clock, System: s.System, Zone: s.Zone}
 	s.mu.RUnlock()
 
 	rows := make([]row, 0, chunk)

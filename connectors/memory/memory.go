@@ -11,6 +11,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -47,8 +48,9 @@ type Store struct {
 	NewKey func(n int) string
 	// LabelPath is the path people know records by; "" for none.
 	LabelPath string
-	// Clock is what scans report of the system's clock.
-	Clock connectors.Clock
+	// Clock, System and Zone are what scans report of the system.
+	Clock        connectors.Clock
+	System, Zone string
 	// Threads are the paths under which records have comments.
 	Threads []connectors.Thread
 	// Audited: writes are not conditional on a version, and what each of them changed is kept for Edits.
@@ -84,6 +86,17 @@ func New(fields ...connectors.Field) *Store {
 		s.slots[f.Path] = i
 	}
 	return s
+}
+
+// Clone is the store as it is now: a backup that can take its place later.
+func (s *Store) Clone() *Store {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c := New(s.fields...)
+	c.Name, c.Normalise, c.Hook, c.Match, c.Now, c.NewKey, c.LabelPath = s.Name, s.Normalise, s.Hook, s.Match, s.Now, s.NewKey, s.LabelPath
+	c.Clock, c.System, c.Zone, c.Threads = s.Clock, s.System, s.Zone, s.Threads
+	c.rows, c.byKey, c.made, c.comments = slices.Clone(s.rows), maps.Clone(s.byKey), s.made, slices.Clone(s.comments)
+	return c
 }
 
 // Text describes text fields, the most common kind, for New.

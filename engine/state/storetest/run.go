@@ -245,7 +245,8 @@ func cursor(t *testing.T, s engine.Store) {
 	}
 	for _, want := range []engine.Cursor{
 		{Since: "2026-03-01 11:59:00", Rules: "r1", Endpoint: "e", At: noon, Full: noon.Add(-time.Hour), Count: 12,
-			Clock: reconcile.Clock{Measured: true, Offset: -time.Second, Error: time.Millisecond}},
+			Clock: reconcile.Clock{Measured: true, Offset: -time.Second, Error: time.Millisecond}, System: "s1", Zone: "Europe/Brussels",
+			Newest: []engine.Witness{{Key: "k1", At: noon}, {Key: "k \"2\"", At: noon.Add(-time.Nanosecond)}}},
 		{Since: "", Rules: "r2", At: noon.Add(1)},
 	} {
 		if err := b.Advance(t.Context(), right, want); err != nil {
