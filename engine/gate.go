@@ -149,7 +149,7 @@ func (r *Run) other(s record.Side) string {
 	case v.had && v.before.Endpoint != r.job.Ends[s].Endpoint:
 		return r.name(s) + " is not the system, account or collection that earlier runs saw"
 	case was != "" && is != "" && was != is:
-		return fmt.Sprintf("%s is another system at the same address than earlier runs saw: it names itself %s, before it was %s", r.name(s), is, was)
+		return fmt.Sprintf("%s is another system at the same address than earlier runs saw: it shows %s, before it was %s", r.name(s), is, was)
 	}
 	return ""
 }

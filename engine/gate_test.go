@@ -112,7 +112,7 @@ func TestWhatASideTellsOfItselfIsHeldAgainstTheLastRun(t *testing.T) {
 		{"another zone", func(w *world) { w.incident.Zone = "GMT" }, func(w *world) { w.incident.Zone = "Europe/Brussels" },
 			"time zone", "the time zone of incident's account is Europe/Brussels, before it was GMT"},
 		{"another system at the same address", func(w *world) { w.incident.System = "one" }, func(w *world) { w.incident.System = "two" },
-			"endpoint", "incident is another system at the same address than earlier runs saw: it names itself two, before it was one"},
+			"endpoint", "incident is another system at the same address than earlier runs saw: it shows two, before it was one"},
 		{"another address", nil, func(w *world) { w.job.Ends[1].Endpoint = "c" }, "endpoint", "incident is not the system, account or collection that earlier runs saw"},
 		{"a side without a record", nil, func(w *world) { w.empty() }, "shrunk side", "incident: it shows no records at all, last time there were 12"},
 	} {

@@ -18,7 +18,8 @@ import (
 // the end of the window is delivered too, so that nobody waits out the lag to see an edit; as Next stays behind
 // it, it comes again in the next window, and so does a row that changes while it is paged.
 //
-// Next is "" where a row does not show sys_updated_on (views, access rules) or the answers have no Date.
+// Next is "" where a row does not show sys_updated_on (views, access rules) or the answers have no Date. System and
+// Zone are those of the account's row of sys_user, where it may see that.
 func (t *Table) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
 	op := "scan " + t.name
 	cols, err := t.columns(op, q.Paths)
@@ -61,6 +62,7 @@ func (t *Table) Scan(ctx context.Context, q connectors.Query, emit func(record.R
 	}
 	win := connectors.Window{}
 	win.Clock, _ = t.conn.client.reading()
+	win.System, win.Zone = t.conn.identify(ctx)
 	if !end.IsZero() && !unstamped {
 		win.Next = end.UTC().Format(timeLayout)
 	}

@@ -132,6 +132,8 @@ type Connection struct {
 
 	mu     sync.Mutex
 	tables map[string]*Table
+
+	identity identity
 }
 
 // Collection returns the table with this name; "" is the table that the url names. The first call for a table
