@@ -131,7 +131,7 @@ every decision explains itself.`,
 	add("see", a.statusCmd(), a.runsCmd(), a.conflictsCmd(), a.holdsCmd(), a.resolveCmd(), a.explainCmd(),
 		a.blameCmd(), a.restoreCmd(), a.linkCmd(), a.unlinkCmd(), a.stateCmd())
 	add("try", a.simCmd(), a.demoCmd())
-	root.AddCommand(a.versionCmd(), exitCodesTopic())
+	root.AddCommand(a.versionCmd(), a.manCmd(), exitCodesTopic())
 	hintArgs(root)
 	return root
 }

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+func (a *app) manCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "man DIR",
+		Short: "write the man pages, one for each command, into a folder",
+		Example: `  fieldsync man /usr/local/share/man/man1
+  fieldsync man . && man ./fieldsync-plan.1`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return err
+			}
+			// No date: the pages of one version are the same wherever they are made.
+			at := time.Unix(0, 0).UTC()
+			root := c.Root()
+			root.DisableAutoGenTag = true
+			if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "fieldsync", Manual: "fieldsync manual", Date: &at}, args[0]); err != nil {
+				return err
+			}
+			pages, err := filepath.Glob(filepath.Join(args[0], "fieldsync*.1"))
+			a.say("wrote %s to %s", plural(len(pages), "page"), args[0])
+			return err
+		},
+	}
+}
