@@ -3,11 +3,24 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 )
+
+// builtFrom is the time of the commit, so that the pages of one version are the same wherever they are made.
+func builtFrom() time.Time {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if at, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+				return at
+			}
+		}
+	}
+	return time.Unix(0, 0).UTC()
+}
 
 func (a *app) manCmd() *cobra.Command {
 	return &cobra.Command{
@@ -20,8 +33,7 @@ func (a *app) manCmd() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			// No date: the pages of one version are the same wherever they are made.
-			at := time.Unix(0, 0).UTC()
+			at := builtFrom()
 			root := c.Root()
 			root.DisableAutoGenTag = true
 			if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "fieldsync", Manual: "fieldsync manual", Date: &at}, args[0]); err != nil {
