@@ -2,9 +2,9 @@
 //
 // A system is a [Connection]; a kind of record in it is a [Collection], which must [Collection.Scan] and
 // [Collection.Read]. Everything else is an ability found by interface: [Describer], [Finder], [Creator],
-// [Updater], [Deleter], [Commenter], [Chronicler], [Checker]. The engine asks for an ability when a rule needs it and says plainly when
-// it is not there. Failures are [*Error] with one of the sentinel kinds below; the kind decides what the engine
-// does next, the hint tells a person what to do. The suite in connectortest holds every connector to this page.
+// [Updater], [Batcher], [Deleter], [Commenter], [Chronicler], [Checker]. The engine asks for an ability when a rule needs
+// it and says plainly when it is not there. Failures are [*Error] with one of the sentinel kinds below; the kind decides
+// what the engine does next, the hint tells a person what to do. The suite in connectortest holds every connector to this page.
 //
 // All methods may be called from several goroutines at once.
 package connectors
@@ -173,6 +173,12 @@ type Updater interface {
 // that nothing can come between. Of others the caller reads the record again before it writes.
 type Conditional interface {
 	Conditional() bool
+}
+
+// A Batcher puts writes that are asked for at the same time, and the reads before them, into requests of up to as many
+// as it says: so many times more than the limits' concurrency are worth asking for at once. Each is answered for itself.
+type Batcher interface {
+	Batch() int
 }
 
 // A Deleter removes a record; ErrStale as for Updater. Not found counts as done.

@@ -269,12 +269,19 @@ func (c *carrier) all(ctx context.Context) error {
 	return nil
 }
 
+// inFlight is how many actions may be on their way: as many as the limits say, or as fit into that many requests.
 func (c *carrier) inFlight() int {
 	n := max(c.r.job.Ends[0].Limits.Concurrency, c.r.job.Ends[1].Limits.Concurrency)
 	if n == 0 {
 		n = concurrency
 	}
-	return n
+	batch := 1
+	for _, s := range record.Sides {
+		if b, ok := c.r.job.Ends[s].Handle.(connectors.Batcher); ok {
+			batch = max(batch, b.Batch())
+		}
+	}
+	return n * batch
 }
 
 // A loaded unit is a link with its records and its decision.

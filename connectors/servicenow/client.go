@@ -18,12 +18,13 @@ import (
 // A client sends requests and says what came of them. It never repeats one: reads are repeated, where the
 // mapping allows, by the http.Client it was given, and writes by nobody.
 type client struct {
-	addr  address
-	auth  Auth
-	login *login // of auth "oauth"
-	http  *http.Client
-	now   func() time.Time
-	log   *slog.Logger
+	addr   address
+	auth   Auth
+	login  *login              // of auth "oauth"
+	writes *gatherer[*batched] // nil: each goes alone
+	http   *http.Client
+	now    func() time.Time
+	log    *slog.Logger
 
 	mu       sync.Mutex
 	clock    connectors.Clock
@@ -70,6 +71,9 @@ func (p params) add(name, value string) params {
 }
 
 func (c *client) url(cl *call) string {
+	if cl.api == "batch" {
+		return c.addr.root + batchPath
+	}
 	u := c.addr.at(cl.api, cl.table, cl.key)
 	if len(cl.params) > 0 {
 		u += "?" + strings.Join(cl.params, "&")
@@ -81,6 +85,14 @@ func (c *client) url(cl *call) string {
 // revoked: the request, which was not carried out, is sent once more with another one. That is the only request that
 // is ever sent twice.
 func (c *client) do(ctx context.Context, cl *call, buf *bytes.Buffer) (*answer, error) {
+	if c.writes != nil && cl.write() && cl.api == "" && len(cl.body) <= maxBatched {
+		return c.together(ctx, cl, buf)
+	}
+	return c.direct(ctx, cl, buf)
+}
+
+// direct sends cl in a request of its own.
+func (c *client) direct(ctx context.Context, cl *call, buf *bytes.Buffer) (*answer, error) {
 	a, token, err := c.send(ctx, cl, buf, "")
 	if token != "" && a != nil && a.status == http.StatusUnauthorized {
 		a, _, err = c.send(ctx, cl, buf, token)

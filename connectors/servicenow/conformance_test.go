@@ -24,6 +24,7 @@ var (
 	_ connectors.Finder     = (*servicenow.Table)(nil)
 	_ connectors.Creator    = (*servicenow.Table)(nil)
 	_ connectors.Updater    = (*servicenow.Table)(nil)
+	_ connectors.Batcher    = (*servicenow.Table)(nil)
 	_ connectors.Deleter    = (*servicenow.Table)(nil)
 	_ connectors.Requirer   = (*servicenow.Table)(nil)
 	_ connectors.Commenter  = (*servicenow.Table)(nil)

@@ -28,6 +28,15 @@ func (t *Table) Read(ctx context.Context, paths []string, keys []string, emit fu
 	}
 	// What cannot stand in a list cannot be a sys_id either: no such record exists.
 	keys = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))), func(k string) bool { return !listValue(k) })
+	if len(keys) == 1 && t.Batch() > 1 {
+		return t.readOne(ctx, cols, keys[0], emit)
+	}
+	return t.readKeys(ctx, cols, keys, emit)
+}
+
+// readKeys reads rows by keys that are sorted and can stand in a list.
+func (t *Table) readKeys(ctx context.Context, cols *columns, keys []string, emit func(record.Record) error) error {
+	op := "read " + t.name
 	chunks, err := t.chunks(op, "sys_id", cols, keys)
 	if err != nil {
 		return err

@@ -17,7 +17,6 @@ import (
 // TestGotchas holds the connector to what is known to go wrong with ServiceNow in production, one subtest each, on
 // an instance with the switch or the fault that shows it. Those that are not here, and why:
 //
-//	batch that is neither atomic nor parallel            it sends no batch
 //	notes older than the link                            it delivers journal rows as any other; what counts as new is the engine's
 //	attachment echo and size                             it carries no attachments
 func TestGotchas(t *testing.T) {
@@ -65,6 +64,7 @@ func TestGotchas(t *testing.T) {
 		{"deletes are invisible to polling, and 404 is deleted or hidden", deletes},
 		{"updates that bypass the timestamp", silentUpdates},
 		{"lists of v1 answer 404 when empty", versionOne},
+		{"batch neither atomic nor parallel, unserviced parts", batchNotAtomic},
 		{"import set rows that fail with 201", importRowsFail},
 		{"state numbers that collide across classes", collidingStates},
 		{"state against incident_state", twinStates},

@@ -33,6 +33,7 @@ type Settings struct {
 	URL          string `hcl:"url"`
 	Auth         Auth   `hcl:"auth,block"`
 	PageSize     int    `hcl:"page_size,optional"`     // rows a request; default 500
+	Batch        int    `hcl:"batch,optional"`         // writes a request, through the Batch API; default 1, which does without
 	Lag          string `hcl:"lag,optional"`           // longest time between a change's stamp and its commit that every scan waits out; default "5s"
 	Overlap      string `hcl:"overlap,optional"`       // how far an incremental scan reaches back before the last one; default "2m"
 	Settle       string `hcl:"settle,optional"`        // how long a create that was never answered may still appear; default "60s"
@@ -70,6 +71,10 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 	case conn.pageSize < 0 || conn.pageSize > maxPageSize:
 		return nil, settingsError(fmt.Sprintf("page_size is %d", s.PageSize), fmt.Sprintf("write a number from 1 to %d", maxPageSize))
 	}
+	if s.Batch < 0 || s.Batch > maxBatch {
+		return nil, settingsError(fmt.Sprintf("batch is %d", s.Batch), fmt.Sprintf("write a number from 1 to %d", maxBatch))
+	}
+	conn.batch = max(s.Batch, 1)
 	if conn.lag, err = duration("lag", s.Lag, defaultLag); err != nil {
 		return nil, err
 	}
@@ -93,6 +98,9 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 	}
 	if conn.client, err = newClient(env, addr, s.Auth); err != nil {
 		return nil, err
+	}
+	if conn.batch > 1 {
+		conn.client.batching(conn.batch, conn.concurrency)
 	}
 	return conn, nil
 }
@@ -123,6 +131,7 @@ const defaultSettle = 60 * time.Second
 type Connection struct {
 	client      *client
 	pageSize    int
+	batch       int // writes a request
 	lag         time.Duration
 	overlap     time.Duration
 	settle      time.Duration
@@ -154,6 +163,7 @@ func (c *Connection) Collection(ctx context.Context, name string) (connectors.Co
 		return nil, settingsError(fmt.Sprintf("%q cannot be the name of a table", name), "write the name, not the label: incident, sys_user, u_my_table")
 	}
 	t = &Table{conn: c, name: name, imports: c.imports[name], proved: map[string]bool{}}
+	t.singles = &gatherer[*single]{size: maxIn, slots: c.concurrency, send: t.readTogether}
 	if err := t.exists(ctx); err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ type faultKind struct {
 	reset      bool
 	slow       bool
 	revoke     bool // the token of the request ends
+	cut        bool // of a batch: its time ends in the middle
 }
 
 // The texts of answers that come from before or behind the REST layer.
@@ -81,6 +82,7 @@ var faultKinds = []faultKind{
 	{name: "login", what: "200 with a log-in page", change: always(loginPage)},
 	{name: "401", what: "the log-in is refused", change: func(reply) reply { return failed(unauthenticated) }},
 	{name: "revoked", what: "the access token of the request stops being valid, and the request is refused", revoke: true, change: func(reply) reply { return failed(unauthenticated) }},
+	{name: "batch-cut", what: "the time of a batch ends in the middle: the request that runs then takes effect and is listed as not serviced", after: true, cut: true, change: func(out reply) reply { return out }},
 	{name: "429", what: "the queue is full: 429 without rate headers", change: always(queueFull)},
 	{name: "202", what: "the session is busy: 202 without content", change: always(sessionBusy)},
 }
@@ -104,6 +106,7 @@ func FaultExamples() []Usage {
 		{"slow-after:writes:n=1,wait=90s", "the first write is answered after a minute and a half"},
 		{"401:n=5", "the fifth request of all"},
 		{"503:oauth_token:n=1", "the first request for a token"},
+		{"batch-cut:batch:n=1", "a batch that runs out of time"},
 		{"revoked:incident:n=2", "a token that ends in the middle of a run"},
 	}
 }
@@ -209,7 +212,7 @@ func (f *Fault) fits(c *call) bool {
 		table = "sys_attachment"
 	case len(c.path) > 1:
 		table = c.path[1]
-	case c.path[0] == "oauth_token":
+	case c.path[0] == "oauth_token", c.path[0] == "batch":
 		table = c.path[0]
 	}
 	switch f.Method {
@@ -297,6 +300,7 @@ func (s *Server) suffer(c *call, f *Fault) (out reply, whole bool) {
 		}
 		return s.effect(c), true
 	}
+	c.cut = k.cut
 	out = s.effect(c)
 	switch {
 	case k.reset:

@@ -75,6 +75,7 @@ func TestEveryFaultDoesWhatItSays(t *testing.T) {
 		{"401", 401, "User Not Authenticated", false},
 		{"429", 429, "<h1>Too many", false},
 		{"202", 202, "", false},
+		{"batch-cut", 201, "", true},
 		{"revoked", 401, "User Not Authenticated", false},
 	} {
 		t.Run(tt.kind, func(t *testing.T) {
@@ -115,7 +116,7 @@ func TestEveryFaultDoesWhatItSays(t *testing.T) {
 			}
 		})
 	}
-	if n := len(sim.FaultKinds()); n != 18 {
+	if n := len(sim.FaultKinds()); n != 19 {
 		t.Errorf("%d kinds of faults, not all of them are tested", n)
 	}
 }

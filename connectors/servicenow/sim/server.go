@@ -1,5 +1,5 @@
 // Package sim is a ServiceNow instance for tests and for trying out mappings: an [http.Handler] that answers
-// the Table, Attachment, Aggregate and Import Set APIs and the token endpoint as an instance does, its surprises included.
+// the Table, Attachment, Aggregate, Import Set and Batch APIs and the token endpoint as an instance does, its surprises included.
 //
 // What it knows: incident and its parent task, users, groups, journals, the dictionary and the choices, as
 // real rows that can be queried, so that Insert into sys_dictionary or sys_choice adds a column or a choice.
@@ -11,11 +11,12 @@
 // before or after they took effect, at a rate or at an exact one. Both have a form as text, for command lines and
 // tests, and both are the same for the same Options.Seed and the same requests.
 //
-// It is not: domain separation, flows, SLAs, XML, batch. Nothing panics on what a client
+// It is not: domain separation, flows, SLAs, XML. Nothing panics on what a client
 // sends; failures are the answers an instance gives.
 package sim
 
 import (
+	"bytes"
 	"cmp"
 	"io"
 	"math/rand/v2"
@@ -166,6 +167,8 @@ type call struct {
 	path    []string
 	params  params
 	body    []byte
+	batched []byte // its body, where it came in a batch
+	cut     bool   // the time of the batch ends in the middle
 }
 
 // A reply is what a call is answered with.
@@ -233,7 +236,7 @@ func (s *Server) respond(c *call) (out reply, fault string) {
 // effect answers a request and counts it if it wrote something, whatever becomes of the answer.
 func (s *Server) effect(c *call) reply {
 	out := s.answer(c)
-	if out.status < 300 && !c.reading() && c.URL.Path != tokenPath {
+	if out.status < 300 && !c.reading() && c.URL.Path != tokenPath && !slices.Equal(c.path, []string{"batch"}) {
 		s.writes.Add(1)
 	}
 	return out
@@ -244,12 +247,7 @@ func (s *Server) read(r *http.Request) *call {
 	if over := r.Header.Get("X-HTTP-Method-Override"); over != "" && r.Method == http.MethodPost {
 		c.method = strings.ToUpper(over)
 	}
-	if rest, ok := strings.CutPrefix(r.URL.Path, "/api/now/"); ok {
-		c.path = strings.Split(strings.Trim(rest, "/"), "/")
-		if v := c.path[0]; len(c.path) > 1 && (v == "v1" || v == "v2") {
-			c.version, c.path = v, c.path[1:]
-		}
-	}
+	c.locate()
 	if r.URL.Path == tokenPath {
 		c.path = []string{"oauth_token"}
 		return c // whoever asks for a token is not logged in yet
@@ -261,10 +259,20 @@ func (s *Server) read(r *http.Request) *call {
 	return c
 }
 
+// locate finds API, version and resource in the address.
+func (c *call) locate() {
+	if rest, ok := strings.CutPrefix(c.URL.Path, "/api/now/"); ok {
+		c.path = strings.Split(strings.Trim(rest, "/"), "/")
+		if v := c.path[0]; len(c.path) > 1 && (v == "v1" || v == "v2") {
+			c.version, c.path = v, c.path[1:]
+		}
+	}
+}
+
 // answer decides, in the order an instance does: web tier, log-in, resource, formats, rights.
 func (s *Server) answer(c *call) reply {
 	switch {
-	case len(c.base())+len(c.Request.RequestURI) > cmp.Or(s.on().MaxURL, maxURL):
+	case len(c.base())+len(c.Request.RequestURI) > cmp.Or(s.on().MaxURL, maxURL) && c.batched == nil:
 		return reply{status: http.StatusRequestURITooLong, body: []byte("<html><body><h1>414 Request-URI Too Large</h1></body></html>"),
 			header: http.Header{"Content-Type": {"text/html"}}}
 	case c.URL.Path == tokenPath:
@@ -285,6 +293,9 @@ func (s *Server) answer(c *call) reply {
 			return failed(tooLarge(c.ContentLength, most))
 		}
 		var err error
+		if c.batched != nil {
+			c.Body = io.NopCloser(bytes.NewReader(c.batched))
+		}
 		if c.body, err = io.ReadAll(io.LimitReader(c.Body, most+1)); err != nil {
 			return failed(unreadable("The request body ended early"))
 		}
@@ -297,6 +308,8 @@ func (s *Server) answer(c *call) reply {
 		return s.tableAPI(c)
 	case c.path[0] == "stats" && len(c.path) == 2:
 		return s.statsAPI(c)
+	case c.path[0] == "batch" && c.version == "v1" && len(c.path) == 1:
+		return s.batchAPI(c)
 	case c.path[0] == "import" && c.version != "v2" && len(c.path) > 1:
 		return s.importAPI(c)
 	case c.path[0] == "attachment" && c.version != "v2":

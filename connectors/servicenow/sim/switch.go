@@ -39,6 +39,8 @@ type Switches struct {
 	JTIOnce     bool          // a JSON web token counts once
 	JWTKey      string        // public key in PEM form for applications that have none of their own
 
+	BatchBudget int // requests of a batch that its time is enough for; 0 is all
+
 	ImportSets           []string // STAGING:TARGET:COALESCE,…: a staging table with a transform map
 	ImportFields         []string // STAGING.COLUMN:FIELD: a column that fills a field of another name
 	ImportEmptiesDropped bool     // transform maps do not copy empty values
@@ -92,6 +94,7 @@ var settings = []setting{
 		w.JWTKey = string(key)
 		return err
 	}},
+	{"batch-budget", "10", "requests of a batch that its time is enough for; the rest is not serviced", count(func(w *Switches) *int { return &w.BatchBudget })},
 	{"import-set", "u_staging_incident:incident:correlation_id", "a staging table with a transform map to a table, which finds records by these fields", func(w *Switches, v string) error {
 		if v != "" {
 			if _, err := parseTransform(v); err != nil {
