@@ -12,7 +12,7 @@ RACE := ./engine/record ./engine/plan ./engine/reconcile ./engine/schedule ./eng
 
 export CGO_ENABLED := 1
 
-.PHONY: all build test soak check bench demo deps clean
+.PHONY: all build test soak check bench demo deps servers clean
 
 all: check test
 
@@ -22,7 +22,7 @@ build: deps
 		-ldflags '-s -w -linkmode external -extldflags "-static"' -o bin/fieldsync ./cmd/fieldsync
 
 # Installs what the tests need, then runs them all.
-test: deps
+test: deps servers
 	go vet -tags '$(TAGS)' ./...
 	go test -tags '$(TAGS)' ./...
 	go test -race -tags '$(TAGS)' $(RACE)
@@ -57,6 +57,18 @@ deps:
 		command -v apt-get >/dev/null && $$sudo apt-get update -q && $$sudo apt-get install -qy --no-install-recommends gcc libc6-dev; \
 	} || { echo "install a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@go mod download
+
+# PostgreSQL and MariaDB, for tests that start servers of their own. RUNLEVEL=1 keeps Debian from starting
+# the machine's. Where they cannot be installed their tests are skipped, and say so.
+servers:
+	@missing=; \
+		{ command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || missing="postgresql"; \
+		{ command -v mariadbd || ls /usr/sbin/mariadbd; } >/dev/null 2>&1 && command -v my_print_defaults >/dev/null || missing="$$missing mariadb-server-core mariadb-client-core"; \
+		[ -z "$$missing" ] || { \
+			echo "no database servers for the tests: installing $$missing"; \
+			sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+			command -v apt-get >/dev/null && $$sudo apt-get update -q && $$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+		} || echo "not installed:$$missing; the tests that need them are skipped" >&2
 
 clean:
 	rm -rf bin

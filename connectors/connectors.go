@@ -2,8 +2,8 @@
 //
 // A system is a [Connection]; a kind of record in it is a [Collection], which must [Collection.Scan] and
 // [Collection.Read]. Everything else is an ability found by interface: [Describer], [Finder], [Creator],
-// [Updater], [Batcher], [Deleter], [Commenter], [Chronicler], [Checker]. The engine asks for an ability when a rule needs
-// it and says plainly when it is not there. Failures are [*Error] with one of the sentinel kinds below; the kind decides
+// [Updater], [Batcher], [Deleter], [Commenter], [Chronicler],
+// [Notifier], [Checker]. The engine asks for an ability when a rule needs it and says plainly when it is not there. Failures are [*Error] with one of the sentinel kinds below; the kind decides
 // what the engine does next, the hint tells a person what to do. The suite in connectortest holds every connector to this page.
 //
 // All methods may be called from several goroutines at once.
@@ -23,6 +23,12 @@ import (
 type Config interface {
 	// Open makes the connection without contacting the system. Errors are about the settings.
 	Open(env Env) (Connection, error)
+}
+
+// A Veiler is a Config with a credential inside other text, such as the password in the address of a database. Veil
+// returns settings without it, which tell this system from others, and what must not be shown.
+type Veiler interface {
+	Veil() (shown any, secrets []string)
 }
 
 // A Registry has a constructor of empty settings for each connector, by the first label of a connection block.
@@ -190,6 +196,14 @@ type Deleter interface {
 // rights, what is missing. The error is for a system that could not be asked at all.
 type Checker interface {
 	Check(ctx context.Context) ([]Finding, error)
+}
+
+// A Notifier is a collection whose system tells of changes by itself. Notify listens until ctx ends or the
+// connection breaks, and returns why. It calls hint once when it has begun to listen, since what changed before
+// was not heard, and then for each change, with the record's key if the system says it, else "". A hint
+// proves nothing: the record is read. Notify returns nil at once where the settings name nothing to listen to.
+type Notifier interface {
+	Notify(ctx context.Context, hint func(key string)) error
 }
 
 // A Requirer is a collection that can say which of the paths that rules write do not exist on it, where its

@@ -20,7 +20,7 @@ const talk = `CREATE TABLE tickets (id TEXT PRIMARY KEY, title TEXT);
 	INSERT INTO remarks VALUES ('u1', 'T-1', 'hello', 'ann', 1772366400, 0), ('u2', 'T-1', 'a fool', 'bob', 1772366460, 1), ('u3', 'T-2', 'hi', 'cid', 1772366400, 0)`
 
 func remarks(name, readers string) sql.Comments {
-	return sql.Comments{Name: name, Table: "remarks", Key: "uuid", Parent: "ticket", Text: "body", Author: "who", Time: "made", Internal: "hidden", Readers: readers}
+	return sql.Comments{Name: name, Table: "remarks", Key: "uuid", Parent: []string{"ticket"}, Text: "body", Author: "who", Time: "made", Internal: "hidden", Readers: readers}
 }
 
 func texts(t *testing.T, c connectors.CommentReader, path string) []string {
@@ -85,7 +85,7 @@ func TestCommentsBlocksThatAreWrong(t *testing.T) {
 		want   string
 	}{
 		"a table that is not there":  {func(c *sql.Comments) { c.Table = "remark" }, `there is no table "remark"`},
-		"a column that is not there": {func(c *sql.Comments) { c.Parent = "tickets" }, `parent = "tickets", but table remarks has no such column`},
+		"a column that is not there": {func(c *sql.Comments) { c.Parent = []string{"tickets"} }, `parent = "tickets", but table remarks has no such column`},
 		"a key that is not there":    {func(c *sql.Comments) { c.Key = "" }, `key = "id"`},
 		"readers of another kind":    {func(c *sql.Comments) { c.Readers = "all" }, `readers = "all"`},
 	} {

@@ -1,25 +1,30 @@
 package sql
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 const (
-	page = 1000 // rows of one query of a scan
-	list = 500  // keys or values of one query of a read
-	// lag is how long after its stamp a change may become visible: a writer stamps first, commits later and
-	// may have waited for the database in between. The cursor stays behind by it.
-	lag = 30 * time.Second
+	page = 1000     // rows of one query of a scan
+	list = 500      // keys or values of one query of a read
+	few  = 5 * page // up to how many changed rows an index on the modified column is used; each page sorts them anew
+	// futureAfter is how far ahead of the database's clock a stamp may be before it is taken for local time.
+	futureAfter = 5 * time.Minute
 )
 
 // each runs a query on the reading side and hands every row's raw values over; they are valid until fn
@@ -29,22 +34,41 @@ func (c *connection) each(ctx context.Context, fn func([]any) error, query strin
 	if err != nil {
 		return err
 	}
-	err = conn.Raw(func(dc any) error { return eachRow(ctx, dc, fn, query, args) })
+	err = conn.Raw(func(dc any) error { return eachRow(ctx, dc, c.prepares(), fn, query, args) })
 	return errors.Join(err, conn.Close())
 }
 
-func eachRow(ctx context.Context, dc any, fn func([]any) error, query string, args []any) (err error) {
-	q, ok := dc.(driver.QueryerContext)
-	if !ok {
-		return fmt.Errorf("the driver's %T has no queries", dc)
-	}
+func eachRow(ctx context.Context, dc any, prepare bool, fn func([]any) error, query string, args []any) (err error) {
 	named := make([]driver.NamedValue, len(args))
 	for i, a := range args {
 		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
 	}
-	rows, err := q.QueryContext(ctx, query, named)
-	if err != nil {
-		return err
+	var rows driver.Rows
+	if prepare {
+		p, ok := dc.(driver.ConnPrepareContext)
+		if !ok {
+			return fmt.Errorf("the driver's %T prepares nothing", dc)
+		}
+		stmt, err := p.PrepareContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		q, ok := stmt.(driver.StmtQueryContext)
+		if !ok {
+			return fmt.Errorf("the driver's %T has no queries", stmt)
+		}
+		if rows, err = q.QueryContext(ctx, named); err != nil {
+			return err
+		}
+	} else {
+		q, ok := dc.(driver.QueryerContext)
+		if !ok {
+			return fmt.Errorf("the driver's %T has no queries", dc)
+		}
+		if rows, err = q.QueryContext(ctx, query, named); err != nil {
+			return err
+		}
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	dest := make([]driver.Value, len(rows.Columns()))
@@ -65,91 +89,53 @@ func eachRow(ctx context.Context, dc any, fn func([]any) error, query string, ar
 	}
 }
 
-// selection lists every column, with a plus that keeps the driver from reading meaning into declared types:
-// it would turn a stamp that it cannot parse into the year 1.
-func (t *collection) selection() string {
-	parts := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		parts[i] = "+" + quote(c.name)
-	}
-	return "SELECT " + strings.Join(parts, ", ") + " FROM " + quote(t.table)
-}
-
 // alive is the condition of rows that are not marked as deleted.
 func (t *collection) alive() string {
 	if t.deleted < 0 {
-		return "1"
+		return "1 = 1"
 	}
-	d := quote(t.columns[t.deleted].name)
-	return fmt.Sprintf("(%[1]s IS NULL OR %[1]s IN (0, '', '0', 'false'))", d)
+	return t.conn.dialect.alive(&t.columns[t.deleted])
 }
 
 func (t *collection) dead(raw []any) bool {
-	if t.deleted < 0 {
-		return false
-	}
-	switch d := raw[t.deleted].(type) {
-	case nil:
-		return false
-	case int64:
-		return d != 0
-	case float64:
-		return d != 0
-	case string:
-		return d != "" && d != "0" && d != "false"
-	}
-	return true
-}
-
-// stamp is the modified column in Unix seconds, null where it cannot be understood.
-func (t *collection) stamp() string { return seconds(t.columns[t.modified].name) }
-
-func seconds(column string) string {
-	return fmt.Sprintf(`CASE typeof(%[1]s)
-		WHEN 'integer' THEN CASE WHEN abs(%[1]s) > 100000000000 THEN %[1]s / 1000 ELSE %[1]s END
-		WHEN 'real' THEN CASE WHEN %[1]s BETWEEN 2000000 AND 3000000 THEN (%[1]s - 2440587.5) * 86400 ELSE %[1]s END
-		WHEN 'text' THEN CAST(strftime('%%s', %[1]s) AS INTEGER) END`, quote(column))
+	return t.deleted >= 0 && t.conn.dialect.dead(&t.columns[t.deleted], raw[t.deleted])
 }
 
 // Scan pages by key. Each page is a query of its own that is over before its rows are emitted.
 func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
 	op := "scan " + t.name
+	c := t.conn
 	slots, err := t.resolve(op, q.Paths)
 	if err != nil {
 		return connectors.Window{}, err
 	}
-	where := []string{t.alive()}
-	var args []any
-	if q.Native != "" {
-		where = append(where, "("+q.Native+"\n)") // the line break ends a comment that the condition may end with
-	}
 	var window connectors.Window
-	key := quote(t.columns[t.key].name)
+	var since time.Time
+	source := func(*statement) string { return from(c, t.rel) }
+	names := make([]string, len(t.key))
+	for i, k := range t.keyColumns() {
+		names[i] = c.quote(k.name)
+	}
 	if t.modified >= 0 {
-		start := t.conn.env.Now().UTC()
-		window.Next = strconv.FormatInt(start.Add(-lag).Unix()-1, 10)
-		window.Clock = connectors.Clock{Measured: true, Error: time.Second} // a local file: its clock is ours, in whole seconds
+		if window, err = t.window(ctx, op); err != nil {
+			return connectors.Window{}, err
+		}
 		if q.Since != "" {
-			since, err := strconv.ParseInt(q.Since, 10, 64)
+			unix, err := strconv.ParseInt(q.Since, 10, 64)
 			if err != nil {
 				return connectors.Window{}, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "the cursor is not one of this collection", Err: err}
 			}
-			// No upper bound: a row that is stamped while we page is seen now or, as the cursor stays
-			// behind the start, next time. What has no readable stamp may have changed at any time.
-			where = append(where, fmt.Sprintf("((%[1]s) IS NULL OR (%[1]s) >= ?)", t.stamp()))
-			args = append(args, since)
-			bound, arg, err := t.narrow(ctx, since)
+			since = time.Unix(unix, 0).UTC()
+			narrowed, err := c.narrow(ctx, t, since)
 			if err != nil {
-				return connectors.Window{}, fail(op, err, nil)
+				return connectors.Window{}, c.fail(op, err, nil)
 			}
-			if bound != "" {
-				where, args = append(where, bound), append(args, arg)
-				key = "+" + key // keeps SQLite from walking the table in the order of the key
+			if narrowed != nil {
+				source = narrowed
 			}
 		}
 	}
-	after := key + " IS NOT NULL"
-	var last any
+	var last []any
 	values := make([]record.Value, page*len(slots))
 	recs := make([]record.Record, 0, page)
 	for {
@@ -157,18 +143,30 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 			return connectors.Window{}, fmt.Errorf("%s: %w", op, err)
 		}
 		recs = recs[:0]
-		bound := args
-		if last != nil {
-			after = key + " > ?"
-			bound = append(args[:len(args):len(args)], last)
+		s := c.statement()
+		s.add("SELECT ", selection(c, t.columns), " FROM ", source(s), " WHERE ", t.alive())
+		if q.Native != "" {
+			s.add(" AND (", q.Native, "\n)") // the line break ends a comment that the condition may end with
 		}
-		query := fmt.Sprintf("%s WHERE %s AND %s ORDER BY %s LIMIT %d", t.selection(), strings.Join(where, " AND "), after, key, page)
-		err := t.conn.each(ctx, func(raw []any) error {
+		if !since.IsZero() {
+			// No upper bound: a row that is stamped while we page is seen now or, as the cursor stays
+			// behind the start, next time. What has no readable stamp may have changed at any time.
+			s.add(" AND ", c.since(s, &t.columns[t.modified], since))
+		}
+		if last != nil {
+			s.add(" AND ", afterKey(s, names, last))
+		} else {
+			s.add(" AND ", strings.Join(names, " IS NOT NULL AND "), " IS NOT NULL")
+		}
+		s.add(" ORDER BY ", strings.Join(names, ", "), " LIMIT ", strconv.Itoa(page))
+		err := c.each(ctx, func(raw []any) error {
 			at := len(recs) * len(slots)
 			recs = append(recs, t.show(raw, slots, values[at:at+len(slots)]))
-			last = raw[t.key]
+			if len(recs) == page {
+				last = ownRaw(t.rawKey(raw))
+			}
 			return nil
-		}, query, bound...)
+		}, s.text.String(), s.args...)
 		if err != nil {
 			return connectors.Window{}, t.scanError(op, q.Native, err)
 		}
@@ -183,85 +181,69 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 	}
 }
 
-// few is up to how many changed rows an index on the modified column is used. Each page sorts them anew.
-const few = 5 * page
-
-// narrow gives a condition that an index on the modified column can answer and that every row which the exact
-// one selects fulfils; "" if there is none. It trusts the column's smallest and largest value to tell the form
-// of all others, which holds but for text that is no time and sorts among those that are.
-func (t *collection) narrow(ctx context.Context, since int64) (condition string, arg any, err error) {
-	if !t.indexed {
-		return "", nil, nil
+// fenced is the rows that fulfil a condition, as a table of its own: the LIMIT keeps a planner from walking the
+// whole table in the order of the key in search of them. nil if there are too many to sort for each page.
+func (t *collection) fenced(ctx context.Context, condition func(*statement) string) (func(*statement) string, error) {
+	c := t.conn
+	s := c.statement()
+	s.add("SELECT count(*) FROM (SELECT 1 AS one FROM ", from(c, t.rel), " WHERE ", condition(s), " LIMIT ", strconv.Itoa(few+1), ") AS changed")
+	var n int64
+	if err := c.each(ctx, func(v []any) (err error) { n, err = whole(v[0]); return err }, s.text.String(), s.args...); err != nil || n > few {
+		return nil, err
 	}
-	m, table := quote(t.columns[t.modified].name), quote(t.table)
-	var ends [2]any
-	for i, f := range []string{"min", "max"} { // one query each: SQLite answers only a lone one from the index
-		if err := t.conn.each(ctx, func(v []any) error { ends[i] = v[0]; return nil }, fmt.Sprintf("SELECT %s(%s) FROM %s", f, m, table)); err != nil {
-			return "", nil, err
+	return func(s *statement) string {
+		return "(SELECT * FROM " + from(c, t.rel) + " WHERE " + condition(s) + " LIMIT 9223372036854775807) AS " + c.quote(t.rel.local)
+	}, nil
+}
+
+// window is where the next scan has to begin: behind the database's clock by the commit delay, and behind the
+// start of every transaction that is known to run.
+func (t *collection) window(ctx context.Context, op string) (connectors.Window, error) {
+	now, oldest, clock, err := t.conn.clock(ctx, t.conn)
+	if err != nil {
+		return connectors.Window{}, t.conn.fail(op, err, nil)
+	}
+	delay, err := t.set.delay()
+	if err != nil {
+		return connectors.Window{}, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Err: err}
+	}
+	safe := now.Add(-delay)
+	if !oldest.IsZero() && oldest.Before(safe) {
+		safe = oldest
+	}
+	return connectors.Window{Next: strconv.FormatInt(safe.Unix()-1, 10), Clock: clock}, nil
+}
+
+// ownRaw copies raw values that may point into a driver's buffer.
+func ownRaw(raw []any) []any {
+	for i, r := range raw {
+		if b, ok := r.([]byte); ok {
+			raw[i] = bytes.Clone(b)
 		}
 	}
-	switch {
-	case isSeconds(ends[0]) && isSeconds(ends[1]):
-		arg = since
-	case isStamp(ends[0]) && isStamp(ends[1]):
-		// A day that is over in every time zone sorts before all stamps from since on, however they go on.
-		arg = time.Unix(since, 0).UTC().Add(-26 * time.Hour).Format(time.DateOnly)
-	default:
-		return "", nil, nil
-	}
-	condition = fmt.Sprintf("(%[1]s IS NULL OR %[1]s >= ?)", m)
-	var n int64
-	err = t.conn.each(ctx, func(v []any) error { n, _ = v[0].(int64); return nil },
-		fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d)", table, condition, few+1), arg)
-	if err != nil || n > few {
-		return "", nil, err
-	}
-	return condition, arg, nil
-}
-
-func isSeconds(raw any) bool {
-	n, ok := raw.(int64)
-	return ok && n > 1e8 && n < 1e11
-}
-
-func isStamp(raw any) bool {
-	s, ok := raw.(string)
-	if !ok {
-		return false
-	}
-	_, err := record.ParseTime(s)
-	return err == nil
+	return raw
 }
 
 func (t *collection) scanError(op, native string, err error) error {
-	err = fail(op, err, nil)
+	err = t.conn.fail(op, err, nil)
 	if e, ok := errors.AsType[*connectors.Error](err); ok && native != "" && e.Kind == connectors.ErrConfig {
-		e.Hint = "check query of the side: it is a condition as after WHERE, on the columns of " + t.table
+		e.Hint = "check query of the side: it is a condition as after WHERE, on the columns of " + t.rel.name
 	}
 	return err
 }
 
 // Read asks for the keys in lists.
 func (t *collection) Read(ctx context.Context, paths, keys []string, emit func(record.Record) error) error {
-	op := "read " + t.name
 	asked := make(map[string]bool, len(keys))
-	args := make([]any, 0, len(keys))
+	sought := make([][]any, 0, len(keys))
 	for _, k := range keys {
-		if !asked[k] {
+		if args, ok := t.keyArgs(k); ok && !asked[k] {
 			asked[k] = true
-			args = append(args, t.keyArg(k))
+			sought = append(sought, args)
 		}
 	}
-	// SQLite may see 007 as 7 and a as A: what is emitted is exactly what was asked for.
-	return t.lookup(ctx, op, paths, t.key, args, func(r record.Record, _ []any) bool { return asked[r.Key] }, emit)
-}
-
-// keyArg binds a key in the form that the column compares with.
-func (t *collection) keyArg(key string) any {
-	if n, err := strconv.ParseInt(key, 10, 64); err == nil && t.columns[t.key].kind.Kind == record.Int && strconv.FormatInt(n, 10) == key {
-		return n
-	}
-	return key
+	// A database may see 007 as 7 and a as A: what is emitted is exactly what was asked for.
+	return t.lookup(ctx, "read "+t.name, paths, t.keyColumns(), sought, func(r record.Record, _ []any) bool { return asked[r.Key] }, emit)
 }
 
 // Find asks for the values in lists.
@@ -271,54 +253,160 @@ func (t *collection) Find(ctx context.Context, paths []string, path string, valu
 	if err != nil {
 		return err
 	}
+	if at[0] == wholeKey {
+		keys := make([]string, 0, len(values))
+		for _, v := range values {
+			if v.Known() && !v.Empty() {
+				keys = append(keys, v.Plain())
+			}
+		}
+		return t.Read(ctx, paths, keys, emit)
+	}
 	slot, c := at[0], &t.columns[at[0]]
-	if c.kind.Kind == record.Time {
-		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("records cannot be found by the time in %q", path), Hint: "match by a column of text or numbers"}
+	if b, ok := c.codec.(typed); c.kind.Kind == record.Time || ok && !b.comparable() {
+		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("records cannot be found by the %s in %q", c.native, path), Hint: "match by a column of text or numbers"}
 	}
 	asked := make(map[record.Value]bool, len(values))
-	var args []any
+	var sought [][]any
 	for _, v := range values {
-		fit, err := c.kind.Coerce(v)
-		if err != nil || !fit.Known() || fit.Empty() || asked[fit] {
-			continue // a value that the column cannot hold is in no row
-		}
-		arg, err := t.encode(slot, fit, nil)
-		if err != nil {
+		if !v.Known() || v.Empty() {
 			continue
 		}
-		asked[fit] = true
-		args = append(args, arg)
-		if fit.Kind() == record.Bool {
-			args = append(args, strconv.FormatBool(fit.Bool()))
+		for i, arg := range c.codec.seek(v) {
+			if held := c.decode(arg); i == 0 && asked[held] {
+				break
+			} else if i == 0 {
+				asked[held] = true
+			}
+			sought = append(sought, []any{arg})
 		}
 	}
-	return t.lookup(ctx, op, paths, slot, args, func(_ record.Record, raw []any) bool { return asked[c.decode(raw[slot])] }, emit)
+	return t.lookup(ctx, op, paths, []*column{c}, sought, func(_ record.Record, raw []any) bool { return asked[c.decode(raw[slot])] }, emit)
 }
 
-func (t *collection) lookup(ctx context.Context, op string, paths []string, slot int, args []any, want func(record.Record, []any) bool, emit func(record.Record) error) error {
+func (t *collection) lookup(ctx context.Context, op string, paths []string, columns []*column, sought [][]any, want func(record.Record, []any) bool, emit func(record.Record) error) error {
 	slots, err := t.resolve(op, paths)
 	if err != nil {
 		return err
 	}
-	for len(args) > 0 {
-		n := min(len(args), list)
-		query := fmt.Sprintf("%s WHERE %s AND %s IN (?%s)", t.selection(), t.alive(), quote(t.columns[slot].name), strings.Repeat(",?", n-1))
+	for len(sought) > 0 {
+		n := min(len(sought), list/len(columns))
+		s := t.conn.statement()
+		s.add("SELECT ", selection(t.conn, t.columns), " FROM ", from(t.conn, t.rel), " WHERE ", t.alive(), " AND ", amongKeys(s, columns, sought[:n]))
 		var found []record.Record
 		err := t.conn.each(ctx, func(raw []any) error {
-			if r := t.show(raw, slots, make([]record.Value, len(slots))); want(r, raw) {
+			if r := t.show(raw, slots, make([]record.Value, len(slots))); r.Key != "" && want(r, raw) {
 				found = append(found, r)
 			}
 			return nil
-		}, query, args[:n]...)
+		}, s.text.String(), s.args...)
 		if err != nil {
-			return fail(op, err, nil)
+			return t.conn.fail(op, err, nil)
 		}
 		for _, r := range found {
 			if err := emit(r); err != nil {
 				return err
 			}
 		}
-		args = args[n:]
+		sought = sought[n:]
 	}
 	return nil
+}
+
+// show makes a record of a row.
+func (t *collection) show(raw []any, slots []int, values []record.Value) record.Record {
+	r := record.Record{Key: t.keyOf(raw), Version: version(raw), Values: values}
+	for i, slot := range slots {
+		values[i] = t.valueAt(raw, slot)
+	}
+	if t.label >= 0 {
+		r.Label = t.columns[t.label].decode(raw[t.label]).Plain()
+	}
+	if t.author >= 0 {
+		r.Author = t.columns[t.author].decode(raw[t.author]).Plain()
+	}
+	if t.modified >= 0 {
+		r.Modified = stampOf(&t.columns[t.modified], raw[t.modified])
+	}
+	return r
+}
+
+// stampOf is the instant in a column; zero where it holds none.
+func stampOf(c *column, raw any) time.Time {
+	switch v := c.decode(raw); v.Kind() {
+	case record.Time:
+		return v.Time()
+	case record.Text:
+		if at, err := record.ParseTime(v.Text()); err == nil {
+			return at
+		}
+	}
+	if v, ok := instant(raw); ok {
+		return v.Time()
+	}
+	return time.Time{}
+}
+
+// resolve finds the columns of paths.
+func (t *collection) resolve(op string, paths []string) ([]int, error) {
+	slots := make([]int, len(paths))
+	for i, p := range paths {
+		slot, ok := t.slots[p]
+		if !ok && p == t.whole && p != "" {
+			slot, ok = wholeKey, true
+		}
+		if !ok {
+			return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("table %s has no column %q", t.rel.name, p), Hint: t.hint(p), Fields: []string{p}}
+		}
+		slots[i] = slot
+	}
+	return slots, nil
+}
+
+// version is a hash of the whole row, so it changes with whatever changes.
+func version(raw []any) string {
+	var d xxhash.Digest
+	d.Reset()
+	var n [9]byte
+	for _, r := range raw {
+		n[0] = 0
+		text := ""
+		switch r := r.(type) {
+		case nil:
+		case int64:
+			n[0] = 1
+			binary.LittleEndian.PutUint64(n[1:], uint64(r))
+		case float64:
+			n[0] = 2
+			binary.LittleEndian.PutUint64(n[1:], math.Float64bits(r))
+		case string:
+			n[0] = 3
+			text = r
+		case []byte:
+			n[0] = 4
+			text = string(r)
+		default:
+			n[0] = 5
+			text = fmt.Sprint(r)
+		}
+		if n[0] > 2 {
+			binary.LittleEndian.PutUint64(n[1:], uint64(len(text)))
+		}
+		_, _ = d.Write(n[:]) // a hash does not fail
+		_, _ = d.WriteString(text)
+	}
+	return strconv.FormatUint(d.Sum64(), 16)
+}
+
+// whole reads a count, which drivers deliver as a number or as text.
+func whole(raw any) (int64, error) {
+	switch n := raw.(type) {
+	case int64:
+		return n, nil
+	case string:
+		return strconv.ParseInt(n, 10, 64)
+	case []byte:
+		return strconv.ParseInt(string(n), 10, 64)
+	}
+	return 0, fmt.Errorf("%v is no count", raw)
 }

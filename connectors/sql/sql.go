@@ -1,48 +1,48 @@
-// Package sql makes any table of a database a collection. In this version the database is SQLite.
+// Package sql makes any table of a database a collection: SQLite, PostgreSQL, and MySQL with MariaDB.
 //
 // A collection block names the table, its key and, where it has them, the column of the last change, the column
-// that marks a row as deleted, and the columns of label and author; a table with a single primary key needs no
-// block. Rows are read in short queries of a thousand, so that the application that owns the database is never
-// kept waiting; writes are immediate transactions that compare the row with the version that was read. Stamps
-// without a zone are UTC. The database is never created and none of its settings is changed.
+// that marks a row as deleted, and the columns of label and author; a table with a primary key needs no block. Rows
+// are read in short queries of a thousand, so that the application that owns the database is never kept waiting;
+// writes are transactions that lock the row and compare it with the version that was read. Stamps without a zone
+// are UTC. Nothing of the database but rows is ever created or changed.
 //
-// Start with [Config]. All failures are *connectors.Error or the context's own error.
+// Start with [Config]. What differs from one database to another is a dialect: sqlite.go, postgres.go and mysql.go,
+// each with its errors and its types beside it. All failures are *connectors.Error or the context's own error.
 package sql
 
 import (
 	"context"
 	dsql "database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	_ "github.com/mattn/go-sqlite3" // the driver
 
 	"github.com/fieldsync/fieldsync/connectors"
 )
 
 // Config is the body of a connection "sql" block.
 type Config struct {
-	Driver string  `hcl:"driver,optional"` // "sqlite", the default
-	DSN    string  `hcl:"dsn"`             // file of the database, or a file: URL
+	Driver string  `hcl:"driver,optional"` // "sqlite", the default, "postgres" or "mysql"
+	DSN    string  `hcl:"dsn"`             // file of the database, or how to log in to its server
 	Tables []Table `hcl:"collection,block"`
 }
 
 // Table is a collection block.
 type Table struct {
-	Name     string `hcl:"name,label"`
-	Table    string `hcl:"table,optional"`    // table or view; default: the collection's name
-	Key      string `hcl:"key,optional"`      // unique column; default: the primary key
-	Modified string `hcl:"modified,optional"` // when the row was changed last: makes scans incremental
-	Deleted  string `hcl:"deleted,optional"`  // not null and not 0: the row counts as gone
-	Label    string `hcl:"label,optional"`
-	Author   string `hcl:"author,optional"` // who changed the row last
+	Name        string   `hcl:"name,label"`
+	Table       string   `hcl:"table,optional"`        // table or view; default: the collection's name
+	WriteTo     string   `hcl:"write_to,optional"`     // the table behind a view, for writes
+	Key         []string `hcl:"key,optional"`          // unique together; default: the primary key
+	Modified    string   `hcl:"modified,optional"`     // when the row was changed last: makes scans incremental
+	CommitDelay string   `hcl:"commit_delay,optional"` // how long after its stamp a change may become visible
+	Deleted     string   `hcl:"deleted,optional"`      // not null and not 0: the row counts as gone
+	Label       string   `hcl:"label,optional"`
+	Author      string   `hcl:"author,optional"` // who changed the row last
+	Notify      string   `hcl:"notify,optional"` // channel on which the database tells of changes
 
 	Comments []Comments `hcl:"comments,block"`
 }
@@ -53,23 +53,25 @@ func New() connectors.Config { return &Config{} }
 // Open checks the settings. The database is opened when it is first used.
 func (c *Config) Open(env connectors.Env) (connectors.Connection, error) {
 	op := "open " + env.Name
-	switch c.Driver {
-	case "", "sqlite":
-	case "postgres", "postgresql", "mysql", "mariadb", "sqlserver", "mssql", "oracle":
-		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("driver %q is not in this version of fieldsync", c.Driver), Hint: `the only driver here is "sqlite"`}
-	default:
-		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("there is no driver %q", c.Driver), Hint: `write driver = "sqlite"`}
+	wrong := func(detail, hint string) error {
+		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: detail, Hint: hint}
 	}
 	seen := map[string]bool{}
 	for _, t := range c.Tables {
 		if seen[t.Name] {
-			return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("collection %q is declared twice", t.Name), Hint: "give each collection block a name of its own"}
+			return nil, wrong(fmt.Sprintf("collection %q is declared twice", t.Name), "give each collection block a name of its own")
 		}
 		seen[t.Name] = true
+		if _, err := t.delay(); err != nil {
+			return nil, wrong(fmt.Sprintf("collection %q: commit_delay = %q is no length of time", t.Name, t.CommitDelay), `write commit_delay = "2m": longer than the longest transaction that writes to the table`)
+		}
+		if t.Notify != "" && !c.postgres() {
+			return nil, wrong(fmt.Sprintf("collection %q: notify = %q, but only PostgreSQL can tell of changes", t.Name, t.Notify), "leave notify out; the sync's schedule finds the changes")
+		}
 	}
-	file, params, err := address(c.DSN, env.Dir)
+	d, err := c.dialect(env)
 	if err != nil {
-		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: err.Error(), Hint: `write dsn = "helpdesk.db": the path of the database file`}
+		return nil, err
 	}
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
@@ -77,45 +79,61 @@ func (c *Config) Open(env connectors.Env) (connectors.Connection, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	return &connection{env: env, tables: c.Tables, file: file, params: params, writing: make(chan struct{}, 1)}, nil
+	return &connection{env: env, dialect: d, tables: c.Tables, writing: make(chan struct{}, d.writers(env.Limits.Concurrency))}, nil
 }
 
-// address takes a dsn apart. What it means without more words is a file beside the mapping.
-func address(dsn, dir string) (file string, params url.Values, err error) {
-	path, query := dsn, ""
-	if rest, ok := strings.CutPrefix(dsn, "file:"); ok {
-		path, query, _ = strings.Cut(rest, "?")
-		if path, err = url.PathUnescape(path); err != nil {
-			return "", nil, fmt.Errorf("dsn: %w", err)
-		}
-		path = strings.TrimPrefix(path, "//")
-	} else if scheme, _, ok := strings.Cut(dsn, "://"); ok {
-		return "", nil, fmt.Errorf("dsn starts with %q, which is not a file", scheme+"://")
+func (c *Config) postgres() bool { return c.Driver == "postgres" || c.Driver == "postgresql" }
+
+func (c *Config) dialect(env connectors.Env) (dialect, error) {
+	switch c.Driver {
+	case "", "sqlite":
+		return openSQLite(c.DSN, env)
+	case "postgres", "postgresql":
+		return openPostgres(c.DSN, env)
+	case "mysql", "mariadb":
+		return openMySQL(c.DSN, env)
 	}
-	if params, err = url.ParseQuery(query); err != nil {
-		return "", nil, fmt.Errorf("dsn: %w", err)
+	out := &connectors.Error{Kind: connectors.ErrConfig, Op: "open " + env.Name, Detail: fmt.Sprintf("there is no driver %q", c.Driver), Hint: `the drivers are "sqlite", "postgres" and "mysql" (which is for MariaDB, too)`}
+	if near := connectors.Nearest(c.Driver, []string{"sqlite", "postgres", "mysql", "mariadb"}); near != "" {
+		out.Hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	switch {
-	case path == "":
-		return "", nil, fmt.Errorf("dsn is empty")
-	case path == ":memory:" || params.Get("mode") == "memory":
-		return "", nil, fmt.Errorf("a database in memory is empty each time; nothing can be kept in step with it")
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	return path, params, nil
+	return nil, out
 }
 
-// A connection is an open database. There is one pool for reading, which SQLite itself keeps from writing, and
-// one connection for writing.
+// Veil is the settings without their credentials, and the credentials: a password stands inside the dsn.
+func (c *Config) Veil() (shown any, secrets []string) {
+	veiled := *c
+	switch c.Driver {
+	case "postgres", "postgresql":
+		veiled.DSN, secrets = veilPostgres(c.DSN)
+	case "mysql", "mariadb":
+		veiled.DSN, secrets = veilMySQL(c.DSN)
+	}
+	return &veiled, secrets
+}
+
+// commitDelay is how long after its stamp a change may become visible where the settings do not say: a writer
+// stamps first, commits later and may have waited for the database in between. The cursor stays behind by it.
+const commitDelay = 30 * time.Second
+
+func (t *Table) delay() (time.Duration, error) {
+	if t.CommitDelay == "" {
+		return commitDelay, nil
+	}
+	d, err := time.ParseDuration(t.CommitDelay)
+	if err == nil && d < 0 {
+		err = errors.New("it is negative")
+	}
+	return d, err
+}
+
+// A connection is an open database. There is one pool for reading, which the database itself keeps from writing,
+// and one for writing.
 type connection struct {
-	env    connectors.Env
-	tables []Table
-	file   string
-	params url.Values
-
-	writing chan struct{} // holds one token while a write runs: SQLite has one writer, and waiting here is fair
+	dialect
+	env     connectors.Env
+	tables  []Table
+	writing chan struct{} // holds a token for each write that runs: waiting here is fair
 
 	mu    sync.Mutex
 	read  *dsql.DB
@@ -123,56 +141,31 @@ type connection struct {
 }
 
 // dial opens the database if that has not happened yet.
-func (c *connection) dial() error {
+func (c *connection) dial(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.read != nil {
 		return nil
 	}
-	op := "open " + c.env.Name
-	info, err := os.Stat(c.file)
-	switch {
-	case err != nil && os.IsNotExist(err):
-		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("there is no database %s", c.file), Hint: "check dsn; a relative path starts at the folder of the mapping file, and the database is not created", Err: err}
-	case err != nil:
-		return &connectors.Error{Kind: connectors.ErrDenied, Op: op, Detail: err.Error(), Hint: "let the user that runs fieldsync enter the folder", Err: err}
-	case info.IsDir():
-		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("%s is a folder", c.file), Hint: "write the path of the database file in dsn"}
-	}
-	if f, err := os.Open(c.file); err != nil {
-		return &connectors.Error{Kind: connectors.ErrDenied, Op: op, Detail: err.Error(), Hint: "let the user that runs fieldsync read the database file", Err: err}
-	} else if err := f.Close(); err != nil {
-		return &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Err: err}
-	}
-	if c.read, err = dsql.Open("sqlite3", c.dsn("_query_only", "1")); err != nil {
-		return fail(op, err, nil)
-	}
-	if c.write, err = dsql.Open("sqlite3", c.dsn("_txlock", "immediate")); err != nil {
-		return fail(op, err, nil)
+	read, write, err := c.open(ctx)
+	if err != nil {
+		return err
 	}
 	n := c.env.Limits.Concurrency
 	if n <= 0 {
 		n = 4
 	}
-	c.read.SetMaxOpenConns(n)
-	c.write.SetMaxOpenConns(1)
+	read.SetMaxOpenConns(n)
+	read.SetConnMaxIdleTime(5 * time.Minute)
+	write.SetMaxOpenConns(cap(c.writing))
+	write.SetConnMaxIdleTime(5 * time.Minute)
+	c.read, c.write = read, write
 	return nil
-}
-
-func (c *connection) dsn(pairs ...string) string {
-	q := url.Values{"mode": {"rw"}, "_busy_timeout": {"10000"}}
-	for k, v := range c.params {
-		q[k] = v
-	}
-	for i := 0; i < len(pairs); i += 2 {
-		q.Set(pairs[i], pairs[i+1])
-	}
-	return "file:" + (&url.URL{Path: c.file}).EscapedPath() + "?" + q.Encode()
 }
 
 // Collection looks the table up in the database, so that its columns are those of now.
 func (c *connection) Collection(ctx context.Context, name string) (connectors.Collection, error) {
-	if err := c.dial(); err != nil {
+	if err := c.dial(ctx); err != nil {
 		return nil, err
 	}
 	t := Table{Name: name}
@@ -202,15 +195,13 @@ func (c *connection) Close() error {
 
 // Check opens the database and every collection that is declared.
 func (c *connection) Check(ctx context.Context) ([]connectors.Finding, error) {
-	if err := c.dial(); err != nil {
+	if err := c.dial(ctx); err != nil {
 		return nil, err
 	}
-	var version string
-	if err := c.read.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
-		return nil, fail("check "+c.env.Name, err, nil)
+	found, err := c.about(ctx, c)
+	if err != nil {
+		return nil, c.fail("check "+c.env.Name, err, nil)
 	}
-	found := []connectors.Finding{{OK: true, What: "database", Detail: fmt.Sprintf("%s, SQLite %s", c.file, version)}}
-	found = append(found, c.writable())
 	for _, t := range c.tables {
 		col, err := c.Collection(ctx, t.Name)
 		if err != nil {
@@ -226,13 +217,32 @@ func (c *connection) Check(ctx context.Context) ([]connectors.Finding, error) {
 	return found, nil
 }
 
-func (c *connection) writable() connectors.Finding {
-	f, err := os.OpenFile(c.file, os.O_RDWR, 0)
+// relation finds the table or view that the settings call by name.
+func (c *connection) relation(ctx context.Context, name string) (found relation, hint string, err error) {
+	all, err := c.relations(ctx, c)
 	if err != nil {
-		return connectors.Finding{What: "rights", Detail: "the database can be read but not written", Hint: "let the user that runs fieldsync write the file and its folder, or only sync away from it"}
+		return relation{}, "", err
 	}
-	if err := f.Close(); err != nil {
-		return connectors.Finding{What: "rights", Detail: err.Error()}
+	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
+		if i := slices.IndexFunc(all, func(r relation) bool { return same(r.name, name) }); i >= 0 {
+			return all[i], "", nil
+		}
 	}
-	return connectors.Finding{OK: true, What: "rights", Detail: "the database can be read and written"}
+	names := make([]string, len(all))
+	for i, r := range all {
+		names[i] = r.name
+	}
+	hint = "the database shows this user no tables; check dsn, and the user's rights"
+	near := names
+	for _, d := range c.tables {
+		if d.Name != name {
+			near = append(near[:len(near):len(near)], d.Name)
+		}
+	}
+	if n := connectors.Nearest(name, near); n != "" {
+		hint = fmt.Sprintf("did you mean %q?", n)
+	} else if len(names) > 0 {
+		hint = "its tables are " + strings.Join(names[:min(len(names), 12)], ", ")
+	}
+	return relation{}, hint, nil
 }

@@ -132,7 +132,7 @@ func TestConformance(t *testing.T) {
 		{
 			name: "text keys, a stamp in seconds and soft delete", stamp: "changed", text: true,
 			schema: "CREATE TABLE \"all tickets\" (\"the key\" TEXT UNIQUE DEFAULT (lower(hex(randomblob(8)))), " + columns + ", changed INTEGER, gone BOOLEAN NOT NULL DEFAULT 0)",
-			table:  sql.Table{Name: "tickets", Table: "all tickets", Key: "the key", Modified: "changed", Deleted: "gone"},
+			table:  sql.Table{Name: "tickets", Table: "all tickets", Key: []string{"the key"}, Modified: "changed", Deleted: "gone"},
 		},
 		{
 			name: "a trigger that keeps the stamp", stamp: "",
@@ -147,7 +147,7 @@ func TestConformance(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			key := c.table.Key
+			key := strings.Join(c.table.Key, ",")
 			if key == "" {
 				key = "id"
 			}
@@ -162,7 +162,7 @@ func TestConformance(t *testing.T) {
 					d := newDesk(t, c.schema)
 					d.do(t, "CREATE TABLE notes (id INTEGER PRIMARY KEY, ticket, body TEXT, who TEXT, at DATETIME)")
 					declared := c.table
-					declared.Comments = []sql.Comments{{Name: "comments", Table: "notes", Parent: "ticket", Text: "body", Author: "who", Time: "at"}}
+					declared.Comments = []sql.Comments{{Name: "comments", Table: "notes", Parent: []string{"ticket"}, Text: "body", Author: "who", Time: "at"}}
 					conn, col := d.open(t, declared)
 					stamp := func() any {
 						if c.text {

@@ -14,183 +14,215 @@ import (
 type collection struct {
 	conn    *connection
 	name    string
-	table   string
-	view    bool
+	rel     relation // what is read
+	into    relation // what is written: rel, or the table behind a view
 	columns []column
 	slots   map[string]int
+	set     Table
 
-	key, modified, deleted, label, author int // slots; -1: none
-	stampForm, deletedForm                form
-	indexed                               bool // an index starts with the modified column
+	key                              []int  // slots
+	whole                            string // path of a key of several columns
+	modified, deleted, label, author int    // slots; -1: none
+	indexed                          bool   // an index starts with the modified column
 
-	threads    map[string]*Comments // by name
-	threadList []connectors.Thread  // in the order of the file
+	threads    map[string]*thread  // by name
+	threadList []connectors.Thread // in the order of the file
 }
 
-// A column as the table declares it.
-type column struct {
-	name      string
-	native    string // declared type
-	kind      record.Type
-	notNull   bool
-	hasValue  bool // a default, or SQLite makes one
-	generated bool
-}
-
-// kindOf reads a declared type as SQLite's own affinity rules do, by what it contains.
-func kindOf(declared string) record.Type {
-	d := strings.ToUpper(declared)
-	has := func(parts ...string) bool {
-		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(d, p) })
-	}
-	switch {
-	case has("BOOL"):
-		return record.Type{Kind: record.Bool}
-	case has("DATETIME", "TIMESTAMP"):
-		return record.Type{Kind: record.Time}
-	case strings.TrimSpace(d) == "DATE":
-		return record.Type{Kind: record.Text, Layout: "2006-01-02"}
-	case has("CHAR", "CLOB", "TEXT", "JSON"):
-		return record.Type{Kind: record.Text}
-	case has("INT"):
-		return record.Type{Kind: record.Int}
-	case has("REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL"):
-		return record.Type{Kind: record.Float}
-	}
-	return record.Type{Kind: record.Text}
-}
-
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+// Conditional says that versions are compared and rows written in one transaction.
+func (t *collection) Conditional() bool { return true }
 
 func (c *connection) table(ctx context.Context, t Table) (*collection, error) {
 	op := "open " + t.Name
 	wrong := func(detail, hint string) error {
 		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: detail, Hint: hint}
 	}
-	var kind string
-	var tables []string
-	err := c.each(ctx, func(v []any) error {
-		name, _ := v[0].(string)
-		tables = append(tables, name)
-		if strings.EqualFold(name, t.Table) {
-			t.Table = name
-			kind, _ = v[1].(string)
-		}
-		return nil
-	}, "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	rel, hint, err := c.relation(ctx, t.Table)
 	if err != nil {
-		return nil, fail(op, err, nil)
+		return nil, c.fail(op, err, nil)
 	}
-	if kind == "" {
-		names := slices.Clone(tables)
-		for _, d := range c.tables {
-			if d.Name != t.Name {
-				names = append(names, d.Name)
-			}
-		}
-		hint := "the database has no tables; check dsn"
-		if near := connectors.Nearest(t.Table, names); near != "" {
-			hint = fmt.Sprintf("did you mean %q?", near)
-		} else if len(tables) > 0 {
-			hint = "its tables are " + strings.Join(tables[:min(len(tables), 12)], ", ")
-		}
-		return nil, wrong(fmt.Sprintf("there is no table %q in %s", t.Table, c.file), hint)
+	if rel.name == "" {
+		return nil, wrong(fmt.Sprintf("there is no table %q in %s", t.Table, c.place()), hint)
 	}
-
-	col := &collection{conn: c, name: t.Name, table: t.Table, view: kind == "view", slots: map[string]int{}}
-	var keys []int
-	err = c.each(ctx, func(v []any) error {
-		d := column{hasValue: v[3] != nil}
-		d.name, _ = v[0].(string)
-		d.native, _ = v[1].(string)
-		n, _ := v[2].(int64)
-		d.notNull = n != 0
-		pk, _ := v[4].(int64)
-		hidden, _ := v[5].(int64)
-		if hidden == 1 {
-			return nil // a virtual table's argument, not a column
-		}
-		d.generated = hidden != 0
-		d.kind = kindOf(d.native)
-		if pk > 0 {
-			keys = append(keys, len(col.columns))
-		}
-		col.slots[d.name] = len(col.columns)
-		col.columns = append(col.columns, d)
-		return nil
-	}, "SELECT name, type, [notnull], dflt_value, pk, hidden FROM pragma_table_xinfo(?)", t.Table)
-	if err != nil {
-		return nil, fail(op, err, nil)
+	col := &collection{conn: c, name: t.Name, rel: rel, into: rel, slots: map[string]int{}, set: t}
+	if col.columns, err = c.columns(ctx, c, rel); err != nil {
+		return nil, c.fail(op, err, nil)
 	}
-
+	for i, d := range col.columns {
+		col.slots[d.name] = i
+	}
+	if err := col.openTarget(ctx, op); err != nil {
+		return nil, err
+	}
 	for _, s := range []struct {
 		setting, name string
 		slot          *int
-	}{
-		{"key", t.Key, &col.key}, {"modified", t.Modified, &col.modified}, {"deleted", t.Deleted, &col.deleted},
-		{"label", t.Label, &col.label}, {"author", t.Author, &col.author},
-	} {
+	}{{"modified", t.Modified, &col.modified}, {"deleted", t.Deleted, &col.deleted}, {"label", t.Label, &col.label}, {"author", t.Author, &col.author}} {
 		if *s.slot = -1; s.name == "" {
 			continue
 		}
-		slot, ok := col.slots[s.name]
-		if !ok {
-			return nil, wrong(fmt.Sprintf("%s = %q, but table %s has no such column", s.setting, s.name, t.Table), col.hint(s.name))
+		if *s.slot, err = col.slot(op, s.setting, s.name); err != nil {
+			return nil, err
 		}
-		*s.slot = slot
 	}
-	if col.key < 0 {
-		if len(keys) != 1 {
-			return nil, wrong(fmt.Sprintf("table %s has %d primary key columns, and a record needs one key", t.Table, len(keys)), `name a unique column: collection "`+t.Name+`" { key = "…" }`)
-		}
-		col.key = keys[0]
-	}
-	if err := col.uniqueKey(ctx, op, len(keys) == 1 && keys[0] == col.key); err != nil {
+	if err := col.openKey(ctx, op); err != nil {
 		return nil, err
 	}
-	if len(keys) == 1 && keys[0] == col.key && strings.EqualFold(col.columns[col.key].native, "INTEGER") {
-		col.columns[col.key].hasValue = true // an alias of the row id: SQLite numbers it
+	for _, f := range []struct {
+		slot    int
+		purpose forms
+	}{{col.modified, stamps}, {col.deleted, flags}} {
+		if f.slot < 0 {
+			continue
+		}
+		if err := c.learn(ctx, c, rel, &col.columns[f.slot], f.purpose); err != nil {
+			return nil, c.fail(op, err, nil)
+		}
 	}
-	if col.stampForm, err = col.formOf(ctx, col.modified); err == nil {
-		col.deletedForm, err = col.formOf(ctx, col.deleted)
-	}
-	if err == nil && col.modified >= 0 {
-		err = c.each(ctx, func([]any) error { col.indexed = true; return nil },
-			`SELECT l.name FROM pragma_index_list(?) AS l JOIN pragma_index_xinfo(l.name) AS x
-				WHERE l.partial = 0 AND x.seqno = 0 AND x.name = ? AND x.coll = 'BINARY'`, t.Table, t.Modified)
-	}
-	if err != nil {
-		return nil, fail(op, err, nil)
+	if col.modified >= 0 {
+		if col.indexed, err = c.leads(ctx, c, rel, col.columns[col.modified].name); err != nil {
+			return nil, c.fail(op, err, nil)
+		}
 	}
 	return col, col.openThreads(ctx, t.Comments)
 }
 
-// uniqueKey makes sure that paging by the key cannot skip rows that share one.
-func (t *collection) uniqueKey(ctx context.Context, op string, primary bool) error {
-	if primary {
+// slot finds the column that a setting names.
+func (t *collection) slot(op, setting, name string) (int, error) {
+	slot, ok := t.slots[name]
+	if !ok {
+		return -1, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("%s = %q, but table %s has no such column", setting, name, t.rel.name), Hint: t.hint(name)}
+	}
+	return slot, nil
+}
+
+// openTarget finds out where rows are written: into the table that is read, or, where a view is read, into the
+// one that write_to names. What the table lacks or computes cannot be written; what it asks for is asked for.
+func (t *collection) openTarget(ctx context.Context, op string) error {
+	c := t.conn
+	if t.set.WriteTo == "" {
+		if t.rel.view {
+			for i := range t.columns {
+				t.columns[i].fixed = t.rel.name + " is a view; name the table behind it: write_to = \"…\""
+			}
+		}
 		return nil
 	}
-	unique := false
-	name := t.columns[t.key].name
-	err := t.conn.each(ctx, func([]any) error { unique = true; return nil },
-		`SELECT l.name FROM pragma_index_list(?) AS l WHERE l."unique" = 1 AND l.partial = 0
-			AND (SELECT count(*) FROM pragma_index_info(l.name)) = 1 AND (SELECT name FROM pragma_index_info(l.name)) = ?`, t.table, name)
+	wrong := func(detail, hint string) error {
+		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: detail, Hint: hint}
+	}
+	into, hint, err := c.relation(ctx, t.set.WriteTo)
 	if err != nil {
-		return fail(op, err, nil)
+		return c.fail(op, err, nil)
+	}
+	switch {
+	case into.name == "":
+		return wrong(fmt.Sprintf("write_to = %q: there is no such table in %s", t.set.WriteTo, c.place()), hint)
+	case into.view:
+		return wrong(fmt.Sprintf("write_to = %q is a view, too", t.set.WriteTo), "name the table that holds the rows")
+	}
+	columns, err := c.columns(ctx, c, into)
+	if err != nil {
+		return c.fail(op, err, nil)
+	}
+	t.into = into
+	for i := range t.columns {
+		v := &t.columns[i]
+		at := slices.IndexFunc(columns, func(b column) bool { return b.name == v.name })
+		if at < 0 {
+			v.fixed = "it is no column of " + into.name + ", which write_to names"
+			continue
+		}
+		b := columns[at]
+		v.notNull, v.hasValue, v.counted, v.primary, v.fixed = b.notNull, b.hasValue, b.counted, b.primary, b.fixed
+		v.max, v.choices, v.closed = b.max, b.choices, b.closed
+	}
+	return nil
+}
+
+// openKey finds the key columns, and makes sure that paging by them cannot skip rows that share a key.
+func (t *collection) openKey(ctx context.Context, op string) error {
+	wrong := func(detail, hint string) error {
+		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: detail, Hint: hint}
+	}
+	for _, name := range t.set.Key {
+		slot, err := t.slot(op, "key", name)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(t.key, slot) {
+			return wrong(fmt.Sprintf("key names %q twice", name), "name each column once")
+		}
+		t.key = append(t.key, slot)
+	}
+	if t.key == nil {
+		for i := range t.columns {
+			if t.columns[i].primary > 0 {
+				t.key = append(t.key, i)
+			}
+		}
+		slices.SortFunc(t.key, func(a, b int) int { return t.columns[a].primary - t.columns[b].primary })
+	}
+	if len(t.key) == 0 {
+		return wrong(fmt.Sprintf("%s has no primary key, and a record needs a key", t.rel.name), `name a unique column, or columns that are unique together: collection "`+t.name+`" { key = "…" }`)
+	}
+	for _, c := range t.keyColumns() {
+		if t.set.WriteTo != "" && c.fixed != "" && !c.hasValue {
+			return wrong(fmt.Sprintf("the key column %q cannot be found again: %s", c.name, c.fixed), "write_to needs a table that has the key's columns")
+		}
+		if b, ok := c.codec.(typed); ok && !b.comparable() {
+			return wrong(fmt.Sprintf("the key column %q is of the type %s, which has no text of its own", c.name, c.native), "choose a key of numbers, text or uuid")
+		}
+	}
+	t.nameKey()
+	unique, err := t.provenUnique(ctx)
+	if err != nil {
+		return t.conn.fail(op, err, nil)
 	}
 	if unique {
 		return nil
 	}
-	var twice any
-	err = t.conn.each(ctx, func(v []any) error { twice = v[0]; return nil },
-		fmt.Sprintf("SELECT +%[1]s FROM %[2]s WHERE %[1]s IS NOT NULL GROUP BY %[1]s HAVING count(*) > 1 LIMIT 1", quote(name), quote(t.table)))
-	if err != nil {
-		return fail(op, err, nil)
+	names := make([]string, len(t.key))
+	there := make([]string, len(t.key))
+	for i, c := range t.keyColumns() {
+		names[i] = t.conn.quote(c.name)
+		there[i] = names[i] + " IS NOT NULL"
 	}
-	if twice != nil {
-		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("key = %q is not unique: %v is there more than once", name, twice), Hint: "choose a column whose values are unique"}
+	list := strings.Join(names, ", ")
+	twice := false
+	err = t.conn.each(ctx, func([]any) error { twice = true; return nil },
+		fmt.Sprintf("SELECT count(*) FROM %s WHERE %s GROUP BY %s HAVING count(*) > 1 LIMIT 1", from(t.conn, t.rel), strings.Join(there, " AND "), list))
+	if err != nil {
+		return t.conn.fail(op, err, nil)
+	}
+	if twice {
+		return wrong(fmt.Sprintf("key = %q is not unique: one is there more than once", strings.Join(t.set.Key, ", ")), "choose a column whose values are unique, or several that are unique together: key = [\"…\", \"…\"]")
 	}
 	return nil
+}
+
+// provenUnique reports that the database itself keeps keys apart.
+func (t *collection) provenUnique(ctx context.Context) (bool, error) {
+	var primary, mine []string
+	for i := range t.columns {
+		if t.columns[i].primary > 0 {
+			primary = append(primary, t.columns[i].name)
+		}
+	}
+	for _, c := range t.keyColumns() {
+		mine = append(mine, c.name)
+	}
+	covers := func(set []string) bool {
+		return len(set) > 0 && !slices.ContainsFunc(set, func(n string) bool { return !slices.Contains(mine, n) })
+	}
+	if !t.rel.view && covers(primary) {
+		return true, nil
+	}
+	if t.rel.view {
+		return false, nil // a join may show one row of the table more than once
+	}
+	sets, err := t.conn.uniques(ctx, t.conn, t.rel)
+	return slices.ContainsFunc(sets, covers), err
 }
 
 // hint names the column that path was probably meant to be.
@@ -207,42 +239,72 @@ func (t *collection) hint(path string) string {
 
 // Describe says what the table declares.
 func (t *collection) Describe(context.Context) (*connectors.Schema, error) {
-	s := &connectors.Schema{Key: t.columns[t.key].name, Fields: make([]connectors.Field, len(t.columns)), Threads: t.threadList}
+	s := &connectors.Schema{Key: t.keyPath(), Threads: t.threadList}
 	if t.label >= 0 {
 		s.Label = t.columns[t.label].name
 	}
+	if len(t.key) > 1 {
+		s.Fields = append(s.Fields, connectors.Field{Path: t.whole, Type: record.Type{Kind: record.Text}, Native: "the key as one text", ReadOnly: true})
+	}
 	for i, c := range t.columns {
-		s.Fields[i] = connectors.Field{
-			Path: c.name, Type: c.kind, Native: c.native,
-			// A key that SQLite numbers is not for rules; neither is what this connector keeps itself.
-			ReadOnly: t.view || c.generated || i == t.key && c.hasValue || i == t.modified || i == t.deleted,
-			Required: c.notNull && !c.hasValue && !c.generated && i != t.modified || i == t.key && !c.hasValue,
-		}
+		alone := len(t.key) == 1 && i == t.key[0]
+		s.Fields = append(s.Fields, connectors.Field{
+			Path: c.name, Type: c.kind, Native: c.native, MaxLength: c.max, Choices: c.choices, Closed: c.closed,
+			// A key that the database gives is not for rules; neither is what this connector keeps itself.
+			ReadOnly: c.fixed != "" || alone && c.hasValue || i == t.modified || i == t.deleted,
+			Required: c.fixed == "" && (c.notNull && !c.hasValue && i != t.modified || slices.Contains(t.key, i) && !c.hasValue),
+		})
 	}
 	return s, nil
 }
 
 // check says what a person should know of the table.
 func (t *collection) check(ctx context.Context) ([]connectors.Finding, error) {
-	var n int64
-	live := ""
-	if t.deleted >= 0 {
-		live = " WHERE " + t.alive()
+	c := t.conn
+	op := "check " + t.name
+	count := func(where string, args ...any) (n int64, err error) {
+		err = c.each(ctx, func(v []any) error { n, err = whole(v[0]); return err }, "SELECT count(*) FROM "+from(c, t.rel)+" WHERE "+where, args...)
+		return n, err
 	}
-	if err := t.conn.read.QueryRowContext(ctx, "SELECT count(*) FROM "+quote(t.table)+live).Scan(&n); err != nil {
-		return nil, fail("check "+t.name, err, nil)
+	n, err := count(t.alive())
+	if err != nil {
+		return nil, c.fail(op, err, nil)
 	}
-	found := []connectors.Finding{{OK: true, What: "collection " + t.name, Detail: fmt.Sprintf("table %s, key %s, %d records", t.table, t.columns[t.key].name, n)}}
+	keys := make([]string, len(t.key))
+	for i, k := range t.keyColumns() {
+		keys[i] = k.name
+	}
+	what := "collection " + t.name
+	kind := "table"
+	if t.rel.view {
+		kind = "view"
+	}
+	detail := fmt.Sprintf("%s %s, key %s, %d records", kind, t.rel.name, strings.Join(keys, ", "), n)
+	if t.into != t.rel {
+		detail += ", written to " + t.into.name
+	}
+	found := []connectors.Finding{{OK: true, What: what, Detail: detail}}
+	rights, err := c.rights(ctx, t)
+	if err != nil {
+		return nil, c.fail(op, err, nil)
+	}
+	found = append(found, rights...)
 	if t.modified < 0 {
-		return append(found, connectors.Finding{OK: true, What: "collection " + t.name, Detail: "has no modified column: every run reads it whole"}), nil
+		return append(found, connectors.Finding{OK: true, What: what, Detail: "has no modified column: every run reads it whole"}), nil
 	}
-	var ahead int64
-	now := t.conn.env.Now().UTC().Unix()
-	if err := t.conn.read.QueryRowContext(ctx, "SELECT count(*) FROM "+quote(t.table)+" WHERE "+t.stamp()+" > ?", now+300).Scan(&ahead); err != nil {
-		return nil, fail("check "+t.name, err, nil)
+	now, _, _, err := c.clock(ctx, c)
+	if err != nil {
+		return nil, c.fail(op, err, nil)
 	}
-	if ahead > 0 {
-		found = append(found, connectors.Finding{What: "clock", Detail: fmt.Sprintf("%d records of %s were changed in the future", ahead, t.name), Hint: "the modified column has to be UTC; if it holds local time, leave modified out"})
+	m := &t.columns[t.modified]
+	s := c.statement()
+	ahead := s.d.since(s, m, now.Add(futureAfter))
+	n, err = count(ahead+" AND "+c.quote(m.name)+" IS NOT NULL", s.args...)
+	if err != nil {
+		return nil, c.fail(op, err, nil)
+	}
+	if n > 0 {
+		found = append(found, connectors.Finding{What: "clock", Detail: fmt.Sprintf("%d records of %s were changed in the future", n, t.name), Hint: "the modified column has to be UTC; if it holds local time, leave modified out"})
 	}
 	return found, nil
 }

@@ -58,8 +58,13 @@ func TestSettingsThatAreWrong(t *testing.T) {
 		config       sql.Config
 		detail, hint string
 	}{
-		{"a driver of a later version", sql.Config{Driver: "postgres", DSN: "x"}, "not in this version", "sqlite"},
-		{"a driver that nobody knows", sql.Config{Driver: "sqlight", DSN: "x"}, "there is no driver", "sqlite"},
+		{"a dsn that PostgreSQL cannot read", sql.Config{Driver: "postgres", DSN: "x"}, "dsn cannot be read", "postgres://"},
+		{"a dsn that MySQL cannot read", sql.Config{Driver: "mysql", DSN: "x"}, "dsn cannot be read", "@tcp("},
+		{"a dsn of MySQL without a database", sql.Config{Driver: "mariadb", DSN: "u:p@tcp(127.0.0.1:1)/"}, "names no database", "@tcp("},
+		{"a driver that nobody knows", sql.Config{Driver: "sqlight", DSN: "x"}, "there is no driver", `"sqlite"`},
+		{"a driver far from all", sql.Config{Driver: "oracle", DSN: "x"}, "there is no driver", `"postgres"`},
+		{"a delay that is none", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", CommitDelay: "soon"}}}, "commit_delay", "2m"},
+		{"a channel of a database that has none", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Notify: "n"}}}, "only PostgreSQL", "schedule"},
 		{"a URL of another database", sql.Config{DSN: "postgres://host/db"}, "postgres://", "path of the database"},
 		{"an empty dsn", sql.Config{}, "empty", "path of the database"},
 		{"a database in memory", sql.Config{DSN: ":memory:"}, "memory", ""},
@@ -67,11 +72,13 @@ func TestSettingsThatAreWrong(t *testing.T) {
 		{"a folder", sql.Config{DSN: "."}, "is a folder", "path"},
 		{"a file that is no database", sql.Config{DSN: "letter.txt"}, "not a database", "not a SQLite database"},
 		{"a table that is missing", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "ticket"}}}, `no table "ticket"`, `did you mean "tickets"?`},
-		{"a key column that is missing", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "tickets", Key: "titel"}}}, "no such column", `did you mean "title"?`},
+		{"a key column that is missing", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "tickets", Key: []string{"titel"}}}}, "no such column", `did you mean "title"?`},
 		{"a modified column that is missing", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "tickets", Modified: "updated_at"}}}, `modified = "updated_at"`, "its columns are"},
-		{"two primary key columns", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "pairs"}}}, "2 primary key columns", "key ="},
-		{"a key that is not unique", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "pairs", Key: "a"}}}, "not unique", "unique"},
-		{"a view without a key", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "bare"}}}, "0 primary key columns", "key ="},
+		{"a key column that is named twice", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "pairs", Key: []string{"a", "a"}}}}, "twice", "once"},
+		{"a table to write to that is missing", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "bare", WriteTo: "ticket", Key: []string{"title"}}}}, "no such table", `did you mean "tickets"?`},
+		{"a view to write to", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "bare", WriteTo: "bare", Key: []string{"title"}}}}, "is a view, too", "holds the rows"},
+		{"a key that is not unique", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "pairs", Key: []string{"a"}}}}, "not unique", "unique"},
+		{"a view without a key", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x", Table: "bare"}}}, "no primary key", "key ="},
 		{"a collection declared twice", sql.Config{DSN: base, Tables: []sql.Table{{Name: "x"}, {Name: "x"}}}, "twice", "own"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -442,7 +449,7 @@ func TestKeysAreExact(t *testing.T) {
 
 func TestAViewIsReadAndNotWritten(t *testing.T) {
 	d := newDesk(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT); INSERT INTO t VALUES (1, 'a'); CREATE VIEW v AS SELECT id, upper(s) AS s FROM t")
-	_, col := d.open(t, sql.Table{Name: "v", Key: "id"})
+	_, col := d.open(t, sql.Table{Name: "v", Key: []string{"id"}})
 	if got := scan(t, col, connectors.Query{Paths: []string{"s"}}); got["1"] != record.OfText("A") {
 		t.Errorf("delivered %v", got)
 	}

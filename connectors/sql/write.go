@@ -21,34 +21,47 @@ func (t *collection) Create(ctx context.Context, paths []string, f record.Fields
 		if err != nil {
 			return err
 		}
-		if m := t.modified; m >= 0 && !t.columns[m].hasValue && !slices.Contains(columns, m) {
-			columns = append(columns, m)
-			args = append(args, t.stampForm.encode(t.conn.env.Now()))
-		}
-		into := "DEFAULT VALUES"
-		if len(columns) > 0 {
-			names := make([]string, len(columns))
-			for i, slot := range columns {
-				names[i] = quote(t.columns[slot].name)
+		if m := t.modified; m >= 0 && t.columns[m].fixed == "" && !t.columns[m].hasValue && !slices.Contains(columns, m) {
+			now, err := t.conn.fill(ctx, tx, &t.columns[m], nil)
+			if err != nil {
+				return t.conn.fail(op, err, t)
 			}
-			into = "(" + strings.Join(names, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(names)-1) + ")"
+			columns, args = append(columns, m), append(args, now)
 		}
-		query := fmt.Sprintf("INSERT INTO %s %s RETURNING +%s", quote(t.table), into, quote(t.columns[t.key].name))
-		var key any
-		if err := tx.QueryRowContext(ctx, query, args...).Scan(&key); err != nil {
-			return fail(op, err, t)
+		filled := make([]*column, len(columns))
+		for i, slot := range columns {
+			filled[i] = &t.columns[slot]
+		}
+		key, err := t.conn.insert(ctx, tx, t.into, filled, args, t.keyColumns())
+		if err != nil {
+			return t.conn.fail(op, err, t)
 		}
 		raw, err := t.row(ctx, tx, key)
 		if err != nil {
-			return fail(op, err, t)
+			return t.conn.fail(op, err, t)
 		}
 		if raw == nil {
-			return &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: fmt.Sprintf("the new row has no key in %q, or the database took it away again", t.columns[t.key].name), Hint: "let a rule write the key column, or give it a default", Fields: []string{t.columns[t.key].name}}
+			return t.unseen(op, key)
 		}
 		made, err = t.shown(op, raw, paths)
 		return err
 	})
 	return made, err
+}
+
+// unseen says why a row that was inserted cannot be read.
+func (t *collection) unseen(op string, key []any) error {
+	names := make([]string, len(t.key))
+	for i, c := range t.keyColumns() {
+		names[i] = c.name
+	}
+	out := &connectors.Error{Kind: connectors.ErrRefused, Op: op, Fields: names, Hint: "let a rule write the key column, or give it a default",
+		Detail: fmt.Sprintf("the new row has no key in %q, or the database took it away again", strings.Join(names, ", "))}
+	if t.into != t.rel && !slices.Contains(key, nil) {
+		out.Detail = fmt.Sprintf("the new row of %s does not show in %s", t.into.name, t.rel.name)
+		out.Fields, out.Hint = nil, "let rules write what the view asks for"
+	}
+	return out
 }
 
 // Update compares, writes and reads back in one transaction.
@@ -65,28 +78,29 @@ func (t *collection) Update(ctx context.Context, paths []string, key, version st
 			return err
 		}
 		if len(columns) > 0 {
-			if err := t.set(ctx, tx, op, raw[t.key], columns, args); err != nil {
+			id := t.rawKey(raw)
+			if err := t.put(ctx, tx, op, id, columns, args); err != nil {
 				return err
 			}
 			old := raw
-			if raw, err = t.row(ctx, tx, old[t.key]); err != nil {
-				return fail(op, err, t)
+			if raw, err = t.row(ctx, tx, id); err != nil {
+				return t.conn.fail(op, err, t)
 			}
 			// A trigger may keep the stamp; where none does, we do.
-			if m := t.modified; m >= 0 && raw != nil && raw[m] == old[m] && !slices.Contains(columns, m) {
-				now := t.stampForm
-				if old[m] != nil {
-					now = formLike(old[m])
+			if m := t.modified; m >= 0 && t.columns[m].fixed == "" && raw != nil && same(raw[m], old[m]) && !slices.Contains(columns, m) {
+				now, err := t.conn.fill(ctx, tx, &t.columns[m], old[m])
+				if err != nil {
+					return t.conn.fail(op, err, t)
 				}
-				if err := t.set(ctx, tx, op, old[t.key], []int{m}, []any{now.encode(t.conn.env.Now())}); err != nil {
+				if err := t.put(ctx, tx, op, id, []int{m}, []any{now}); err != nil {
 					return err
 				}
-				if raw, err = t.row(ctx, tx, old[t.key]); err != nil {
-					return fail(op, err, t)
+				if raw, err = t.row(ctx, tx, id); err != nil {
+					return t.conn.fail(op, err, t)
 				}
 			}
 			if raw == nil {
-				return &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: "the row is gone after the update; a trigger of the database took it away"}
+				return &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: "the row is gone after the update; a trigger of the database took it away, or the view no longer shows it"}
 			}
 		}
 		after, err = t.shown(op, raw, paths)
@@ -107,35 +121,42 @@ func (t *collection) Delete(ctx context.Context, key, version string) error {
 			return err
 		}
 		if t.deleted < 0 {
-			_, err := tx.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s IS ?", quote(t.table), quote(t.columns[t.key].name)), raw[t.key])
-			if err != nil {
-				return fail(op, err, t)
+			s := t.conn.statement()
+			s.add("DELETE FROM ", from(t.conn, t.into), " WHERE ", isKey(s, t.keyColumns(), t.rawKey(raw)))
+			if _, err := tx.ExecContext(ctx, s.text.String(), s.args...); err != nil {
+				return t.conn.fail(op, err, t)
 			}
 			return nil
 		}
-		now := t.conn.env.Now()
-		columns, args := []int{t.deleted}, []any{t.deletedForm.encode(now)}
-		if t.modified >= 0 {
-			columns, args = append(columns, t.modified), append(args, t.stampForm.encode(now))
+		columns := []int{t.deleted}
+		if t.modified >= 0 && t.columns[t.modified].fixed == "" {
+			columns = append(columns, t.modified)
 		}
-		return t.set(ctx, tx, op, raw[t.key], columns, args)
+		args := make([]any, len(columns))
+		for i, slot := range columns {
+			if args[i], err = t.conn.fill(ctx, tx, &t.columns[slot], nil); err != nil {
+				return t.conn.fail(op, err, t)
+			}
+		}
+		return t.put(ctx, tx, op, t.rawKey(raw), columns, args)
 	})
 }
 
-// transaction runs do as the only writer, and commits what it did if it returns nil.
+// transaction runs do as a writer, and commits what it did if it returns nil.
 func (t *collection) transaction(ctx context.Context, op string, do func(*dsql.Tx) error) error {
-	if t.view {
-		return &connectors.Error{Kind: connectors.ErrDenied, Op: op, Detail: t.table + " is a view and cannot be written", Hint: "declare the table behind it as the collection"}
+	c := t.conn
+	if t.into.view {
+		return &connectors.Error{Kind: connectors.ErrDenied, Op: op, Detail: t.rel.name + " is a view and cannot be written", Hint: "name the table behind it in the collection block: write_to = \"…\""}
 	}
 	select {
-	case t.conn.writing <- struct{}{}:
-		defer func() { <-t.conn.writing }()
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
 	case <-ctx.Done():
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	tx, err := t.conn.write.BeginTx(ctx, nil)
+	tx, err := c.write.BeginTx(ctx, nil)
 	if err != nil {
-		return fail(op, err, t)
+		return c.fail(op, err, t)
 	}
 	if err := do(tx); err != nil {
 		_ = tx.Rollback() // the first error is the one to tell; a lost connection rolls back by itself
@@ -143,21 +164,38 @@ func (t *collection) transaction(ctx context.Context, op string, do func(*dsql.T
 	}
 	if err := tx.Commit(); err != nil {
 		_ = tx.Rollback()
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", op, ctx.Err())
-		}
-		return commitError(op, err, t)
+		return t.commitError(ctx, op, err)
 	}
 	return nil
 }
 
-// current reads the row that is about to be written and compares its version.
-func (t *collection) current(ctx context.Context, tx *dsql.Tx, op, key, wanted string) ([]any, error) {
-	raw, err := t.row(ctx, tx, t.keyArg(key))
+// commitError is for the one statement after which the outcome can be open.
+func (t *collection) commitError(ctx context.Context, op string, err error) error {
 	switch {
-	case err != nil:
-		return nil, fail(op, err, t)
-	case raw == nil || t.dead(raw) || t.columns[t.key].decode(raw[t.key]).Plain() != key:
+	case t.conn.lost(err):
+		return &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "the connection broke while the change was being kept", Err: err}
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	out := t.conn.fail(op, err, t)
+	if e, ok := errors.AsType[*connectors.Error](out); ok && e.Kind == connectors.ErrProtocol {
+		e.Kind = connectors.ErrOutcome
+	}
+	return out
+}
+
+// current reads the row that is about to be written, keeps it from changing, and compares its version.
+func (t *collection) current(ctx context.Context, tx *dsql.Tx, op, key, wanted string) ([]any, error) {
+	var raw []any
+	args, ok := t.keyArgs(key)
+	if ok {
+		var err error
+		if raw, err = t.row(ctx, tx, args); err != nil {
+			return nil, t.conn.fail(op, err, t)
+		}
+	}
+	switch {
+	case raw == nil || t.dead(raw) || t.keyOf(raw) != key:
 		return nil, &connectors.Error{Kind: connectors.ErrNotFound, Op: op}
 	case wanted != "" && version(raw) != wanted:
 		return nil, &connectors.Error{Kind: connectors.ErrStale, Op: op}
@@ -165,29 +203,49 @@ func (t *collection) current(ctx context.Context, tx *dsql.Tx, op, key, wanted s
 	return raw, nil
 }
 
-// row reads a row whole; nil if there is none.
-func (t *collection) row(ctx context.Context, tx *dsql.Tx, key any) ([]any, error) {
+// row reads a row whole and keeps others from changing it until the transaction ends; nil if there is none. Behind
+// a view it is the row of the table that is kept.
+func (t *collection) row(ctx context.Context, tx *dsql.Tx, key []any) ([]any, error) {
+	lock := t.conn.lock()
+	if t.rel != t.into && lock != "" {
+		s := t.conn.statement()
+		s.add("SELECT 1 FROM ", from(t.conn, t.into), " WHERE ", isKey(s, t.keyColumns(), key), lock)
+		var one any
+		if err := tx.QueryRowContext(ctx, s.text.String(), s.args...).Scan(&one); errors.Is(err, dsql.ErrNoRows) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		lock = ""
+	}
 	raw := make([]any, len(t.columns))
 	dest := make([]any, len(raw))
 	for i := range raw {
 		dest[i] = &raw[i]
 	}
-	err := tx.QueryRowContext(ctx, fmt.Sprintf("%s WHERE %s = ?", t.selection(), quote(t.columns[t.key].name)), key).Scan(dest...)
+	s := t.conn.statement()
+	s.add("SELECT ", selection(t.conn, t.columns), " FROM ", from(t.conn, t.rel), " WHERE ", isKey(s, t.keyColumns(), key), lock)
+	err := tx.QueryRowContext(ctx, s.text.String(), s.args...).Scan(dest...)
 	if errors.Is(err, dsql.ErrNoRows) {
 		return nil, nil
 	}
 	return raw, err
 }
 
-func (t *collection) set(ctx context.Context, tx *dsql.Tx, op string, key any, columns []int, args []any) error {
-	parts := make([]string, len(columns))
+// put changes columns of one row.
+func (t *collection) put(ctx context.Context, tx *dsql.Tx, op string, key []any, columns []int, args []any) error {
+	s := t.conn.statement()
+	s.add("UPDATE ", from(t.conn, t.into), " SET ")
 	for i, slot := range columns {
-		parts[i] = quote(t.columns[slot].name) + " = ?"
+		if i > 0 {
+			s.add(", ")
+		}
+		s.add(t.conn.quote(t.columns[slot].name), " = ", s.arg(args[i]))
 	}
-	query := fmt.Sprintf("UPDATE %s SET %s WHERE %s = ?", quote(t.table), strings.Join(parts, ", "), quote(t.columns[t.key].name))
-	res, err := tx.ExecContext(ctx, query, append(args[:len(args):len(args)], key)...)
+	s.add(" WHERE ", isKey(s, t.keyColumns(), key))
+	res, err := tx.ExecContext(ctx, s.text.String(), s.args...)
 	if err != nil {
-		return fail(op, err, t)
+		return t.conn.fail(op, err, t)
 	}
 	if n, err := res.RowsAffected(); err == nil && n > 1 {
 		return &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: fmt.Sprintf("%d rows share this key", n), Hint: "choose a key column whose values are unique"}
@@ -208,23 +266,32 @@ func (t *collection) assign(op string, f record.Fields, now []any) (columns []in
 	if columns, err = t.resolve(op, paths); err != nil {
 		return nil, nil, err
 	}
+	refuse := func(path, why, hint string) error {
+		return &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: path + why, Hint: hint, Fields: []string{path}}
+	}
 	slices.Sort(columns)
 	kept := columns[:0]
 	for _, slot := range columns {
+		if slot == wholeKey {
+			return nil, nil, refuse(t.whole, " is made of the columns of the key", "write those, in a field with strength = \"on_create\"")
+		}
 		c := &t.columns[slot]
-		if c.generated {
-			return nil, nil, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: fmt.Sprintf("%s is computed by the database", c.name), Fields: []string{c.name}}
+		if c.fixed != "" {
+			return nil, nil, refuse(c.name, ": "+c.fixed, "")
 		}
 		var old any
 		if now != nil {
 			old = now[slot]
 		}
-		arg, err := t.encode(slot, f[c.name], old)
+		arg, err := c.encode(f[c.name], old)
 		if err != nil {
-			return nil, nil, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: c.name + ": " + err.Error(), Fields: []string{c.name}}
+			return nil, nil, refuse(c.name, ": "+err.Error(), "")
 		}
-		if now != nil && same(arg, old) {
+		if now != nil && (same(arg, old) || sameValue(c, arg, old)) {
 			continue
+		}
+		if now != nil && len(t.key) > 1 && slices.Contains(t.key, slot) {
+			return nil, nil, refuse(c.name, " is part of the key, which a record keeps", "give the field strength = \"on_create\"")
 		}
 		kept = append(kept, slot)
 		args = append(args, arg)
@@ -233,11 +300,25 @@ func (t *collection) assign(op string, f record.Fields, now []any) (columns []in
 }
 
 func same(a, b any) bool {
-	if x, ok := b.([]byte); ok {
+	x, isBytes := b.([]byte)
+	y, other := a.([]byte)
+	switch {
+	case isBytes && other:
+		return string(x) == string(y)
+	case isBytes:
 		s, ok := a.(string)
 		return ok && s == string(x)
+	case other:
+		s, ok := b.(string)
+		return ok && s == string(y)
 	}
 	return a == b
+}
+
+// sameValue reports two forms of one value: 1.1 and 1.10 in a column of numbers.
+func sameValue(c *column, a, b any) bool {
+	v := c.decode(a)
+	return a != nil && b != nil && v.Known() && v == c.decode(b)
 }
 
 func (t *collection) shown(op string, raw []any, paths []string) (record.Record, error) {

@@ -49,7 +49,7 @@ func (l *loader) connections(blocks hcl.Blocks) {
 		}
 		c.Config = settings()
 		ctx := l.context(&c.Missing)
-		diags = gohcl.DecodeBody(rest, ctx, c.Config)
+		diags = gohcl.DecodeBody(lenient{rest, reflect.TypeOf(c.Config)}, ctx, c.Config)
 		if body, ok := b.Body.(*hclsyntax.Body); ok {
 			strange := unknownSettings(fmt.Sprintf("connection of type %q", c.Type), reflect.TypeOf(c.Config), body, "limits")
 			l.add(strange.instead(diags)...)
@@ -60,9 +60,15 @@ func (l *loader) connections(blocks hcl.Blocks) {
 		slices.Sort(c.Missing)
 		c.Missing = slices.Compact(c.Missing)
 		c.Secrets = secrets(reflect.ValueOf(c.Config))
+		shown := any(c.Config)
+		if v, ok := shown.(connectors.Veiler); ok {
+			var more []string
+			shown, more = v.Veil()
+			c.Secrets = append(c.Secrets, more...)
+		}
 		h := sha256.New()
 		fmt.Fprintf(h, "%q\n", c.Type)
-		identify(h, reflect.ValueOf(c.Config))
+		identify(h, reflect.ValueOf(shown))
 		c.Identity = hex.EncodeToString(h.Sum(nil))
 	}
 }

@@ -1,9 +1,7 @@
 package sql
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/mattn/go-sqlite3"
@@ -12,10 +10,10 @@ import (
 )
 
 // fail says what an error of SQLite means. Every statement runs in a transaction or alone, so whatever is
-// reported here did not happen. t is nil for what is not about a table.
-func fail(op string, err error, t *collection) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", op, err)
+// reported here did not happen.
+func (d *sqlite) fail(op string, err error, t *collection) error {
+	if err := told(op, err); err != nil {
+		return err
 	}
 	out := &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: err.Error(), Err: err}
 	e, ok := errors.AsType[sqlite3.Error](err)
@@ -54,14 +52,8 @@ func fail(op string, err error, t *collection) error {
 	return out
 }
 
-// commitError is for the one statement after which the outcome can be open.
-func commitError(op string, err error, t *collection) error {
-	out := fail(op, err, t)
-	if e, ok := errors.AsType[*connectors.Error](out); ok && e.Kind == connectors.ErrProtocol {
-		e.Kind = connectors.ErrOutcome
-	}
-	return out
-}
+// lost never happens: the database is in this process.
+func (d *sqlite) lost(error) bool { return false }
 
 // named finds the columns in "UNIQUE constraint failed: tickets.ref, tickets.queue". A CHECK names itself.
 func named(message string, t *collection) []string {
@@ -74,7 +66,7 @@ func named(message string, t *collection) []string {
 	}
 	var fields []string
 	for part := range strings.SplitSeq(list, ", ") {
-		if name, ok := strings.CutPrefix(part, t.table+"."); ok {
+		if name, ok := strings.CutPrefix(part, t.into.local+"."); ok {
 			fields = append(fields, name)
 			continue
 		}

@@ -1,27 +1,26 @@
 package sql
 
 import (
-	"context"
-	"encoding/binary"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/cespare/xxhash/v2"
-
-	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 // unixEpochJulian is 1970-01-01 as the day number that SQLite's julianday() counts in.
 const unixEpochJulian = 2440587.5
 
-// decode makes a value of what SQLite holds. Any column may hold any storage class: what is not of the declared
-// kind is converted if it can be, and stays what it is if not.
-func (c *column) decode(raw any) record.Value {
+// A loose codec is of a column of SQLite, which may hold any storage class whatever it declares.
+type loose struct {
+	kind record.Type
+	form form // in which others keep instants and flags there; learned
+}
+
+// decode converts what is not of the declared kind if it can be, and leaves it what it is if not.
+func (c loose) decode(raw any) record.Value {
 	var v record.Value
 	switch raw := raw.(type) {
 	case nil:
@@ -150,41 +149,15 @@ func (f form) encode(t time.Time) any {
 	return t.Format(f.layout)
 }
 
-// formOf finds out how a column of the table holds instants.
-func (t *collection) formOf(ctx context.Context, slot int) (form, error) {
-	if slot < 0 {
-		return form{}, nil
-	}
-	c := t.columns[slot]
-	f := form{unit: 't', layout: sqliteLayout}
-	if c.kind.Kind == record.Int || c.kind.Kind == record.Bool {
-		f = form{unit: 's'}
-		if slot == t.deleted {
-			f = form{unit: 'b'}
-		}
-	}
-	if slot == t.modified {
-		f.layout = "2006-01-02 15:04:05"
-	}
-	err := t.conn.each(ctx, func(v []any) error { f = formLike(v[0]); return nil },
-		fmt.Sprintf("SELECT +%[1]s FROM %[2]s WHERE %[1]s IS NOT NULL AND %[1]s NOT IN (0, '') LIMIT 1", quote(c.name), quote(t.table)))
-	return f, err
-}
-
-// encode makes of v what the column stores. now is what the row holds there (nil for a new row): an instant or
-// a flag is written in the form that it had.
-func (t *collection) encode(slot int, v record.Value, now any) (any, error) {
-	c := &t.columns[slot]
-	if v.Empty() {
-		return nil, nil
-	}
+// encode makes of v what the column stores. An instant or a flag is written in the form that the row had.
+func (c loose) encode(v record.Value, old any) (any, error) {
 	v, err := c.kind.Coerce(v)
 	if err != nil {
 		return nil, err
 	}
 	switch v.Kind() {
 	case record.Bool:
-		if _, text := now.(string); text {
+		if _, text := old.(string); text {
 			return strconv.FormatBool(v.Bool()), nil
 		}
 		if v.Bool() {
@@ -196,8 +169,8 @@ func (t *collection) encode(slot int, v record.Value, now any) (any, error) {
 	case record.Float:
 		return v.Float(), nil
 	case record.Time:
-		if now != nil {
-			if f := formLike(now); f.unit != 'b' && f.layout != "2006-01-02" {
+		if old != nil {
+			if f := formLike(old); f.unit != 'b' && f.layout != "2006-01-02" {
 				return f.encode(v.Time()), nil
 			}
 		}
@@ -206,75 +179,26 @@ func (t *collection) encode(slot int, v record.Value, now any) (any, error) {
 	return v.Plain(), nil
 }
 
-// version is a hash of the whole row, so it changes with whatever changes.
-func version(raw []any) string {
-	var d xxhash.Digest
-	d.Reset()
-	var n [9]byte
-	for _, r := range raw {
-		n[0] = 0
-		text := ""
-		switch r := r.(type) {
-		case int64:
-			n[0] = 1
-			binary.LittleEndian.PutUint64(n[1:], uint64(r))
-		case float64:
-			n[0] = 2
-			binary.LittleEndian.PutUint64(n[1:], math.Float64bits(r))
-		case string:
-			n[0] = 3
-			text = r
-			binary.LittleEndian.PutUint64(n[1:], uint64(len(r)))
-		case []byte:
-			n[0] = 4
-			text = string(r)
-			binary.LittleEndian.PutUint64(n[1:], uint64(len(r)))
-		}
-		_, _ = d.Write(n[:]) // a hash does not fail
-		_, _ = d.WriteString(text)
+// seek knows that a flag may be kept as a number and as a word.
+func (c loose) seek(v record.Value) []any {
+	fit, err := c.kind.Coerce(v)
+	if err != nil || !fit.Known() || fit.Empty() {
+		return nil
 	}
-	return strconv.FormatUint(d.Sum64(), 16)
+	arg, err := c.encode(fit, nil)
+	if err != nil {
+		return nil
+	}
+	if fit.Kind() == record.Bool {
+		return []any{arg, strconv.FormatBool(fit.Bool())}
+	}
+	return []any{arg}
 }
 
-// show makes a record of a row.
-func (t *collection) show(raw []any, slots []int, values []record.Value) record.Record {
-	r := record.Record{Key: t.columns[t.key].decode(raw[t.key]).Plain(), Version: version(raw), Values: values}
-	for i, slot := range slots {
-		values[i] = t.columns[slot].decode(raw[slot])
+// key binds what is a number as one where the column is declared so, and text as it is.
+func (c loose) key(text string) (any, bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && c.kind.Kind == record.Int && strconv.FormatInt(n, 10) == text {
+		return n, true
 	}
-	if t.label >= 0 {
-		r.Label = t.columns[t.label].decode(raw[t.label]).Plain()
-	}
-	if t.author >= 0 {
-		r.Author = t.columns[t.author].decode(raw[t.author]).Plain()
-	}
-	if t.modified >= 0 {
-		r.Modified = stampOf(raw[t.modified])
-	}
-	return r
-}
-
-func stampOf(raw any) time.Time {
-	if v, ok := instant(raw); ok {
-		return v.Time()
-	}
-	if s, ok := raw.(string); ok {
-		if at, err := record.ParseTime(s); err == nil {
-			return at
-		}
-	}
-	return time.Time{}
-}
-
-// resolve finds the columns of paths.
-func (t *collection) resolve(op string, paths []string) ([]int, error) {
-	slots := make([]int, len(paths))
-	for i, p := range paths {
-		slot, ok := t.slots[p]
-		if !ok {
-			return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("table %s has no column %q", t.table, p), Hint: t.hint(p), Fields: []string{p}}
-		}
-		slots[i] = slot
-	}
-	return slots, nil
+	return text, true
 }
