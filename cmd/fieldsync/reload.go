@@ -89,9 +89,7 @@ func (s *service) concerns(ev fsnotify.Event) bool {
 
 // reload reads the files again. What is valid replaces the rules in force; what is not leaves them.
 func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
-	s.mu.Lock()
-	old := s.rules
-	s.mu.Unlock()
+	old := s.inForce()
 	cfg, diags, err := s.app.parse()
 	if err != nil {
 		s.log.Error("mapping cannot be read", "err", err)
@@ -133,7 +131,11 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 	if next.Settings != old.Settings {
 		s.log.Warn("state and listen change only with a restart")
 	}
+	if old.deafen != nil {
+		old.deafen()
+	}
 	s.loop.Replace(s.jobs(r))
+	s.hear(s.stopping, r)
 	s.mu.Lock()
 	s.rules, s.broken, s.since = r, nil, s.app.now()
 	s.mu.Unlock()

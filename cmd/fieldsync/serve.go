@@ -31,6 +31,8 @@ them is done. A sync never overlaps with itself; a missed run is caught up once.
 Edited mapping files are taken over when they are valid. A broken edit leaves the last
 good rules running and is said in the log, at /status and by "fieldsync status".
 
+A database that tells of changes (notify in its collection block) has its sync run at once.
+
 A plan that runs into a limit is not carried out: look at it with fieldsync plan and
 approve it with fieldsync approve; the next run then carries it out.
 
@@ -86,7 +88,8 @@ type service struct {
 // A ruleset is one valid reading of the mapping files. Runs that began with it end with it.
 type ruleset struct {
 	*project
-	runs sync.WaitGroup
+	runs   sync.WaitGroup     // and what listens for changes
+	deafen context.CancelFunc // ends the listening
 }
 
 func (a *app) serve(ctx context.Context, p *project, listen string) error {
@@ -134,6 +137,7 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 		}
 	})
 	parts.Go(func() { s.follow(ctx, w) })
+	s.loop.Ready = func() { s.hear(ctx, s.inForce()) }
 	s.setReady(true)
 	err = s.loop.Run(ctx, s.jobs(s.rules))
 	s.setReady(false)
@@ -220,6 +224,13 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 	defer run.Close()
 	_, err = run.Apply(ctx, engine.Approval{})
 	return err
+}
+
+// inForce is the rules that new runs go by.
+func (s *service) inForce() *ruleset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules
 }
 
 func (s *service) setReady(ready bool) {

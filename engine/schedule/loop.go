@@ -45,6 +45,7 @@ type Loop struct {
 	Now   func() time.Time           // nil: time.Now
 	Log   *slog.Logger               // nil: silent
 	Last  func(job string) time.Time // last start remembered from earlier processes; zero: never; may be nil
+	Ready func()                     // called once, when jobs can be triggered; may be nil
 	Grace time.Duration              // how long running jobs may go on after a stop before their context ends; 0: 30 s
 
 	mu      sync.Mutex
@@ -159,6 +160,9 @@ func (l *Loop) Run(ctx context.Context, jobs []Job) error {
 	}
 	l.entries = entries
 	l.mu.Unlock()
+	if l.Ready != nil {
+		l.Ready()
+	}
 
 	for ctx.Err() == nil {
 		timer := time.NewTimer(l.turn())

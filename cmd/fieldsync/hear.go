@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/mapping"
+)
+
+// How long a connection that broke is left alone, the first time and at most.
+const (
+	soon  = time.Second
+	later = time.Minute
+)
+
+// hear has systems that tell of changes wake the syncs of a ruleset, until the ruleset is replaced or ctx ends.
+func (s *service) hear(ctx context.Context, r *ruleset) {
+	ctx, deafen := context.WithCancel(ctx)
+	s.mu.Lock()
+	twice := r.deafen != nil
+	if !twice {
+		r.deafen = deafen
+	}
+	s.mu.Unlock()
+	if twice {
+		deafen()
+		return
+	}
+	for _, m := range r.Syncs {
+		for _, side := range m.Sides {
+			r.runs.Go(func() { s.listenTo(ctx, r, m, side) })
+		}
+	}
+}
+
+// listenTo wakes a sync for every hint of one side. The loop makes one run of a burst: what is said while a sync
+// runs asks for one more run after it. Where the connection breaks it is made again, and what was missed is looked
+// for then; the schedule goes on all the time.
+func (s *service) listenTo(ctx context.Context, r *ruleset, m *mapping.Sync, side mapping.Side) {
+	log := s.log.With("sync", m.Name, "side", side.Name)
+	wait := soon
+	for {
+		heard := false
+		err := r.listen(ctx, side, func(key string) {
+			if !heard {
+				log.Info("listening for changes")
+			} else {
+				log.Debug("told of a change", "record", key)
+			}
+			heard, wait = true, soon
+			if err := s.loop.Trigger(m.Name); err != nil {
+				log.Warn("a change was told and the sync not woken", "err", err)
+			}
+		})
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log.Warn("changes are not heard; the schedule goes on", "err", err, "hint", wayOut(err), "again_in", wait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		wait = min(2*wait, later)
+	}
+}
+
+// listen is Notify of a side's collection; nil where it cannot tell of changes.
+func (p *project) listen(ctx context.Context, side mapping.Side, hint func(key string)) error {
+	e, err := p.end(ctx, side)
+	if err != nil {
+		return err
+	}
+	n, ok := e.col.(connectors.Notifier)
+	if !ok {
+		return nil
+	}
+	return n.Notify(ctx, hint)
+}
