@@ -16,22 +16,14 @@ const (
 
 // hear has systems that tell of changes wake the syncs of a ruleset, until the ruleset is replaced or ctx ends.
 func (s *service) hear(ctx context.Context, r *ruleset) {
-	ctx, deafen := context.WithCancel(ctx)
-	s.mu.Lock()
-	twice := r.deafen != nil
-	if !twice {
-		r.deafen = deafen
-	}
-	s.mu.Unlock()
-	if twice {
-		deafen()
-		return
-	}
-	for _, m := range r.Syncs {
-		for _, side := range m.Sides {
-			r.runs.Go(func() { s.listenTo(ctx, r, m, side) })
+	r.once.Do(func() {
+		context.AfterFunc(ctx, r.deafen)
+		for _, m := range r.Syncs {
+			for _, side := range m.Sides {
+				r.runs.Go(func() { s.listenTo(r.listening, r, m, side) })
+			}
 		}
-	}
+	})
 }
 
 // listenTo wakes a sync for every hint of one side. The loop makes one run of a burst: what is said while a sync

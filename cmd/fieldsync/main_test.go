@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"fieldsync": fieldsync})
+	testscript.Main(sqltest.Main(m), map[string]func(){"fieldsync": fieldsync})
 }
 
 // fieldsync is the program as scripts see it. CLOCK, where a script sets it, stands still.
@@ -32,13 +34,25 @@ func fieldsync() {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("..", "..", "testdata", "script"),
+	testscript.Run(t, scripts("", nil))
+}
+
+func TestScriptsWithPostgreSQL(t *testing.T) {
+	testscript.Run(t, scripts("postgres", map[string]string{"DESK_URL": sqltest.Postgres(t)}))
+}
+
+// scripts are those of one folder, with more of an environment.
+func scripts(folder string, environment map[string]string) testscript.Params {
+	return testscript.Params{
+		Dir:                 filepath.Join("..", "..", "testdata", "script", folder),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Values[worldKey{}] = &world{}
+			for name, value := range environment {
+				env.Setenv(name, value)
+			}
 			root, err := filepath.Abs(filepath.Join("..", ".."))
 			env.Setenv("ROOT", root)
 			return err
@@ -55,5 +69,5 @@ func TestScripts(t *testing.T) {
 			"await":      await,
 			"sub":        sub,
 		},
-	})
+	}
 }

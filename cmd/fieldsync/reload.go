@@ -115,7 +115,7 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 	}
 	var r *ruleset
 	if next != nil && !diags.HasErrors() {
-		r = &ruleset{project: next}
+		r = newRuleset(next)
 		if err := schedule.Check(s.jobs(r)); err != nil {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Schedules cannot be used", Detail: err.Error()})
 		}
@@ -131,9 +131,7 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 	if next.Settings != old.Settings {
 		s.log.Warn("state and listen change only with a restart")
 	}
-	if old.deafen != nil {
-		old.deafen()
-	}
+	old.deafen()
 	s.loop.Replace(s.jobs(r))
 	s.hear(s.stopping, r)
 	s.mu.Lock()

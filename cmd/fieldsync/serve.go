@@ -88,8 +88,16 @@ type service struct {
 // A ruleset is one valid reading of the mapping files. Runs that began with it end with it.
 type ruleset struct {
 	*project
-	runs   sync.WaitGroup     // and what listens for changes
-	deafen context.CancelFunc // ends the listening
+	runs sync.WaitGroup // and what listens for changes
+
+	once      sync.Once       // for beginning to listen
+	listening context.Context // until deafen is called
+	deafen    context.CancelFunc
+}
+
+func newRuleset(p *project) *ruleset {
+	listening, deafen := context.WithCancel(context.Background())
+	return &ruleset{project: p, listening: listening, deafen: deafen}
 }
 
 func (a *app) serve(ctx context.Context, p *project, listen string) error {
@@ -116,7 +124,7 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	s := &service{app: a, log: p.log, state: p.state, dir: dir, began: a.now(), rules: &ruleset{project: p}, since: a.now()}
+	s := &service{app: a, log: p.log, state: p.state, dir: dir, began: a.now(), rules: newRuleset(p), since: a.now()}
 	if s.loop, err = s.newLoop(ctx); err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -126,22 +126,34 @@ func restorable(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // sqlite FILE SQL runs SQL on a database and prints the rows, if any, with | between the columns.
+// sqlite runs SQL on a file, or on the server that a URL names.
 func sqlite(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: sqlite file sql-or-@file")
+		ts.Fatalf("usage: sqlite file-or-url sql-or-@file")
 	}
 	text := args[1]
 	if name, ok := strings.CutPrefix(text, "@"); ok {
 		text = ts.ReadFile(name)
 	}
-	rows, err := query(ts.MkAbs(args[0]), text)
+	rows, err := query(database(ts, args[0]), text)
 	ts.Check(err)
 	fmt.Fprint(ts.Stdout(), rows)
 }
 
+func database(ts *testscript.TestScript, name string) string {
+	if strings.Contains(name, "://") {
+		return name
+	}
+	return ts.MkAbs(name)
+}
+
 // query runs SQL and returns the rows, if any.
-func query(file, text string) (string, error) {
-	db, err := sql.Open("sqlite3", file+"?_busy_timeout=5000")
+func query(name, text string) (string, error) {
+	driver, dsn := "sqlite3", name+"?_busy_timeout=5000"
+	if strings.Contains(name, "://") {
+		driver, dsn = "pgx", name+"&default_query_exec_mode=simple_protocol"
+	}
+	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		return "", err
 	}
@@ -363,7 +375,7 @@ func hash(ts *testscript.TestScript, neg bool, args []string) {
 // seconds.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
-		ts.Fatalf("usage: await url pattern, or await file sql pattern")
+		ts.Fatalf("usage: await url pattern, or await file-or-url sql pattern")
 	}
 	pattern := args[len(args)-1]
 	re, err := regexp.Compile(pattern)
@@ -374,7 +386,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
 		var body string
 		if len(args) == 3 {
-			body, err = query(ts.MkAbs(args[0]), args[1])
+			body, err = query(database(ts, args[0]), args[1])
 		} else {
 			body, err = get(ctx, args[0])
 		}

@@ -46,7 +46,7 @@ func (s stopping) Run() int {
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return postgres.database(t, func(port int, name string) string {
-		return fmt.Sprintf("postgres://fs@127.0.0.1:%d/%s?sslmode=disable", port, name)
+		return fmt.Sprintf("postgres://fs:trusted-and-secret@127.0.0.1:%d/%s?sslmode=disable", port, name)
 	})
 }
 
