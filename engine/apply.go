@@ -145,7 +145,7 @@ func (r *Run) advance(ctx context.Context) error {
 	for _, s := range record.Sides {
 		v := &r.views[s]
 		c := Cursor{Since: v.window.Next, Rules: r.rules.Digest, Endpoint: r.job.Ends[s].Endpoint, At: r.now(),
-			Full: v.before.Full, Count: v.before.Count, Clock: r.clock(s),
+			Full: v.before.Full, Count: v.before.Count, Audit: v.audit, Clock: r.clock(s),
 			System: cmpOr(v.window.System, v.before.System), Zone: cmpOr(v.window.Zone, v.before.Zone), Newest: v.gate.newest}
 		if v.full {
 			c.Full, c.Count = v.started, v.count

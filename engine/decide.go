@@ -109,18 +109,12 @@ func (r *Run) wake(ctx context.Context) error {
 		pr := newPrinter(r.rules.Digest)
 		for _, key := range due[s] {
 			rec, ok := found[key]
-			presence := reconcile.Present
-			if !ok {
-				rec, presence = record.Record{Key: key}, reconcile.Gone
-			} else if in, err := r.inScope(s, rec.Values); err != nil {
-				if err := k.unsure(rec, pr.of(key, rec.Values), err); err != nil {
-					return err
-				}
-				continue
-			} else if !in {
-				presence = reconcile.OutOfScope
+			if ok {
+				err = k.see(rec, pr.of(key, rec.Values))
+			} else {
+				err = k.put(record.Record{Key: key}, reconcile.Gone, pr.of(key, nil))
 			}
-			if err := k.put(rec, presence, pr.of(key, rec.Values)); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -402,14 +396,10 @@ func (r *Run) reread(ctx context.Context, l record.Link) error {
 			rec = record.Record{Key: key}
 		}
 		k, print := r.sink(ctx, s), newPrinter(r.rules.Digest).of(key, rec.Values)
-		if !there {
-			err = k.put(rec, reconcile.Gone, print)
-		} else if in, doubt := r.inScope(s, rec.Values); doubt != nil {
-			err = k.unsure(rec, print, doubt)
-		} else if in {
-			err = k.put(rec, reconcile.Present, print)
+		if there {
+			err = k.see(rec, print)
 		} else {
-			err = k.put(rec, reconcile.OutOfScope, print)
+			err = k.put(rec, reconcile.Gone, print)
 		}
 		if err := errors.Join(err, k.flush()); err != nil {
 			return err

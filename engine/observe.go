@@ -48,6 +48,7 @@ type view struct {
 	had     bool     // before was stored
 	strays  []uint64 // prints of records that are gone and had no link
 	gate    gate
+	audit   string // Cursor.Audit after this observation
 }
 
 // observe reads both sides at the same time and leaves in the spool what is new, changed, gone or out of
@@ -67,7 +68,7 @@ func (r *Run) observe(ctx context.Context) error {
 	for _, s := range record.Sides {
 		g.Go(func() error {
 			v := &r.views[s]
-			v.started = r.now()
+			v.started, v.audit = r.now(), v.before.Audit
 			moved := v.had && v.before.Endpoint != r.job.Ends[s].Endpoint
 			due := full || moved || v.before.Since == "" || v.before.Full.Before(r.job.FullSince)
 			v.full = due || v.before.Count <= smallSide
@@ -85,8 +86,12 @@ func (r *Run) observe(ctx context.Context) error {
 			if err == nil {
 				err = r.examine(gctx, s, v)
 			}
-			if err == nil && v.gate.doubt && !v.full {
-				// What changed since then cannot be asked for when then is in doubt.
+			if err == nil && !v.gate.doubt && !v.full {
+				err = r.auditSlice(gctx, s, v)
+			}
+			if errors.Is(err, errMissing) || err == nil && v.gate.doubt && !v.full {
+				// What changed since then cannot be asked for when then is in doubt, and nothing else proves that a
+				// record is gone.
 				v.full = true
 				if err = r.observeAll(gctx, s, v); err == nil {
 					err = r.examine(gctx, s, v)
@@ -366,6 +371,18 @@ func (k *sink) put(rec record.Record, p reconcile.Presence, print Print) error {
 		return k.flush()
 	}
 	return nil
+}
+
+// see spools a record that was read by key, in scope or not as where says.
+func (k *sink) see(rec record.Record, print Print) error {
+	in, err := k.r.inScope(k.side, rec.Values)
+	switch {
+	case err != nil:
+		return k.unsure(rec, print, err)
+	case in:
+		return k.put(rec, reconcile.Present, print)
+	}
+	return k.put(rec, reconcile.OutOfScope, print)
 }
 
 // unsure spools a record of which where cannot tell whether it is in scope: it is held, whatever else happens.

@@ -123,6 +123,8 @@ type Book interface {
 	Links(ctx context.Context, status record.Status, emit func(record.Link) error) error
 	// Keys emits the key on one side of every live or held link, without reading the rest of it.
 	Keys(ctx context.Context, s record.Side, emit func(link int64, key string) error) error
+	// KeysAfter returns the first keys on one side of live and held links that come after a key, by key, at most this many.
+	KeysAfter(ctx context.Context, s record.Side, after string, most int) ([]string, error)
 	// CountLinks counts live and held links.
 	CountLinks(ctx context.Context) (int64, error)
 
@@ -175,6 +177,7 @@ type Cursor struct {
 	At       time.Time // when this was stored
 	Full     time.Time // start of the last complete full scan
 	Count    int64     // records in scope in the last complete full scan
+	Audit    string    // key of the last link that was looked at whatever the scans said; "": the next is the first
 	Clock    reconcile.Clock
 	System   string // connectors.Window.System
 	Zone     string // connectors.Window.Zone

@@ -141,10 +141,10 @@ func (b *book) Print(ctx context.Context, s record.Side, hash uint64) (p engine.
 func (b *book) Cursor(ctx context.Context, s record.Side) (cur engine.Cursor, found bool, err error) {
 	var newest string
 	err = b.read(ctx, "read the cursor", func(c *conn) (err error) {
-		found, err = c.one("SELECT since, rules, endpoint, at, full_scan, count, measured, clock_offset, clock_error, system, zone, newest FROM cursor WHERE sync = ? AND side = ?", func(r row) {
+		found, err = c.one("SELECT since, rules, endpoint, at, full_scan, count, measured, clock_offset, clock_error, system, zone, newest, audit FROM cursor WHERE sync = ? AND side = ?", func(r row) {
 			cur = engine.Cursor{Since: r.text(0), Rules: r.text(1), Endpoint: r.text(2), At: instant(r.int(3)), Full: instant(r.int(4)), Count: r.int(5),
 				Clock: reconcile.Clock{Measured: r.int(6) != 0, Offset: time.Duration(r.int(7)), Error: time.Duration(r.int(8))}, System: r.text(9), Zone: r.text(10)}
-			newest = r.text(11)
+			newest, cur.Audit = r.text(11), r.text(12)
 		}, b.id, s)
 		return err
 	})
@@ -167,14 +167,14 @@ func (b *book) Advance(ctx context.Context, s record.Side, cur engine.Cursor) er
 		newest = string(text)
 	}
 	return b.write(ctx, "advance the cursor", 1, func(c *conn, _ bool) error {
-		return c.exec(`INSERT INTO cursor (sync, side, since, rules, endpoint, at, full_scan, count, measured, clock_offset, clock_error, system, zone, newest)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (sync, side) DO UPDATE SET since = excluded.since, rules = excluded.rules,
+		return c.exec(`INSERT INTO cursor (sync, side, since, rules, endpoint, at, full_scan, count, measured, clock_offset, clock_error, system, zone, newest, audit)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (sync, side) DO UPDATE SET since = excluded.since, rules = excluded.rules,
 			endpoint = excluded.endpoint, at = excluded.at, full_scan = excluded.full_scan, count = excluded.count,
 			measured = excluded.measured, clock_offset = excluded.clock_offset, clock_error = excluded.clock_error,
-			system = excluded.system, zone = excluded.zone, newest = excluded.newest`,
+			system = excluded.system, zone = excluded.zone, newest = excluded.newest, audit = excluded.audit`,
 			b.id, s, cur.Since, cur.Rules, cur.Endpoint, cur.At, cur.Full, cur.Count,
 			cur.Clock.Measured, int64(cur.Clock.Offset), int64(cur.Clock.Error),
-			cur.System, cur.Zone, newest)
+			cur.System, cur.Zone, newest, cur.Audit)
 	})
 }
 

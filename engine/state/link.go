@@ -124,6 +124,20 @@ func (b *book) Keys(ctx context.Context, s record.Side, emit func(link int64, ke
 	}
 }
 
+// KeysAfter returns a few keys of one side's live and held links.
+func (b *book) KeysAfter(ctx context.Context, s record.Side, after string, most int) ([]string, error) {
+	query := "SELECT key_left FROM link WHERE sync = ? AND key_left > ? AND status <= ? ORDER BY key_left LIMIT ?"
+	if s == record.Right {
+		query = "SELECT key_right FROM link WHERE sync = ? AND key_right > ? AND status <= ? ORDER BY key_right LIMIT ?"
+	}
+	var keys []string
+	err := b.read(ctx, "read keys", func(c *conn) error {
+		keys = keys[:0]
+		return c.each(query, func(r row) error { keys = append(keys, r.text(0)); return nil }, b.id, after, record.Held, most)
+	})
+	return keys, err
+}
+
 // CountLinks counts live and held links.
 func (b *book) CountLinks(ctx context.Context) (n int64, err error) {
 	err = b.read(ctx, "count links", func(c *conn) (err error) {

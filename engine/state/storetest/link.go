@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -171,6 +172,22 @@ func keys(t *testing.T, s engine.Store) {
 			t.Fatal(err)
 		}
 		same(t, "keys of the "+side.String(), want[side], got)
+
+		after, sorted := "", slices.Sorted(maps.Keys(want[side]))
+		for round := 0; ; round++ {
+			some, err := b.KeysAfter(t.Context(), side, after, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(some) == 0 {
+				break
+			}
+			same(t, fmt.Sprint("keys after ", after), sorted[round*1000:min(round*1000+1000, len(sorted))], some)
+			after = some[len(some)-1]
+		}
+		if after != sorted[len(sorted)-1] {
+			t.Errorf("the last of the keys by portions is %s, want %s", after, sorted[len(sorted)-1])
+		}
 	}
 }
 

@@ -244,7 +244,7 @@ func cursor(t *testing.T, s engine.Store) {
 		t.Fatalf("a cursor before the first: %v, %v", found, err)
 	}
 	for _, want := range []engine.Cursor{
-		{Since: "2026-03-01 11:59:00", Rules: "r1", Endpoint: "e", At: noon, Full: noon.Add(-time.Hour), Count: 12,
+		{Since: "2026-03-01 11:59:00", Rules: "r1", Endpoint: "e", At: noon, Full: noon.Add(-time.Hour), Count: 12, Audit: "T-9",
 			Clock: reconcile.Clock{Measured: true, Offset: -time.Second, Error: time.Millisecond}, System: "s1", Zone: "Europe/Brussels",
 			Newest: []engine.Witness{{Key: "k1", At: noon}, {Key: "k \"2\"", At: noon.Add(-time.Nanosecond)}}},
 		{Since: "", Rules: "r2", At: noon.Add(1)},
