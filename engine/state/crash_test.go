@@ -178,7 +178,7 @@ func TestAFullDiskIsNamedAndHarmsNothing(t *testing.T) {
 		}},
 		{"a limit on file sizes", func(t *testing.T, cmd *exec.Cmd) string {
 			// The shell sets the limit, in blocks of 512 or 1024 bytes, for what it becomes.
-			cmd.Args = append([]string{"sh", "-c", `ulimit -f 1200; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+			cmd.Args = append([]string{"sh", "-c", `ulimit -f 2000; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
 			sh, err := exec.LookPath("sh")
 			if err != nil {
 				t.Skip(err)
