@@ -175,6 +175,18 @@ type Updater interface {
 	Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error)
 }
 
+// A DeleteLog knows from a log of the system which records were deleted. Deleted emits the keys of those that were since
+// the Next of an earlier window, perhaps some more, and perhaps not all: a direct read proves each, and a full scan
+// finds the rest. ErrDenied where this user may not read the log.
+type DeleteLog interface {
+	Deleted(ctx context.Context, since string, emit func(key string) error) error
+}
+
+// A Counter counts the records in a scope in the system's own language ("" is all) without reading them.
+type Counter interface {
+	Count(ctx context.Context, native string) (int64, error)
+}
+
 // A Conditional collection makes an Update or Delete that is given a version conditional on it, in one step
 // that nothing can come between. Of others the caller reads the record again before it writes.
 type Conditional interface {

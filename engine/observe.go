@@ -185,6 +185,50 @@ func (r *Run) observeChanges(ctx context.Context, s record.Side, v *view) error 
 		return err
 	}
 	v.window = window
+	if err := sink.flush(); err != nil {
+		return err
+	}
+	return r.observeDeleted(ctx, s, v.before.Since)
+}
+
+// observeDeleted asks a system that keeps a log of deletions what a scan for changes cannot see. What the log says is a
+// hint: only a record that a direct read does not find either is gone.
+func (r *Run) observeDeleted(ctx context.Context, s record.Side, since string) error {
+	log, ok := r.job.Ends[s].Handle.(connectors.DeleteLog)
+	if !ok {
+		return nil
+	}
+	var keys []string
+	err := log.Deleted(ctx, since, func(key string) error {
+		old, known, err := r.book.Print(ctx, s, keyHash(key))
+		if known && old != r.gonePrint(key) {
+			keys = append(keys, key)
+		}
+		return err
+	})
+	if errors.Is(err, connectors.ErrDenied) {
+		r.log().Debug("the log of deletions may not be read; the next full scan finds them", "side", r.name(s), "err", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the log of deletions: %w", err)
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	found, err := r.read(ctx, s, keys)
+	if err != nil {
+		return fmt.Errorf("read %d records that the log of deletions names: %w", len(keys), err)
+	}
+	sink := r.sink(ctx, s)
+	pr := newPrinter(r.rules.Digest)
+	for _, key := range keys {
+		if _, there := found[key]; there {
+			continue // it was restored
+		}
+		if err := sink.put(record.Record{Key: key}, reconcile.Gone, pr.of(key, nil)); err != nil {
+			return err
+		}
+	}
 	return sink.flush()
 }
 

@@ -119,7 +119,7 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 				add(false, what, fmt.Sprintf("%s: %v", side.Collection, err), wayOut(err))
 				continue
 			}
-			add(true, what, side.Collection+": "+plural(len(writes), "path")+" to write", "")
+			add(true, what, side.Collection+": "+plural(len(writes), "path")+" to write"+p.counted(ctx, side), "")
 			if jobErr == nil {
 				ok, detail, hint := p.sample(ctx, job, record.Side(i))
 				add(ok, what, side.Collection+": "+detail, hint)
@@ -130,6 +130,23 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 		add(true, "settings", "nothing to ask this system, and no sync uses it", "")
 	}
 	return list
+}
+
+// counted says how many records the system counts in a side's query, where it can.
+func (p *project) counted(ctx context.Context, side mapping.Side) string {
+	e, err := p.end(ctx, side)
+	if err != nil {
+		return ""
+	}
+	c, ok := e.col.(connectors.Counter)
+	if !ok {
+		return ""
+	}
+	n, err := c.Count(ctx, side.Query)
+	if err != nil {
+		return fmt.Sprintf("; its records cannot be counted: %v", err)
+	}
+	return "; " + plural(int(n), "record") + " in its query"
 }
 
 // writesOf are the paths of a side that rules write, markers and the values of on_gone among them; sorted.

@@ -1,9 +1,21 @@
 package guard
 
-import "github.com/fieldsync/fieldsync/connectors"
+import (
+	"context"
 
-// reading embeds the interface alone, so that nothing else of what is behind it shows through.
+	"github.com/fieldsync/fieldsync/connectors"
+)
+
+// reading embeds the interface alone, so that of what is behind it nothing that writes shows through.
 type reading struct{ connectors.Collection }
+
+// Deleted lets a log of deletions through; without one there are none to tell of.
+func (r reading) Deleted(ctx context.Context, since string, emit func(key string) error) error {
+	if log, ok := r.Collection.(connectors.DeleteLog); ok {
+		return log.Deleted(ctx, since, emit)
+	}
+	return nil
+}
 
 // listening reads comments, too, and adds none.
 type listening struct {

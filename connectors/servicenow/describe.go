@@ -67,7 +67,11 @@ func (t *Table) dictionary(ctx context.Context) (*connectors.Schema, error) {
 	if len(fields) == 0 {
 		return nil, hidden(op, nil)
 	}
-	choices, err := t.choices(ctx, op, chain)
+	family, err := t.family(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	choices, varied, err := t.choices(ctx, op, chain, family[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +88,7 @@ func (t *Table) dictionary(ctx context.Context) (*connectors.Schema, error) {
 		seen[c.name] = true
 		f := c.field(task)
 		f.Choices = choices[c.name]
-		f.Closed = len(f.Choices) > 0 && c.kind == "integer" && (c.choice == "1" || c.choice == "3")
+		f.Closed = len(f.Choices) > 0 && !varied[c.name] && c.kind == "integer" && (c.choice == "1" || c.choice == "3")
 		s.Fields = append(s.Fields, f)
 		if c.display && display == "" {
 			display = c.name
@@ -193,26 +197,32 @@ func (c *column) field(task bool) connectors.Field {
 }
 
 // choices are the choice lists of the table's fields. The list of a child table replaces its parent's. A
-// user who may not see them gets none.
-func (t *Table) choices(ctx context.Context, op string, chain []string) (map[string][]connectors.Choice, error) {
+// user who may not see them gets none. varied are the fields of which a table that extends this one has a list of its
+// own: rows of its class have other values there (3 is On Hold of an incident and Closed Complete of a task).
+func (t *Table) choices(ctx context.Context, op string, chain, heirs []string) (list map[string][]connectors.Choice, varied map[string]bool, err error) {
 	type row struct {
 		table, element, value, label string
 		sequence                     int
 	}
 	var rows []row
-	query := "nameIN" + strings.Join(chain, ",") + "^inactive=false^language=" + t.conn.language
-	_, err := t.meta(ctx, op, "sys_choice", query, []string{"name", "element", "value", "label", "sequence", "language", "inactive"}, func(get func(string) string) {
+	varied = map[string]bool{}
+	query := "nameIN" + strings.Join(slices.Concat(chain, heirs), ",") + "^inactive=false^language=" + t.conn.language
+	_, err = t.meta(ctx, op, "sys_choice", query, []string{"name", "element", "value", "label", "sequence", "language", "inactive"}, func(get func(string) string) {
 		r := row{table: get("name"), element: get("element"), value: get("value"), label: get("label")}
 		r.sequence, _ = strconv.Atoi(get("sequence"))
+		if slices.Contains(heirs, r.table) {
+			varied[r.element] = true
+			return
+		}
 		if r.element != "" && r.value != "" && get("inactive") != "true" && get("language") == t.conn.language {
 			rows = append(rows, r)
 		}
 	})
 	if errors.Is(err, connectors.ErrDenied) || errors.Is(err, errNoTable) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	slices.SortStableFunc(rows, func(a, b row) int {
 		if d := slices.Index(chain, a.table) - slices.Index(chain, b.table); d != 0 {
@@ -233,7 +243,7 @@ func (t *Table) choices(ctx context.Context, op string, chain []string) (map[str
 		}
 		out[r.element] = append(out[r.element], connectors.Choice{Value: v, Label: r.label})
 	}
-	return out, nil
+	return out, varied, nil
 }
 
 // meta reads rows of one of the instance's own tables and gives each to row as a function from field to text, ""

@@ -23,6 +23,7 @@ type Table struct {
 	name    string
 	imports *importSet // how it is written; nil is the Table API
 
+	classes []string           // the table and those that extend it; nil is not known
 	singles *gatherer[*single] // reads of one record, with conn.batch
 	mu      sync.Mutex
 	proved  map[string]bool // paths that were seen in a row, so that a query naming them is not dropped

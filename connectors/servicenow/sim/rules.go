@@ -54,7 +54,7 @@ func (d *draft) clear(names ...string) {
 // closed reports whether a row is read only, where states have rules.
 func (s *Server) closed(r *row) bool {
 	state := r.get("state")
-	return r.t.name == "incident" && (state == stateClosed || state == stateCanceled) && !s.on().StateRulesOff
+	return r.t.is("incident") && (state == stateClosed || state == stateCanceled) && !s.on().StateRulesOff
 }
 
 // editableWhenClosed are the fields that stay open to admins.
@@ -93,7 +93,7 @@ func (s *Server) rules(d *draft, entries []entry) *failure {
 	if d.changed("assignment_group") {
 		d.set("reassignment_count", plusOne(d.get("reassignment_count")))
 	}
-	if d.t.name == "incident" {
+	if d.t.is("incident") {
 		if fail := s.incidentRules(d, entries, now, me); fail != nil {
 			return fail
 		}
@@ -207,7 +207,7 @@ func (d *draft) resolve(now, me string) {
 
 // children follow their parent incident into work, on hold (unless it waits for its caller) and resolution.
 func (s *Server) children(d *draft, r *row) {
-	if r.t.name != "incident" || !d.changed("state") {
+	if !r.t.is("incident") || !d.changed("state") {
 		return
 	}
 	state := d.get("state")

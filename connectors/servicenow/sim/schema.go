@@ -195,7 +195,7 @@ func baseTables() []tableDef {
 		{"sys_audit_delete", "Deleted Record", "", "", []*column{
 			text("tablename", "Table name", 80), text("documentkey", "Document key", 32), text("display_value", "Display value", 255), text("payload", "Payload", 65000),
 		}},
-		{"cmdb_ci", "Configuration Item", "", "", append(name(), ref("support_group", "Support group", "sys_user_group"))},
+		{"cmdb_ci", "Configuration Item", "", "", append(name(), ref("support_group", "Support group", "sys_user_group"), of("sys_class_name", "sys_class_name", "Class").fixed())},
 		{"cmdb_ci_service", "Service", "cmdb_ci", "", nil},
 		{"service_offering", "Offering", "cmdb_ci", "", nil},
 		{"cmn_location", "Location", "", "", name()},

@@ -30,9 +30,7 @@ func (s *Server) blank(t *table, id string, u *User) *row {
 	d.set("sys_created_by", u.Login)
 	d.set("sys_updated_by", u.Login)
 	d.set("sys_mod_count", "0")
-	if t.is("task") {
-		d.set("sys_class_name", t.name)
-	}
+	d.set("sys_class_name", t.name)
 	return r
 }
 
