@@ -25,7 +25,8 @@ var mayImport = map[string][]string{
 	"engine/reconcile":          {"engine/plan", "engine/record"},
 	"engine/schedule":           {},
 	"engine/mapping/expression": {"engine/record"},
-	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/mapping/expression"},
+	"engine/verify":             {"engine/reconcile", "engine/record"},
+	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
 	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"}, // connectors for Error and its hint
 	"engine/state/storetest":    {"engine", "engine/plan", "engine/reconcile", "engine/record"},
 	"engine/report":             {"engine/plan", "engine/record"},
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 }
 
 // pure packages decide; the same input gives the same answer on every machine and at every time.
-var pure = []string{"engine/record", "engine/plan", "engine/reconcile"}
+var pure = []string{"engine/record", "engine/plan", "engine/reconcile", "engine/verify"}
 
 // notPure are packages of the standard library through which the world gets in or out.
 var notPure = []string{"context", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "net", "net/http", "os", "os/exec", "io/fs",

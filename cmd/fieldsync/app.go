@@ -126,7 +126,7 @@ every decision explains itself.`,
 			root.AddCommand(c)
 		}
 	}
-	add("write", a.initCmd(), a.validateCmd(), a.fmtCmd(), a.testCmd(), a.evalCmd(), a.checkCmd(), a.fieldsCmd())
+	add("write", a.initCmd(), a.validateCmd(), a.fmtCmd(), a.testCmd(), a.verifyCmd(), a.evalCmd(), a.checkCmd(), a.fieldsCmd())
 	add("run", a.planCmd(), a.applyCmd(), a.approveCmd(), a.undoCmd(), a.serveCmd())
 	add("see", a.statusCmd(), a.runsCmd(), a.conflictsCmd(), a.holdsCmd(), a.resolveCmd(), a.explainCmd(),
 		a.blameCmd(), a.restoreCmd(), a.linkCmd(), a.unlinkCmd(), a.stateCmd())

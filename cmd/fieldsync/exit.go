@@ -32,7 +32,7 @@ func exitCodesTopic() *cobra.Command {
 
   0  done, or nothing to do (conflicts and holds that wait do not count)
   1  error: wrong arguments, wrong mapping, a system that cannot be reached,
-     a failed test, a state with flaws, a question answered with no
+     a failed test, a broken promise, a state with flaws, a question answered with no
   2  plan: there are changes, or a limit or a gate stops it
   3  apply, restore, undo: carried out, but some actions failed and are held,
      or were skipped because their record had moved

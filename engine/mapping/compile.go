@@ -19,7 +19,7 @@ import (
 // schema that is nil is not known: every path is accepted, takes any value and may be written. With errors among the
 // diagnostics there is nothing to run, and Compiled is nil.
 func (c *Config) Compile(s *Sync, described [2]*schema) (*Compiled, hcl.Diagnostics) {
-	rules, plan, diags := c.compile(s, described, false)
+	rules, plan, diags := c.compile(s, described, forRun)
 	if s.body.broken && !diags.HasErrors() {
 		diags = append(diags, fail(s.Range, "Sync has errors", "Sync %q cannot run before the errors in its files are mended.", s.Name))
 	}
@@ -35,7 +35,7 @@ type compiler struct {
 	c       *Config
 	s       *Sync
 	schema  [2]*schema
-	offline bool // look-ups cannot be fetched: a test
+	purpose purpose
 	diags   hcl.Diagnostics
 	named   [2]map[string]bool // every path that rules name
 	writers [2]map[string]hcl.Range
@@ -51,7 +51,18 @@ type plan struct {
 	paths   [2][]string
 	writes  [2][]string
 	lookups []*Translation
+	fields  []*compiledField
+	where   [2]*expression.Program
 }
+
+// A purpose says what rules are compiled for, and with it where a live translation has its rows from.
+type purpose uint8
+
+const (
+	forRun   purpose = iota // from its table
+	forTest                 // from nowhere: a field that needs them is held
+	forModel                // made up: histories of verify
+)
 
 func (c *compiler) add(d ...*hcl.Diagnostic) { c.diags = append(c.diags, d...) }
 
@@ -59,8 +70,8 @@ func (c *compiler) fail(at hcl.Range, summary, detail string, args ...any) {
 	c.add(fail(at, summary, detail, args...))
 }
 
-func (c *Config) compile(s *Sync, described [2]*schema, offline bool) (*reconcile.Rules, *plan, hcl.Diagnostics) {
-	k := &compiler{c: c, s: s, schema: described, offline: offline}
+func (c *Config) compile(s *Sync, described [2]*schema, why purpose) (*reconcile.Rules, *plan, hcl.Diagnostics) {
+	k := &compiler{c: c, s: s, schema: described, purpose: why}
 	if s.Sides[0].Name == "" || s.Sides[1].Name == "" || s.Sides[0].Name == s.Sides[1].Name {
 		return nil, nil, nil // the diagnostics of loading say why
 	}
@@ -69,6 +80,7 @@ func (c *Config) compile(s *Sync, described [2]*schema, offline bool) (*reconcil
 	}
 	k.collect()
 	where, fields := k.expressions()
+	k.where, k.plan.fields = where, fields
 	k.assignSlots()
 	k.rules = &reconcile.Rules{Sync: s.Name, First: s.body.first}
 	for i, side := range s.Sides {
@@ -108,6 +120,10 @@ func (k *compiler) expressions() (where [2]*expression.Program, fields []*compil
 		}
 	}
 	for _, f := range k.s.body.fields {
+		if k.purpose == forModel && f.via != nil && f.via.Lookup != nil {
+			model := *f
+			model.via, f = f.via.standIn(), &model
+		}
 		cf := &compiledField{fieldBlock: f}
 		for i, e := range f.to {
 			if e == nil {

@@ -118,6 +118,7 @@ type Test struct {
 	ExpectGone [2]bool  // expect = { SIDE = "gone" }: the record must be deleted
 	Conflicts  []string // expect = { conflict = [FIELD…] }: fields that must be in conflict
 	Holds      []string // expect = { hold = [FIELD…] }: fields that must be held
+	Kept       bool     // expect = "kept": whatever is written, every promise is kept
 
 	names [2]map[string]hcl.Range // every path that the test names, and where
 }

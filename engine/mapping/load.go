@@ -164,7 +164,7 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 	l.syncs(by["sync"])
 	l.cfg.locals, l.cfg.functions, l.cfg.sources, l.cfg.ctx = l.plainLocals(), l.functions, l.sources, l.ctx
 	for _, s := range l.cfg.Syncs {
-		_, plan, diags := l.cfg.compile(s, [2]*schema{}, true)
+		_, plan, diags := l.cfg.compile(s, [2]*schema{}, forTest)
 		l.add(diags...)
 		s.body.broken = s.body.broken || diags.HasErrors()
 		if plan != nil {

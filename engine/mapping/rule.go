@@ -148,7 +148,7 @@ func (k *compiler) transform(f *compiledField, to record.Side, r *reconcile.Rule
 		return k.computed(f.to[to], targets, k.s.Sides[to].Name)
 	case f.fieldBlock.to[to] != nil:
 		return nil // it did not compile
-	case f.via != nil && f.via.Lookup != nil && k.offline:
+	case f.via != nil && f.via.Lookup != nil && k.purpose == forTest:
 		name, slot := f.via.Name, source[0]
 		return func(env reconcile.Env) ([]record.Value, error) {
 			if valueAt(env, from, slot).Empty() {

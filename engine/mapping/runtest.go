@@ -31,7 +31,10 @@ func (c *Config) RunTest(t *Test) *TestResult {
 		res.Err = fmt.Errorf("test %q: sync %s has errors", t.Name, s.Name)
 		return res
 	}
-	rules, _, diags := c.compile(s, [2]*schema{}, true)
+	if t.Kept {
+		return c.runKept(t)
+	}
+	rules, _, diags := c.compile(s, [2]*schema{}, forTest)
 	if diags.HasErrors() {
 		res.Err = fmt.Errorf("test %q: sync %s: %w", t.Name, s.Name, diags)
 		return res

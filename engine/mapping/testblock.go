@@ -50,6 +50,11 @@ func (l *loader) test(b *hcl.Block, attrs hcl.Attributes) *Test {
 	}
 	l.members(t, attrs["now"].Expr, "gone", &t.Gone, &t.Now, nil)
 	if a := attrs["expect"]; a != nil {
+		if t.Kept = l.kept(a.Expr); t.Kept {
+			attrs["expect"] = nil
+		}
+	}
+	if a := attrs["expect"]; a != nil {
 		l.members(t, a.Expr, "gone", &t.ExpectGone, &t.Expect, map[string]*[]string{"conflict": &t.Conflicts, "hold": &t.Holds})
 	}
 	if errorCount(l.diags) > before {

@@ -75,6 +75,7 @@ type Program struct {
 	code   *vm.Program
 	reads  map[string][]string
 	nulls  map[file.Location][]int // slots below each node, to name the one that was null
+	words  map[int][]Word          // what the slots are compared with
 	frames sync.Pool               // of *frame
 }
 

@@ -130,6 +130,8 @@ func date(args ...any) (any, error) {
 type function struct {
 	name   string
 	arity  int
+	params []string
+	body   *Program
 	code   *vm.Program
 	typed  reflect.Type // func(any, …) any
 	invoke func(spent *budget, args []any) (any, error)
@@ -207,7 +209,7 @@ func (s *scope) body(f *Function) (*function, hcl.Diagnostics) {
 	}
 	anys := slices.Repeat([]reflect.Type{reflect.TypeFor[any]()}, len(f.Params))
 	c := &function{
-		name: f.Name, arity: len(f.Params), code: p.code,
+		name: f.Name, arity: len(f.Params), params: f.Params, body: p, code: p.code,
 		typed: reflect.FuncOf(anys, []reflect.Type{reflect.TypeFor[any]()}, false),
 	}
 	c.invoke = func(spent *budget, args []any) (any, error) {
