@@ -40,8 +40,6 @@ type tripView struct {
 
 func (t tripView) broken() bool { return t.Changed+t.Failed > 0 }
 
-var errEnough = errors.New("enough records")
-
 // sample reads some records of a collection, and can write none.
 func sample(ctx context.Context, col connectors.Collection, native string, paths []string) ([]record.Record, error) {
 	var out []record.Record
