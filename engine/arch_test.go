@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"engine/mapping/expression": {"engine/record"},
 	"engine/verify":             {"engine/reconcile", "engine/record"},
 	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
-	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"}, // connectors for Error and its hint
+	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"},                                         // connectors for Error and its hint
 	"engine/state/storetest":    {"engine", "engine/plan", "engine/reconcile", "engine/record"},
 	"engine/report":             {"engine/plan", "engine/record"},
 	"engine/console":            {"engine", "engine/report", "engine/plan", "engine/record"},
