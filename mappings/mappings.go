@@ -1,5 +1,5 @@
-// Package mappings carries the shipped mapping files inside the binary, for the demo and the tests. It is
-// data alone; README.md beside it is the language reference.
+// Package mappings carries the shipped mapping files inside the binary, for the demo and the tests, and the shipped
+// descriptions of tools, for rest connections. It is data alone; README.md beside it is the language reference.
 package mappings
 
 import "embed"
@@ -8,3 +8,8 @@ import "embed"
 //
 //go:embed *.hcl
 var Files embed.FS
+
+// Systems are the shipped descriptions of tools, in the folder systems.
+//
+//go:embed systems/*.hcl
+var Systems embed.FS

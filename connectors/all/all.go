@@ -7,6 +7,7 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/file"
 	"github.com/fieldsync/fieldsync/connectors/properties"
+	"github.com/fieldsync/fieldsync/connectors/rest"
 	"github.com/fieldsync/fieldsync/connectors/servicenow"
 	"github.com/fieldsync/fieldsync/connectors/sql"
 )
@@ -16,6 +17,7 @@ func Registry() connectors.Registry {
 	return connectors.Registry{
 		"file":       file.New,
 		"properties": properties.New,
+		"rest":       rest.New,
 		"servicenow": servicenow.New,
 		"sql":        sql.New,
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/mapping/expression"
 )
 
 var connectionSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "limits"}}}
@@ -57,6 +58,9 @@ func (l *loader) connections(blocks hcl.Blocks) {
 		} else {
 			l.add(diags...)
 		}
+		if p, ok := c.Config.(preparer); ok && !diags.HasErrors() {
+			l.prepare(c, p, ctx)
+		}
 		slices.Sort(c.Missing)
 		c.Missing = slices.Compact(c.Missing)
 		c.Secrets = secrets(reflect.ValueOf(c.Config))
@@ -71,6 +75,31 @@ func (l *loader) connections(blocks hcl.Blocks) {
 		identify(h, reflect.ValueOf(shown))
 		c.Identity = hex.EncodeToString(h.Sum(nil))
 	}
+}
+
+// A preparer is a connector's settings that hold expressions, or read files of their own: they are compiled while the
+// mapping is loaded, so that a mistake in them has a place.
+type preparer interface {
+	// Prepare returns the files that it read, for showing diagnostics, and the names of those that people may edit.
+	Prepare(dir string, ctx *hcl.EvalContext, scope expression.Scope, within func(hcl.Expression) hcl.Expression) (files map[string]*hcl.File, inputs []string, diags hcl.Diagnostics)
+}
+
+func (l *loader) prepare(c *Connection, p preparer, ctx *hcl.EvalContext) {
+	scope := expression.Scope{Locals: l.plainLocals(), Functions: l.functions}
+	files, inputs, diags := p.Prepare(c.Dir, ctx, scope, func(e hcl.Expression) hcl.Expression {
+		if f := l.cfg.Files[e.Range().Filename]; f != nil {
+			return expression.Within(e, f.Bytes)
+		}
+		return e
+	})
+	maps.Copy(l.cfg.Files, files)
+	l.cfg.Inputs = append(l.cfg.Inputs, inputs...)
+	for _, d := range diags {
+		if d.Subject == nil {
+			d.Subject = c.Range.Ptr()
+		}
+	}
+	l.add(diags...)
 }
 
 // warnMissing says where settings need what is not there now.

@@ -1,0 +1,234 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+func (c *collection) threadOf(op, path string) (*thread, error) {
+	if t := c.b.thread(path); t != nil {
+		return t, nil
+	}
+	var names []string
+	for _, t := range c.b.threads {
+		names = append(names, t.name)
+	}
+	return nil, wrong(op, fmt.Sprintf("%s has no comments %q", c.b.name, path), fmt.Sprintf("described are %q", names))
+}
+
+// Comments reads the threads of records one by one. Without keys those of all records that changed at since or later
+// are read: a comment moves the stamp of its record.
+func (c *collection) Comments(ctx context.Context, path string, keys []string, since time.Time, emit func(string, connectors.Comment) error) error {
+	op := "read " + path + " of " + c.b.name
+	t, err := c.threadOf(op, path)
+	if err != nil {
+		return err
+	}
+	if keys == nil {
+		q := connectors.Query{Paths: []string{c.b.keyPath}}
+		if !since.IsZero() {
+			q.Since = since.UTC().Format(time.RFC3339Nano)
+		}
+		keys = []string{}
+		if _, err := c.Scan(ctx, q, func(r record.Record) error {
+			if since.IsZero() || r.Modified.IsZero() || !r.Modified.Before(since.Truncate(time.Second)) {
+				keys = append(keys, r.Key)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	var mu sync.Mutex
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.conn.flight)
+	for _, key := range slices.Compact(slices.Sorted(slices.Values(keys))) {
+		g.Go(func() error {
+			list, err := c.thread(gctx, op, t, key)
+			if errors.Is(err, connectors.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, said := range list {
+				if !since.IsZero() && !said.Time.IsZero() && said.Time.Before(since.Truncate(time.Second)) {
+					continue
+				}
+				if err := emit(key, said); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// thread reads the comments of one record.
+func (c *collection) thread(ctx context.Context, op string, t *thread, key string) ([]connectors.Comment, error) {
+	values := map[string]string{"key": key, "query": t.list.all}
+	w := &walk{client: c.client(), op: op, list: t.list, path: t.list.path.fill(values, url.PathEscape), query: query(t.list.query, values)}
+	w.key = func(item any) (string, error) {
+		id, err := t.id.text(&view{item: item})
+		if err == nil && id == "" {
+			err = errors.New("a comment has no id where the description says: id")
+		}
+		return id, err
+	}
+	var list []connectors.Comment
+	err := w.run(ctx, func(items []any) (bool, error) {
+		for _, item := range items {
+			said, in, err := c.comment(ctx, op, t, item)
+			if err != nil {
+				return false, err
+			}
+			if in {
+				list = append(list, said)
+			}
+		}
+		return true, nil
+	})
+	if e, ok := errors.AsType[*connectors.Error](err); ok && errors.Is(err, connectors.ErrConfig) {
+		// Nothing answers below a record that is not there.
+		if _, rerr := c.there(ctx, key); errors.Is(rerr, connectors.ErrNotFound) {
+			return nil, rerr
+		}
+		return nil, e
+	}
+	return list, err
+}
+
+// there reads a record's version, or says that it is not there.
+func (c *collection) there(ctx context.Context, key string) (string, error) {
+	var r record.Record
+	if err := c.Read(ctx, nil, []string{key}, func(got record.Record) error { r = got; return nil }); err != nil {
+		return "", err
+	}
+	if r.Key == "" {
+		return "", &connectors.Error{Kind: connectors.ErrNotFound, Op: "read " + c.b.name + " " + key}
+	}
+	return r.Version, nil
+}
+
+// comment shows an item as a comment; false: it is none. Where lists say too little each is read by itself.
+func (c *collection) comment(ctx context.Context, op string, t *thread, item any) (connectors.Comment, bool, error) {
+	v := &view{item: item}
+	bad := func(err error) error {
+		return &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: err.Error(), Hint: "compare the comments block of the description with what the tool answers"}
+	}
+	var said connectors.Comment
+	in, err := t.where.truth(v, true)
+	if err != nil || !in {
+		return said, false, wrapped(bad, err)
+	}
+	id, err := t.id.text(v)
+	if err != nil {
+		return said, false, bad(err)
+	}
+	if t.detail != nil {
+		values := map[string]string{"key": id}
+		a, err := c.client().do(ctx, &call{op: op, path: t.detail.path.fill(values, url.PathEscape), query: query(t.detail.query, values), one: true})
+		if err != nil {
+			return said, false, err
+		}
+		if v.item, err = itemOf(t.detail.item, a); err != nil {
+			return said, false, bad(err)
+		}
+	}
+	said.ID = id
+	for _, s := range []struct {
+		to *string
+		e  *expr
+	}{{&said.Text, t.text}, {&said.Author, t.author}} {
+		if *s.to, err = s.e.text(v); err != nil {
+			return said, false, bad(err)
+		}
+	}
+	at, err := t.time.get(v)
+	if err != nil {
+		return said, false, bad(err)
+	}
+	said.Time = instant(at)
+	return said, true, nil
+}
+
+func wrapped(wrap func(error) error, err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrap(err)
+}
+
+// AddComment writes a comment. Where the answer is not the comment, the thread is read before and after: the new one
+// is that which was not there and says the same.
+func (c *collection) AddComment(ctx context.Context, path, key, text string) (connectors.Comment, error) {
+	op := "add to " + path + " of " + c.b.name + " " + key
+	none := connectors.Comment{}
+	t, err := c.threadOf(op, path)
+	if err != nil {
+		return none, err
+	}
+	if _, err := c.there(ctx, key); err != nil {
+		return none, unwritten(op, err)
+	}
+	seen := map[string]bool{}
+	if t.add.item == nil {
+		list, err := c.thread(ctx, op, t, key)
+		if err != nil {
+			return none, unwritten(op, err)
+		}
+		for _, said := range list {
+			seen[said.ID] = true
+		}
+	}
+	body := map[string]any{}
+	values := map[string]string{"key": key}
+	if err := set(body, append(slices.Clone(t.add.wrap), t.add.text...), text, func(s string) error { return errors.New(s) }); err != nil {
+		return none, err
+	}
+	t.add.constants(body, values)
+	a, err := c.client().do(ctx, &call{op: op, method: t.add.method, path: t.add.path.fill(values, url.PathEscape), query: query(t.add.query, values), body: body, one: true})
+	if err != nil {
+		return none, err
+	}
+	if t.add.item != nil {
+		if item, err := itemOf(t.add.item, a); err == nil {
+			if said, in, err := c.comment(ctx, op, t, item); err == nil && in && said.ID != "" {
+				return said, nil
+			}
+		}
+		return none, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "the answer does not show the comment"}
+	}
+	list, err := c.thread(ctx, op, t, key)
+	if err != nil { // it was stored, but under which id nobody knows
+		return none, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: err.Error()}
+	}
+	var added connectors.Comment
+	for _, said := range list {
+		if !seen[said.ID] && bare(said.Text) == bare(text) && (added.ID == "" || said.Time.After(added.Time)) {
+			added = said
+		}
+	}
+	if added.ID == "" {
+		return none, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Fields: []string{path}, Detail: "the tool took the comment and shows none",
+			Hint: "this user may not add or see comments of this kind"}
+	}
+	return added, nil
+}
+
+// bare is what is left of a text after a tool stored it.
+func bare(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }

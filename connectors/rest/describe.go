@@ -1,0 +1,91 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// Describe lists the described fields, what else the records of the first page show, and live choices. The schema is
+// open unless the description says that it is closed and there are records to learn from.
+func (c *collection) Describe(ctx context.Context) (*connectors.Schema, error) {
+	s := &connectors.Schema{Key: c.b.keyPath, Label: c.b.labelPath, Open: true}
+	found := map[string]bool{}
+	add := func(f connectors.Field) {
+		if !found[f.Path] {
+			found[f.Path] = true
+			s.Fields = append(s.Fields, f)
+		}
+	}
+	for _, f := range c.b.fields {
+		d := f.Field
+		if f.options != nil && !f.options.path.has("key") {
+			list, err := c.offered(ctx, f, "", true)
+			switch {
+			case errors.Is(err, connectors.ErrDenied), errors.Is(err, connectors.ErrConfig):
+				c.conn.env.Log.Debug("choices are not shown to this user", "field", f.Path, "err", err)
+			case err != nil:
+				return nil, err
+			}
+			for _, o := range list {
+				d.Choices = append(d.Choices, connectors.Choice{Value: record.OfText(o.label), Label: fmt.Sprint(o.value)})
+			}
+			d.Closed = len(d.Choices) > 0
+		}
+		add(d)
+	}
+	add(connectors.Field{Path: c.b.keyPath, ReadOnly: true})
+	seen := map[string]string{}
+	n, _, err := c.sample(ctx, func(item any) {
+		m, _ := item.(map[string]any)
+		for name, v := range m {
+			if !slices.ContainsFunc(c.b.named, func(n *named) bool { return n.in == name }) {
+				members(seen, name, v, 0)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	for _, fam := range c.b.named {
+		for name := range c.ids[fam.path] {
+			seen[fam.path+"."+name] = ""
+		}
+	}
+	c.mu.Unlock()
+	for _, path := range slices.Sorted(maps.Keys(seen)) {
+		add(connectors.Field{Path: path, Native: seen[path]})
+	}
+	if c.b.labelPath != "" {
+		add(connectors.Field{Path: c.b.labelPath})
+	}
+	s.Open = !c.b.closed || n == 0
+	for _, t := range c.b.threads {
+		s.Threads = append(s.Threads, connectors.Thread{Path: t.name, Label: t.label, Readers: t.readers})
+	}
+	return s, nil
+}
+
+// members notes the paths of a JSON value and what they hold: objects by their members, two levels deep.
+func members(into map[string]string, path string, v any, depth int) {
+	m, ok := v.(map[string]any)
+	if !ok || depth == 2 || len(m) == 0 {
+		kind := ""
+		if rv, err := record.Of(v); err == nil && !rv.Empty() {
+			kind = rv.Kind().String()
+		}
+		if into[path] == "" {
+			into[path] = kind
+		}
+		return
+	}
+	for name, e := range m {
+		members(into, path+"."+name, e, depth+1)
+	}
+}

@@ -1,0 +1,185 @@
+package rest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/record"
+)
+
+// A tool is a compiled description: what is asked, and how answers are read.
+type tool struct {
+	name        string // of the description; "" where the connection describes the tool itself
+	headers     map[string]string
+	auth        []Auth // the ways to log in that the description knows; nil: any
+	login       *probe
+	failed      *expr // condition
+	message     *expr
+	collections []*blueprint
+}
+
+// A probe is a request that only a user who is logged in gets an answer to.
+type probe struct {
+	path template
+	user *expr
+}
+
+// A blueprint is a compiled collection.
+type blueprint struct {
+	name      string
+	key       *expr
+	keyPath   string // the path that holds the key, "" where it is computed
+	labelPath string
+	label     *expr
+	version   *expr
+	modified  *expr
+	author    *expr
+	where     *expr
+	settle    time.Duration
+	closed    bool
+	list      *list
+	changes   *list
+	read      *read
+	many      *read
+	create    *write
+	update    *write
+	remove    *write
+	fields    []*field
+	named     []*named
+	threads   []*thread
+}
+
+type list struct {
+	path    template
+	query   []param
+	items   *expr
+	all     string
+	layout  string // of {since}; "unix" for seconds
+	zone    *time.Location
+	overlap time.Duration
+	page    *page
+}
+
+type pageKind uint8
+
+const (
+	whole    pageKind = iota // everything in one answer
+	byOffset                 // skip so many records
+	byNumber                 // page number
+	byCursor                 // a word from the last answer
+	byLink                   // an address from the last answer
+)
+
+type page struct {
+	kind        pageKind
+	param       string
+	limit       string
+	size, first int
+	total       *expr
+	next        *expr
+	more        *expr
+}
+
+type read struct {
+	path      template
+	query     []param
+	item      *expr
+	items     *expr
+	each      template
+	separator string
+	max       int
+}
+
+type write struct {
+	method string
+	path   template
+	query  []param
+	wrap   []string
+	set    []constant
+	text   []string // of a comment: where its text stands
+	key    *expr
+	item   *expr
+	etag   bool
+}
+
+// A constant is a member of every body of a write.
+type constant struct {
+	at    []string
+	value any // a string may hold placeholders
+}
+
+type field struct {
+	connectors.Field
+	createOnly bool
+	read       *expr
+	write      []string
+	layout     string
+	send       *expr
+	clear      any
+	unknown    bool // a member that is not there may be hidden
+	find       []param
+	options    *options
+	step       *write
+}
+
+type options struct {
+	path         template
+	query        []param
+	items        *expr
+	value, label *expr
+}
+
+type named struct {
+	path             string
+	in               string
+	name, id, member string // of an element: those that hold its name, what writes call it, and its value
+	single, object   bool
+	clear            any
+	find             []param
+}
+
+type thread struct {
+	name    string
+	label   string
+	readers connectors.Readers
+	where   *expr
+	id      *expr
+	text    *expr
+	author  *expr
+	time    *expr
+	list    *list
+	detail  *read
+	add     *write
+}
+
+func (b *blueprint) field(path string) *field {
+	if i := slices.IndexFunc(b.fields, func(f *field) bool { return f.Path == path }); i >= 0 {
+		return b.fields[i]
+	}
+	return nil
+}
+
+// family is the named list that path is an element of, and the element's name.
+func (b *blueprint) family(path string) (*named, string) {
+	for _, n := range b.named {
+		if name, ok := strings.CutPrefix(path, n.path+"."); ok && name != "" {
+			return n, name
+		}
+	}
+	return nil, ""
+}
+
+func (b *blueprint) thread(name string) *thread {
+	if i := slices.IndexFunc(b.threads, func(t *thread) bool { return t.name == name }); i >= 0 {
+		return b.threads[i]
+	}
+	return nil
+}
+
+// types are what a field may be called in a description.
+var types = map[string]record.Type{
+	"text": {Kind: record.Text}, "int": {Kind: record.Int}, "float": {Kind: record.Float}, "bool": {Kind: record.Bool},
+	"time": {Kind: record.Time}, "date": {Kind: record.Text, Layout: "2006-01-02"}, "list": {Kind: record.List}, "any": {},
+}
