@@ -85,7 +85,7 @@ func (c *client) says(a *answer, raw []byte) string {
 	if s := sentence(common(a.body)); s != "" {
 		return shorten(s)
 	}
-	if looksHTML(a, raw) {
+	if looksHTML(a, raw) || len(bytes.TrimSpace(raw)) <= len("{}") {
 		return ""
 	}
 	return shorten(strings.Join(strings.Fields(string(raw[:min(len(raw), 1000)])), " "))

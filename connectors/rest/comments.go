@@ -55,7 +55,9 @@ func (c *collection) Comments(ctx context.Context, path string, keys []string, s
 	g.SetLimit(c.conn.flight)
 	for _, key := range slices.Compact(slices.Sorted(slices.Values(keys))) {
 		g.Go(func() error {
-			list, err := c.thread(gctx, op, t, key)
+			list, err := c.thread(gctx, op, t, key, func(said connectors.Comment) bool {
+				return !since.IsZero() && !said.Time.IsZero() && said.Time.Before(since.Truncate(time.Second))
+			})
 			if errors.Is(err, connectors.ErrNotFound) {
 				return nil
 			}
@@ -65,9 +67,6 @@ func (c *collection) Comments(ctx context.Context, path string, keys []string, s
 			mu.Lock()
 			defer mu.Unlock()
 			for _, said := range list {
-				if !since.IsZero() && !said.Time.IsZero() && said.Time.Before(since.Truncate(time.Second)) {
-					continue
-				}
 				if err := emit(key, said); err != nil {
 					return err
 				}
@@ -78,8 +77,8 @@ func (c *collection) Comments(ctx context.Context, path string, keys []string, s
 	return g.Wait()
 }
 
-// thread reads the comments of one record.
-func (c *collection) thread(ctx context.Context, op string, t *thread, key string) ([]connectors.Comment, error) {
+// thread reads the comments of one record, without those that skip knows by id and time.
+func (c *collection) thread(ctx context.Context, op string, t *thread, key string, skip func(connectors.Comment) bool) ([]connectors.Comment, error) {
 	values := map[string]string{"key": key, "query": t.list.all}
 	w := &walk{client: c.client(), op: op, list: t.list, path: t.list.path.fill(values, url.PathEscape), query: query(t.list.query, values)}
 	w.key = func(item any) (string, error) {
@@ -92,7 +91,7 @@ func (c *collection) thread(ctx context.Context, op string, t *thread, key strin
 	var list []connectors.Comment
 	err := w.run(ctx, func(items []any) (bool, error) {
 		for _, item := range items {
-			said, in, err := c.comment(ctx, op, t, item)
+			said, in, err := c.comment(ctx, op, t, item, skip)
 			if err != nil {
 				return false, err
 			}
@@ -125,7 +124,7 @@ func (c *collection) there(ctx context.Context, key string) (string, error) {
 }
 
 // comment shows an item as a comment; false: it is none. Where lists say too little each is read by itself.
-func (c *collection) comment(ctx context.Context, op string, t *thread, item any) (connectors.Comment, bool, error) {
+func (c *collection) comment(ctx context.Context, op string, t *thread, item any, skip func(connectors.Comment) bool) (connectors.Comment, bool, error) {
 	v := &view{item: item}
 	bad := func(err error) error {
 		return &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: err.Error(), Hint: "compare the comments block of the description with what the tool answers"}
@@ -135,25 +134,10 @@ func (c *collection) comment(ctx context.Context, op string, t *thread, item any
 	if err != nil || !in {
 		return said, false, wrapped(bad, err)
 	}
-	id, err := t.id.text(v)
-	if err != nil {
-		return said, false, bad(err)
-	}
-	if t.detail != nil {
-		values := map[string]string{"key": id}
-		a, err := c.client().do(ctx, &call{op: op, path: t.detail.path.fill(values, url.PathEscape), query: query(t.detail.query, values), one: true})
-		if err != nil {
-			return said, false, err
-		}
-		if v.item, err = itemOf(t.detail.item, a); err != nil {
-			return said, false, bad(err)
-		}
-	}
-	said.ID = id
 	for _, s := range []struct {
 		to *string
 		e  *expr
-	}{{&said.Text, t.text}, {&said.Author, t.author}} {
+	}{{&said.ID, t.id}, {&said.Author, t.author}} {
 		if *s.to, err = s.e.text(v); err != nil {
 			return said, false, bad(err)
 		}
@@ -162,7 +146,20 @@ func (c *collection) comment(ctx context.Context, op string, t *thread, item any
 	if err != nil {
 		return said, false, bad(err)
 	}
-	said.Time = instant(at)
+	if said.Time = instant(at); skip(said) {
+		return said, false, nil
+	}
+	if t.detail != nil {
+		values := map[string]string{"key": said.ID}
+		a, err := c.client().do(ctx, &call{op: op, path: t.detail.path.fill(values, url.PathEscape), query: query(t.detail.query, values), one: true})
+		if err != nil {
+			return said, false, err
+		}
+		v.detail = a.body
+	}
+	if said.Text, err = t.text.text(v); err != nil {
+		return said, false, bad(err)
+	}
 	return said, true, nil
 }
 
@@ -177,54 +174,53 @@ func wrapped(wrap func(error) error, err error) error {
 // is that which was not there and says the same.
 func (c *collection) AddComment(ctx context.Context, path, key, text string) (connectors.Comment, error) {
 	op := "add to " + path + " of " + c.b.name + " " + key
-	none := connectors.Comment{}
 	t, err := c.threadOf(op, path)
 	if err != nil {
-		return none, err
+		return connectors.Comment{}, err
 	}
 	if _, err := c.there(ctx, key); err != nil {
-		return none, unwritten(op, err)
+		return connectors.Comment{}, unwritten(op, err)
 	}
 	seen := map[string]bool{}
 	if t.add.item == nil {
-		list, err := c.thread(ctx, op, t, key)
-		if err != nil {
-			return none, unwritten(op, err)
-		}
-		for _, said := range list {
+		_, err := c.thread(ctx, op, t, key, func(said connectors.Comment) bool {
 			seen[said.ID] = true
+			return true
+		})
+		if err != nil {
+			return connectors.Comment{}, unwritten(op, err)
 		}
 	}
 	body := map[string]any{}
 	values := map[string]string{"key": key}
 	if err := set(body, append(slices.Clone(t.add.wrap), t.add.text...), text, func(s string) error { return errors.New(s) }); err != nil {
-		return none, err
+		return connectors.Comment{}, err
 	}
 	t.add.constants(body, values)
 	a, err := c.client().do(ctx, &call{op: op, method: t.add.method, path: t.add.path.fill(values, url.PathEscape), query: query(t.add.query, values), body: body, one: true})
 	if err != nil {
-		return none, err
+		return connectors.Comment{}, err
 	}
 	if t.add.item != nil {
 		if item, err := itemOf(t.add.item, a); err == nil {
-			if said, in, err := c.comment(ctx, op, t, item); err == nil && in && said.ID != "" {
+			if said, in, err := c.comment(ctx, op, t, item, func(connectors.Comment) bool { return false }); err == nil && in && said.ID != "" {
 				return said, nil
 			}
 		}
-		return none, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "the answer does not show the comment"}
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "the answer does not show the comment"}
 	}
-	list, err := c.thread(ctx, op, t, key)
+	list, err := c.thread(ctx, op, t, key, func(said connectors.Comment) bool { return seen[said.ID] })
 	if err != nil { // it was stored, but under which id nobody knows
-		return none, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: err.Error()}
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: err.Error()}
 	}
 	var added connectors.Comment
 	for _, said := range list {
-		if !seen[said.ID] && bare(said.Text) == bare(text) && (added.ID == "" || said.Time.After(added.Time)) {
+		if bare(said.Text) == bare(text) && (added.ID == "" || said.Time.After(added.Time)) {
 			added = said
 		}
 	}
 	if added.ID == "" {
-		return none, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Fields: []string{path}, Detail: "the tool took the comment and shows none",
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Fields: []string{path}, Detail: "the tool took the comment and shows none",
 			Hint: "this user may not add or see comments of this kind"}
 	}
 	return added, nil

@@ -439,6 +439,9 @@ func (c *compiler) named(n *Named) *named {
 	out.object = c.word(n.Write, "list", "list", "object") == "object"
 	out.clear = c.clear(n.Clear)
 	out.find = c.params(n.Find, "value", "quoted", "name", "id")
+	if k := n.Known; k != nil {
+		out.known = &list{path: c.template(k.Path), query: c.params(k.Query), items: c.expr(k.Items, expression.Any, "body", "header")}
+	}
 	return out
 }
 
@@ -451,7 +454,11 @@ func (c *compiler) comments(b *Comments) *thread {
 		out.readers = connectors.Public
 	}
 	out.where = c.expr(b.Where, expression.Bool, "item")
-	out.id, out.text = c.expr(b.ID, expression.Any, "item"), c.expr(b.Text, expression.Any, "item")
+	names := []string{"item"}
+	if b.Detail != nil {
+		names = append(names, "detail")
+	}
+	out.id, out.text = c.expr(b.ID, expression.Any, "item"), c.expr(b.Text, expression.Any, names...)
 	out.author, out.time = c.expr(b.Author, expression.Any, "item"), c.expr(b.Time, expression.Any, "item")
 	if out.list = c.list(b.List, nil, "key"); out.list == nil {
 		c.fail(b.Range, "Comments without a list", `They need list { path = "/…/{key}/…" }.`)

@@ -12,7 +12,7 @@ import (
 )
 
 // Describe lists the described fields, what else the records of the first page show, and live choices. The schema is
-// open unless the description says that it is closed and there are records to learn from.
+// open unless the description says that it is closed and something showed what it leaves to the site.
 func (c *collection) Describe(ctx context.Context) (*connectors.Schema, error) {
 	s := &connectors.Schema{Key: c.b.keyPath, Label: c.b.labelPath, Open: true}
 	found := map[string]bool{}
@@ -52,6 +52,13 @@ func (c *collection) Describe(ctx context.Context) (*connectors.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	shown := n > 0
+	for _, fam := range c.b.named {
+		if err := c.ask(ctx, fam); err != nil {
+			return nil, err
+		}
+		shown = shown || fam.known != nil
+	}
 	c.mu.Lock()
 	for _, fam := range c.b.named {
 		for name := range c.ids[fam.path] {
@@ -65,7 +72,7 @@ func (c *collection) Describe(ctx context.Context) (*connectors.Schema, error) {
 	if c.b.labelPath != "" {
 		add(connectors.Field{Path: c.b.labelPath})
 	}
-	s.Open = !c.b.closed || n == 0
+	s.Open = !c.b.closed || !shown
 	for _, t := range c.b.threads {
 		s.Threads = append(s.Threads, connectors.Thread{Path: t.name, Label: t.label, Readers: t.readers})
 	}

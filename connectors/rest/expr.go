@@ -28,6 +28,7 @@ type view struct {
 	header http.Header
 	status int
 	value  record.Value
+	detail any // of a comment: what its own request answered
 }
 
 // vars are the names that expressions of a place may use, and what they are.
@@ -118,6 +119,7 @@ func (e *expr) run(v *view) (record.Value, error) {
 			return record.NullValue
 		},
 		"status": func(string) record.Value { return record.OfInt(int64(v.status)) },
+		"detail": func(string) record.Value { return known(v.detail, true) },
 		"value":  func(string) record.Value { return v.value },
 	}, time.Time{})
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/mapping/expression"
 	"github.com/fieldsync/fieldsync/mappings"
 )
@@ -48,7 +47,7 @@ func (c *Config) Prepare(dir string, ctx *hcl.EvalContext, scope expression.Scop
 			inputs = append(inputs, input)
 		}
 		if err != nil {
-			return files, inputs, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No such description", Detail: err.Error() + "."}}
+			return files, inputs, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No such description", Detail: err.Error(), Subject: c.SystemRange.Ptr()}}
 		}
 		f, diags := hclsyntax.ParseConfig(file.src, file.name, hcl.InitialPos)
 		files[file.name] = f
@@ -91,11 +90,8 @@ func (c *Config) describe(dir string) (source, string, error) {
 		src, err := mappings.Systems.ReadFile(name)
 		if err != nil {
 			known := Shipped()
-			hint := "; shipped are " + strings.Join(known, ", ") + `, and system = "./tool.hcl" names a file of your own`
-			if near := connectors.Nearest(c.System, known); near != "" {
-				hint = fmt.Sprintf("; did you mean %q?", near)
-			}
-			return source{}, "", fmt.Errorf("fieldsync has no description of %q%s", c.System, hint)
+			return source{}, "", fmt.Errorf("fieldsync has no description of %q.%s Shipped are %s; system = \"./tool.hcl\" names a file of your own.",
+				c.System, meant(c.System, known), strings.Join(known, ", "))
 		}
 		return source{"shipped " + name, src}, "", nil
 	}
@@ -144,14 +140,14 @@ func (c *Config) settings(declared []Setting, diags *hcl.Diagnostics) map[string
 		default:
 			*diags = append(*diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Setting missing",
 				Detail:  fmt.Sprintf("The description %q needs the setting %q (%s). Write settings = { %s = \"…\" } into the connection.", c.System, s.Name, s.Description, s.Name),
-				Subject: s.Range.Ptr()})
+				Subject: c.SystemRange.Ptr()})
 		}
 		out[s.Name] = cty.StringVal(v)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
 		if !slices.Contains(names, name) {
 			*diags = append(*diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unknown setting",
-				Detail: fmt.Sprintf("The description %q has no setting %q. It has %s.%s", c.System, name, cmp.Or(strings.Join(names, ", "), "none"), meant(name, names))})
+				Detail: fmt.Sprintf("The description %q has no setting %q. It has %s.%s", c.System, name, cmp.Or(strings.Join(names, ", "), "none"), meant(name, names)), Subject: c.InSettings.Ptr()})
 		}
 	}
 	return out
@@ -220,16 +216,19 @@ func byName[T any](base, own []T, name func(T) string) []T {
 	return out
 }
 
-// Identity is what makes two connections the same system: the address, the account and what the description is told.
-// How a description is written is no part of it.
-func (c *Config) Identity() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%q\n", strings.TrimRight(c.URL, "/"))
-	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
-		fmt.Fprintf(&b, "%s=%q\n", name, c.Settings[name])
-	}
+// An identity is what makes two connections the same system: the address, the account and what the description is
+// told. How a description is written is no part of it.
+type identity struct {
+	URL      string
+	Settings map[string]string
+	Accounts []string
+}
+
+// Veil returns the identity of the connection.
+func (c *Config) Veil() (any, []string) {
+	id := identity{URL: strings.TrimRight(c.URL, "/"), Settings: c.Settings}
 	for _, a := range c.Auth {
-		fmt.Fprintf(&b, "%s %q %q\n", a.Kind, a.Username, a.ClientID)
+		id.Accounts = append(id.Accounts, fmt.Sprintf("%s %q %q", a.Kind, a.Username, a.ClientID))
 	}
-	return b.String()
+	return id, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -66,7 +67,7 @@ func (c *collection) record(item any, paths []string) (record.Record, bool, erro
 		}
 	}
 	if c.b.version == nil {
-		r.Version = fingerprint(item)
+		r.Version = c.fingerprint(item)
 	}
 	stamp, err := c.b.modified.get(v)
 	if err != nil {
@@ -80,14 +81,31 @@ func (c *collection) record(item any, paths []string) (record.Record, bool, erro
 	return r, true, nil
 }
 
-// fingerprint is a version for tools that count none: it changes when anything that is shown does.
-func fingerprint(item any) string {
-	v, err := record.Of(item)
-	if err != nil {
+// fingerprint is a version for tools that count none: it changes when anything that is shown does. The elements of a
+// named list may come in any order.
+func (c *collection) fingerprint(item any) string {
+	h := sha256.New()
+	whole, ok := item.(map[string]any)
+	if !ok {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(v.String()))
-	return hex.EncodeToString(sum[:12])
+	for _, name := range slices.Sorted(maps.Keys(whole)) {
+		var parts []string
+		list, isList := whole[name].([]any)
+		if !isList || !slices.ContainsFunc(c.b.named, func(n *named) bool { return n.in == name }) {
+			list = []any{whole[name]}
+		}
+		for _, e := range list {
+			v, err := record.Of(e)
+			if err != nil {
+				return ""
+			}
+			parts = append(parts, v.String())
+		}
+		slices.Sort(parts)
+		fmt.Fprintf(h, "%q%q", name, parts)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
 // Scan reads the list, or with q.Since what changed since then.

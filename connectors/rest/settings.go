@@ -10,8 +10,10 @@ import (
 // in a description that system names; settings are what that description asks for.
 type Config struct {
 	System       string            `hcl:"system,optional"` // a shipped description, or the path of a file
+	SystemRange  hcl.Range         `hcl:"system,attr_value_range"`
 	URL          string            `hcl:"url"`
 	Settings     map[string]string `hcl:"settings,optional"`
+	InSettings   hcl.Range         `hcl:"settings,attr_value_range"`
 	InsecureHTTP bool              `hcl:"insecure_http,optional"`
 	Headers      map[string]string `hcl:"headers,optional"`
 	Auth         []Auth            `hcl:"auth,block"`
@@ -190,7 +192,15 @@ type Named struct {
 	Write  *hcl.Attribute `hcl:"write,optional"`  // "list" of elements, or "object" of values by name
 	Clear  *hcl.Attribute `hcl:"clear,optional"`
 	Find   *hcl.Attribute `hcl:"find,optional"`
+	Known  *Known         `hcl:"known,block"`
 	Range  hcl.Range      `hcl:",def_range"`
+}
+
+// Known is where the tool lists what elements a named list can have. Without it they are learned from records.
+type Known struct {
+	Path  *hcl.Attribute `hcl:"path"`
+	Query *hcl.Attribute `hcl:"query,optional"`
+	Items *hcl.Attribute `hcl:"items"`
 }
 
 // Comments is one kind of comments that records have.

@@ -138,6 +138,7 @@ type named struct {
 	single, object   bool
 	clear            any
 	find             []param
+	known            *list // of elements that there may be; nil: records show them
 }
 
 type thread struct {

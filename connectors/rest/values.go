@@ -2,7 +2,9 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -113,61 +115,88 @@ func (c *collection) learn(item any) {
 	for _, n := range c.b.named {
 		a, _ := at(item, n.in)
 		list, _ := a.([]any)
-		if len(list) == 0 {
-			continue
-		}
-		c.mu.Lock()
-		if c.ids[n.path] == nil {
-			c.ids[n.path] = map[string]any{}
-		}
-		for _, e := range list {
-			if m, ok := e.(map[string]any); ok && m[n.name] != nil && m[n.id] != nil {
-				c.ids[n.path][fmt.Sprint(m[n.name])] = m[n.id]
-			}
-		}
-		c.mu.Unlock()
+		c.note(n, list)
 	}
 }
 
-// idOf is what writes and searches call an element of a named list. It is learned from records, since the lists of
-// such fields are for administrators in most tools; a number may be written as it is.
+func (c *collection) note(n *named, elements []any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ids[n.path] == nil {
+		c.ids[n.path] = map[string]any{}
+	}
+	for _, e := range elements {
+		if m, ok := e.(map[string]any); ok && m[n.name] != nil && m[n.id] != nil {
+			c.ids[n.path][fmt.Sprint(m[n.name])] = m[n.id]
+		}
+	}
+}
+
+// ask notes the elements that the tool lists. That it does not show the list to this user is no failure.
+func (c *collection) ask(ctx context.Context, n *named) error {
+	if n.known == nil {
+		return nil
+	}
+	op := "ask for the fields of " + n.path
+	a, err := c.client().do(ctx, &call{op: op, path: n.known.path.fill(nil, nil), query: query(n.known.query, nil)})
+	if errors.Is(err, connectors.ErrDenied) || errors.Is(err, connectors.ErrConfig) {
+		c.conn.env.Log.Debug("the list of fields is not shown", "named", n.path, "err", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w := walk{op: op, list: n.known}
+	items, err := w.items(a)
+	if err == nil {
+		c.note(n, items)
+	}
+	return err
+}
+
+// idOf is what writes and searches call an element of a named list: as the tool lists them, or as a record showed it,
+// since such lists are for administrators in many tools. A number may be written as it is.
 func (c *collection) idOf(ctx context.Context, n *named, name string) (any, error) {
 	if n.id == n.name {
 		return name, nil
 	}
-	look := func() (any, bool) {
+	var id any
+	look := func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		id, ok := c.ids[n.path][name]
-		return id, ok
+		found, ok := c.ids[n.path][name]
+		id = found
+		return ok
 	}
-	if id, ok := look(); ok {
+	if look() {
 		return id, nil
 	}
-	if _, _, err := c.sample(ctx, func(any) {}); err != nil {
+	if err := c.ask(ctx, n); err != nil {
 		return nil, err
 	}
-	if id, ok := look(); ok {
+	if look() {
 		return id, nil
 	}
 	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
 		return id, nil
 	}
-	c.mu.Lock()
-	var known []string
-	for k := range c.ids[n.path] {
-		known = append(known, k)
+	if _, _, err := c.sample(ctx, func(any) {}); err != nil {
+		return nil, err
 	}
+	if look() {
+		return id, nil
+	}
+	c.mu.Lock()
+	known := slices.Sorted(maps.Keys(c.ids[n.path]))
 	c.mu.Unlock()
-	slices.Sort(known)
 	hint := fmt.Sprintf("no record shows what fields there are; write the number of the field instead of its name, as in %s.1", n.path)
 	switch near := connectors.Nearest(name, known); {
 	case near != "":
 		hint = fmt.Sprintf("did you mean %q?", n.path+"."+near)
 	case len(known) > 0:
-		hint = fmt.Sprintf("the records show %v", known)
+		hint = fmt.Sprintf("there are %q", known)
 	}
-	return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: "look up " + n.path + "." + name, Detail: fmt.Sprintf("no record shows a field %q", name), Hint: hint, Fields: []string{n.path + "." + name}}
+	return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: "look up " + n.path + "." + name, Detail: fmt.Sprintf("there is no field %q", name), Hint: hint, Fields: []string{n.path + "." + name}}
 }
 
 // wire is a value as it is sent.

@@ -203,6 +203,11 @@ collection "issues" {
     value = "value"
     clear = ""
     find  = { "cf_{id}" = "{value}" }
+    known {
+      path  = "/projects/${setting.project}.json"
+      query = { include = "issue_custom_fields" }
+      items = "body.project.issue_custom_fields"
+    }
   }
 
   comments "notes" {
