@@ -6,6 +6,7 @@ import (
 	dsql "database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -238,10 +239,11 @@ func (t *collection) commentPage(ctx context.Context, op string, c *thread, sinc
 	if parents != nil {
 		s.add(" AND ", amongKeys(s, c.parent, parents))
 	} else {
+		key := d.quote(c.rel.local) + "." + d.quote(c.key.name) // not the text that is selected
 		if last != nil {
-			s.add(" AND ", d.quote(c.key.name), " > ", s.arg(last))
+			s.add(" AND ", key, " > ", s.arg(last))
 		}
-		s.add(" ORDER BY ", d.quote(c.key.name), " LIMIT ", fmt.Sprint(page))
+		s.add(" ORDER BY ", key, " LIMIT ", strconv.Itoa(page))
 	}
 	type said struct {
 		key string

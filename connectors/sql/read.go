@@ -114,7 +114,7 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 	source := func(*statement) string { return from(c, t.rel) }
 	names := make([]string, len(t.key))
 	for i, k := range t.keyColumns() {
-		names[i] = c.quote(k.name)
+		names[i] = c.quote(t.rel.local) + "." + c.quote(k.name) // a bare name in ORDER BY would be the text that is selected
 	}
 	if t.modified >= 0 {
 		if window, err = t.window(ctx, op); err != nil {

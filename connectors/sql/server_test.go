@@ -36,9 +36,9 @@ func newShop(t testing.TB, driver string) *shop {
 	} else {
 		s.dsn, library = sqltest.MariaDB(t), "mysql"
 	}
-	dsn := s.dsn
+	dsn := s.dsn + "&timezone=UTC&intervalstyle=iso_8601"
 	if library == "mysql" {
-		dsn += "?multiStatements=true&time_zone=%27%2B00%3A00%27&charset=utf8mb4"
+		dsn = s.dsn + "?multiStatements=true&time_zone=%27%2B00%3A00%27&charset=utf8mb4"
 	}
 	db, err := dsql.Open(library, dsn)
 	if err != nil {

@@ -223,7 +223,9 @@ func (c *connection) relation(ctx context.Context, name string) (found relation,
 	if err != nil {
 		return relation{}, "", err
 	}
-	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
+	exactly := func(a, b string) bool { return a == b }
+	lowered := func(a, b string) bool { return a == strings.ToLower(b) } // as most databases read a bare name
+	for _, same := range []func(a, b string) bool{exactly, lowered, strings.EqualFold} {
 		if i := slices.IndexFunc(all, func(r relation) bool { return same(r.name, name) }); i >= 0 {
 			return all[i], "", nil
 		}

@@ -237,6 +237,9 @@ func (c typed) encode(v record.Value, _ any) (any, error) {
 	case fraction:
 		return strconv.FormatFloat(v.Float(), 'g', -1, 64), nil
 	}
+	if c.class == number && c.mysql && v.Kind() == record.Int {
+		return v.Int(), nil // a column of bits would take digits for letters
+	}
 	s := v.Plain()
 	if c.allowed != nil && !slices.Contains(c.allowed, s) {
 		return nil, fmt.Errorf("%q is none of %s", s, strings.Join(c.allowed, ", "))
