@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -19,17 +20,28 @@ type testView struct {
 }
 
 func (a *app) testCmd() *cobra.Command {
-	var pattern string
+	var pattern, key, sync string
 	c := &cobra.Command{
 		Use:   "test",
 		Short: "run the mapping's own tests, offline, with the real decisions",
 		Long: `Runs every test block: builds the records that it describes, decides about them with the
 rules of the mapping, and compares what would be written. Contacts no system and reads no
-state.`,
+state.
+
+With --record it writes a test block instead: of a record as it is now, with its twin and
+what both last agreed on, and what the rules do about it now. Values of fields that are
+sensitive, that a look-up decides or that are held stay out.`,
 		Example: `  fieldsync test
-  fieldsync test --run resolved --json`,
+  fieldsync test --run resolved --json
+  fieldsync test --record T-1001 >> mappings/tests.hcl`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
+			if key != "" {
+				return a.recordTest(c.Context(), sync, key)
+			}
+			if sync != "" {
+				return hinted{errors.New("--sync says whose record is to be written as a test, and none is named"), "add --record KEY"}
+			}
 			re, err := regexp.Compile(pattern)
 			if err != nil {
 				return hinted{fmt.Errorf("--run: %w", err), "write a part of a test's name, or a regular expression"}
@@ -66,6 +78,9 @@ state.`,
 		},
 	}
 	c.Flags().StringVar(&pattern, "run", "", "only tests whose name matches this `PATTERN`")
+	c.Flags().StringVar(&key, "record", "", "write the record with this `KEY` or label, and its twin, as a test block")
+	c.Flags().StringVarP(&sync, "sync", "s", "", "the `SYNC` of that record (default: the only one)")
+	_ = c.RegisterFlagCompletionFunc("sync", a.completeSyncs)
 	return c
 }
 

@@ -15,6 +15,7 @@ type TestResult struct {
 	Name     string
 	OK       bool
 	Got      [2]record.Fields // what would be written
+	Deleted  [2]bool          // the record would be deleted
 	Problems []string         // what is not as the test expects
 	Verdicts []reconcile.Verdict
 	Rules    *reconcile.Rules // those that the test is about; Verdicts count in them
@@ -143,6 +144,7 @@ func (res *TestResult) judge(t *Test, in reconcile.Input, d *reconcile.Decision)
 			}
 		}
 		deleted := d.Life == reconcile.DeleteOn && int(d.Side) == i
+		res.Deleted[i] = deleted
 		switch {
 		case deleted && !t.ExpectGone[i]:
 			problem("the %s is deleted, which is not expected", side.Name)
