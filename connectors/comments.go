@@ -29,7 +29,7 @@ type Commenter interface {
 	AddComment(ctx context.Context, path, key, text string) (Comment, error)
 }
 
-// A Thread is a path under which a collection keeps comments.
+// A Thread is a path under which a collection keeps comments, or files.
 type Thread struct {
 	Path    string
 	Label   string

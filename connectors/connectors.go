@@ -2,7 +2,7 @@
 //
 // A system is a [Connection]; a kind of record in it is a [Collection], which must [Collection.Scan] and
 // [Collection.Read]. Everything else is an ability found by interface: [Describer], [Finder], [Creator],
-// [Updater], [Batcher], [Deleter], [Commenter], [Chronicler], [Notifier], [Checker]. The engine asks for an ability when a
+// [Updater], [Batcher], [Deleter], [Commenter], [Attacher], [Chronicler], [Notifier], [Checker]. The engine asks for an ability when a
 // rule needs it and says plainly when it is not there. Failures are [*Error] with one of the sentinel kinds below; the kind
 // decides what the engine does next, the hint tells a person what to do. The suite in connectortest holds every connector to
 // this page.
@@ -110,6 +110,8 @@ type Schema struct {
 	Rest   record.Type // of the paths that are not in Fields; zero where that is not known
 	// Threads are the paths of comments, which are no fields: see CommentReader.
 	Threads []Thread
+	// Files are the paths of attachments, of which most systems have one: see AttachmentReader.
+	Files []Thread
 }
 
 // Field returns the field with this path.

@@ -173,7 +173,7 @@ type carrier struct {
 	folds                 []Fold
 }
 
-// all goes through the spool in order: settlements, creates, updates, comments, deletes. Actions of one kind run side by
+// all goes through the spool in order: settlements, creates, updates, comments, attachments, deletes. Actions of one kind run side by
 // side; the next kind starts when they have ended.
 func (c *carrier) all(ctx context.Context) error {
 	r := c.r
@@ -188,7 +188,7 @@ func (c *carrier) all(ctx context.Context) error {
 	}
 	var g *errgroup.Group
 	var gctx context.Context
-	var talk []unit // comments of one link to one side
+	var talk []unit // comments, or attachments, of one link to one side
 	order := -1
 	wait := func() error {
 		if g == nil {
@@ -208,7 +208,11 @@ func (c *carrier) all(ctx context.Context) error {
 	say := func() {
 		if units := talk; len(units) > 0 {
 			talk = nil
-			start(func() error { return c.comments(gctx, units) })
+			carry := c.comments
+			if units[0].Item.Action.Kind == plan.Attachment {
+				carry = c.attachments
+			}
+			start(func() error { return carry(gctx, units) })
 		}
 	}
 	var n int64
@@ -227,8 +231,8 @@ func (c *carrier) all(ctx context.Context) error {
 			}
 			order = u.order
 		}
-		if u.Threads != nil {
-			return c.fold(ctx, Fold{Threads: u.Threads})
+		if u.order == orderSettle && (u.Threads != nil || u.Files != nil || u.Beside != nil) {
+			return c.fold(ctx, Fold{Threads: u.Threads, Files: u.Files, Beside: u.Beside})
 		}
 		if u.fold != nil {
 			return c.fold(ctx, *u.fold)
@@ -244,7 +248,7 @@ func (c *carrier) all(ctx context.Context) error {
 		}
 		n++
 		r.progress("carry out", n, total)
-		if a := u.Item.Action; a.Kind == plan.Comment {
+		if a := u.Item.Action; a.Kind == plan.Comment || a.Kind == plan.Attachment {
 			if len(talk) > 0 && (talk[0].Link != u.Link || talk[0].Item.Action.Side != a.Side) {
 				say()
 			}
@@ -410,7 +414,7 @@ func (c *carrier) result(res plan.Result) {
 		c.done++
 	case plan.Skipped:
 		c.skipped++
-		c.unsettled = c.unsettled || res.Action.Kind != plan.Comment
+		c.unsettled = c.unsettled || res.Action.Kind != plan.Comment && res.Action.Kind != plan.Attachment
 	case plan.Failed:
 		c.failed++
 	}

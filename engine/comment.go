@@ -3,8 +3,8 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
@@ -18,20 +18,18 @@ func (c *carrier) comments(ctx context.Context, units []unit) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		a := *u.Item.Action
-		if !c.allowed(a) {
-			c.deafen(a.Side.Other())
+		if a := u.Item.Action; !c.allowed(*a) {
+			c.deafen(a)
 			continue
 		}
 		// From here on the comment is carried through: stopping waits for its end.
-		done, err := c.comment(context.WithoutCancel(ctx), a)
+		done, err := c.comment(context.WithoutCancel(ctx), u)
 		if err != nil {
 			return err
 		}
 		if done {
 			continue
 		}
-		c.deafen(a.Side.Other())
 		for _, u := range units[i+1:] {
 			if c.allowed(*u.Item.Action) {
 				c.result(plan.Result{Action: *u.Item.Action, Outcome: plan.Skipped, Why: "an earlier comment of this record could not be carried"})
@@ -42,24 +40,23 @@ func (c *carrier) comments(ctx context.Context, units []unit) error {
 	return nil
 }
 
-func (c *carrier) deafen(s record.Side) {
+// deafen makes the next run listen from where this one did: something that it heard was not approved.
+func (c *carrier) deafen(a *plan.Action) {
 	c.mu.Lock()
-	c.r.ears[s].deaf = true
+	c.r.beside.ears[a.Kind][a.Side.Other()].deaf = true
 	c.mu.Unlock()
 }
 
 // comment adds one comment, with its intent, and remembers it.
-func (c *carrier) comment(ctx context.Context, a plan.Action) (done bool, err error) {
-	r, e := c.r, a.Entry
+func (c *carrier) comment(ctx context.Context, u unit) (done bool, err error) {
+	r, a, e := c.r, *u.Item.Action, u.Item.Action.Entry
 	res := plan.Result{Action: a, Outcome: plan.Done, Key: a.Key, Label: a.Label}
-	fail := func(err error, hint string) (bool, error) {
-		res.Outcome, res.Why, res.Hint = plan.Failed, err.Error(), hint
-		c.result(res)
-		return false, nil
+	fail := func(intent int64, err error) (bool, error) {
+		return false, c.fails(ctx, spot{plan.Comment, a.Side.Other(), a.Link, ""}, u, res, intent, err)
 	}
 	w, ok := r.job.Ends[a.Side].Handle.(connectors.Commenter)
 	if !ok {
-		return fail(&connectors.Error{Kind: connectors.ErrRefused, Op: "comment on " + a.Collection, Detail: "no comments can be added through this connector"}, "")
+		return fail(0, &connectors.Error{Kind: connectors.ErrRefused, Op: "comment on " + a.Collection, Detail: "no comments can be added through this connector"})
 	}
 	in := Intent{Link: a.Link, Kind: plan.Comment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: e.ID,
 		New: record.Fields{e.Path: record.OfText(e.Text)}, At: r.now(), Run: c.run}
@@ -70,18 +67,12 @@ func (c *carrier) comment(ctx context.Context, a plan.Action) (done bool, err er
 	if err != nil && unknownOutcome(err) {
 		found, ferr := r.said(ctx, in)
 		if ferr != nil || found == nil {
-			return fail(err, "nobody knows whether this comment was added: the next run looks before it does anything else")
+			return fail(-in.ID, err)
 		}
 		added, err, res.Why = *found, nil, "the answer was lost, the comment was found there"
 	}
 	if err != nil {
-		if ferr := r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
-			return false, errors.Join(err, fmt.Errorf("remember: %w", ferr))
-		}
-		if errors.Is(err, connectors.ErrAuth) || errors.Is(err, connectors.ErrOffline) {
-			return false, fmt.Errorf("%s: %w", a.SideName, err)
-		}
-		return fail(err, connectors.Hint(err))
+		return fail(in.ID, err)
 	}
 	if err := r.book.Fold(ctx, []Fold{r.carried(in, added.ID)}); err != nil {
 		return false, fmt.Errorf("remember: %w", err)
@@ -94,7 +85,7 @@ func (c *carrier) comment(ctx context.Context, a plan.Action) (done bool, err er
 // carried remembers that the comment of an intent has a copy.
 func (r *Run) carried(in Intent, id string) Fold {
 	_, text := in.entry()
-	return Fold{Intent: in.ID, Threads: []Thread{{Link: in.Link, Side: in.Side.Other(), ID: in.Marker, Copy: id, Hash: textHash(text), At: in.At, Run: in.Run}}}
+	return Fold{Intent: in.ID, Beside: r.cleared(spot{plan.Comment, in.Side.Other(), in.Link, ""}), Threads: []Thread{{Link: in.Link, Side: in.Side.Other(), ID: in.Marker, Copy: id, Hash: textHash(text), At: in.At, Run: in.Run}}}
 }
 
 // entry is what an intent of a comment adds, and where.
@@ -131,41 +122,35 @@ func (r *Run) said(ctx context.Context, in Intent) (*connectors.Comment, error) 
 	return found, err
 }
 
-// recoverComment looks what became of a comment in flight, or says until when to wait for it. Where comments cannot
-// be read now, its link stays mute: better late than twice.
-func (r *Run) recoverComment(ctx context.Context, in Intent) (until time.Time, err error) {
-	found, err := r.said(ctx, in)
-	switch {
-	case errors.Is(err, connectors.ErrAuth), errors.Is(err, connectors.ErrOffline):
-		return until, err
-	case err != nil:
-		if _, ok := errors.AsType[*connectors.Error](err); !ok {
-			return until, err
-		}
-		r.mute[in.Link] = true
-		r.log().Warn("cannot tell whether a comment was added; no more are carried for its records", "side", r.name(in.Side), "record", in.Key, "err", err, "hint", connectors.Hint(err))
-		return until, nil
-	case found != nil:
-		r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", in.Key, "done", true)
-		return until, r.book.Fold(ctx, []Fold{r.carried(in, found.ID)})
-	}
-	if s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler); ok {
-		if until := in.At.Add(s.Settles()); until.After(r.now()) {
-			return until, nil
-		}
-	}
-	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", in.Key, "done", false)
-	return until, r.book.Fold(ctx, []Fold{{Intent: in.ID}})
+// threads are the comments of one link that need nothing any more.
+type threads struct {
+	any    bool
+	ids    [2]map[string]bool   // by the side that they stand on
+	unread [2]map[uint64]Thread // copies that could not be read when they were made, by their text
 }
 
-// heard stores how far comments were listened to, where everything new was settled.
-func (r *Run) heard(ctx context.Context) error {
+func (r *Run) known(ctx context.Context, link int64) (threads, error) {
+	var k threads
 	for _, s := range record.Sides {
-		if e := &r.ears[s]; e.listen && !e.deaf {
-			if err := r.book.Hear(ctx, s, e.heard); err != nil {
-				return fmt.Errorf("remember how far comments of %s were listened to: %w", r.name(s), err)
-			}
-		}
+		k.ids[s], k.unread[s] = map[string]bool{}, map[uint64]Thread{}
 	}
-	return nil
+	err := r.book.Threads(ctx, link, func(t Thread) error {
+		k.any = true
+		k.ids[t.Side][t.ID] = true
+		switch o := t.Side.Other(); {
+		case t.Copy != "":
+			k.ids[o][t.Copy] = true
+		case t.Hash != 0:
+			k.unread[o][t.Hash] = t
+		}
+		return nil
+	})
+	return k, err
 }
+
+// plainText is a comment's text without what systems change about it.
+func plainText(s string) string {
+	return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
+}
+
+func textHash(s string) uint64 { return max(keyHash(plainText(s)), 1) }

@@ -17,6 +17,7 @@ const (
 	orderCreate
 	orderUpdate
 	orderComment
+	orderAttachment
 	orderDelete
 	orderConflict
 	orderHold
@@ -34,8 +35,10 @@ type unit struct {
 	Item *plan.Item `json:"i,omitempty"`
 	Lead bool       `json:"d,omitempty"` // carrying this unit out does everything for its link
 	Only bool       `json:"o,omitempty"` // there is nothing to decide: only the fingerprint is remembered
-	// Threads are comments that only have to be remembered.
+	// Threads, Files and Beside only have to be remembered, but files beside an action, whose content it carries.
 	Threads []Thread `json:"t,omitempty"`
+	Files   []File   `json:"f,omitempty"`
+	Beside  []Beside `json:"b,omitempty"`
 	order   int
 	fold    *Fold // a pair that agrees: all there is to it
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
@@ -215,13 +216,17 @@ func (t *tappedBook) Threads(ctx context.Context, link int64, emit func(engine.T
 	return t.c.call("threads", func() error { return t.Book.Threads(ctx, link, alive(t.c, emit)) })
 }
 
-func (t *tappedBook) Heard(ctx context.Context, s record.Side) (h engine.Heard, ok bool, err error) {
-	err = t.c.call("heard", func() (err error) { h, ok, err = t.Book.Heard(ctx, s); return })
+func (t *tappedBook) Heard(ctx context.Context, kind plan.Kind, s record.Side) (h engine.Heard, ok bool, err error) {
+	err = t.c.call("heard", func() (err error) { h, ok, err = t.Book.Heard(ctx, kind, s); return })
 	return h, ok, err
 }
 
-func (t *tappedBook) Hear(ctx context.Context, s record.Side, h engine.Heard) error {
-	return t.c.call("hear", func() error { return t.Book.Hear(ctx, s, h) })
+func (t *tappedBook) Hear(ctx context.Context, kind plan.Kind, s record.Side, h engine.Heard) error {
+	return t.c.call("hear", func() error { return t.Book.Hear(ctx, kind, s, h) })
+}
+
+func (t *tappedBook) Beside(ctx context.Context, emit func(engine.Beside) error) error {
+	return t.c.call("beside", func() error { return t.Book.Beside(ctx, alive(t.c, emit)) })
 }
 
 func (t *tappedBook) History(ctx context.Context, link int64, emit func(engine.Entry) error) error {

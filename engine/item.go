@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
@@ -154,7 +155,9 @@ func (r *Run) spoolItem(ctx context.Context, u unit, it plan.Item) error {
 		switch it.Action.Kind {
 		case plan.Create:
 		case plan.Comment: // those of one link together, as they were written
-			sort = fmt.Sprintf("%d%s\x00%019d%s%s", it.Action.Side, it.Action.Label, it.Action.Link, it.Action.Entry.Time.Format("2006-01-02T15:04:05.000000000"), it.Action.Entry.ID)
+			sort = besideSort(it.Action, it.Action.Entry.Time, it.Action.Entry.ID)
+		case plan.Attachment:
+			sort = besideSort(it.Action, it.Action.File.Time, it.Action.File.ID)
 		default:
 			sort = strconv.Itoa(int(it.Action.Side)) + it.Action.Label + "\x00" + it.Action.Key
 		}
@@ -164,6 +167,10 @@ func (r *Run) spoolItem(ctx context.Context, u unit, it plan.Item) error {
 		sort = it.Hold.Keys[0] + "\x00" + it.Hold.Keys[1] + "\x00" + it.Hold.Field
 	}
 	return r.put(ctx, order, sort, u)
+}
+
+func besideSort(a *plan.Action, at time.Time, id string) string {
+	return fmt.Sprintf("%d%s\x00%019d%s%s", a.Side, a.Label, a.Link, at.Format("2006-01-02T15:04:05.000000000"), id)
 }
 
 func (r *Run) put(ctx context.Context, order int, sort string, u unit) error {

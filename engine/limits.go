@@ -54,6 +54,9 @@ func (t *tally) action(a plan.Action) {
 	case plan.Comment:
 		t.footer.Comments++
 		t.requests[a.Connection] += 3
+	case plan.Attachment:
+		t.footer.Attached++
+		t.requests[a.Connection] += 3
 	case plan.Delete:
 		t.footer.Deletes++
 		t.requests[a.Connection] += 2
@@ -83,11 +86,12 @@ func (r *Run) sum(links int64) plan.Footer {
 		n     int64
 		limit Limit
 	}{{"creates", f.Creates, r.job.Limits.Creates}, {"updates", f.Updates, r.job.Limits.Updates}, {"comments", f.Comments, r.job.Limits.Updates},
+		{"attachments", f.Attached, r.job.Limits.Updates},
 		{"deletes", f.Deletes, r.job.Limits.Deletes}} {
 		if over := l.limit.exceeded(l.n, links); over != "" {
 			raise := l.name
-			if raise == "comments" {
-				raise = "updates" // a comment updates its record
+			if raise == "comments" || raise == "attachments" {
+				raise = "updates" // of their record
 			}
 			f.Stops = append(f.Stops, plan.Stop{Limit: l.name, Why: fmt.Sprintf("%d %s are more than %s", l.n, l.name, over),
 				Hint: "look through the plan; then approve it, or raise limits { " + raise + " } in the mapping"})

@@ -19,7 +19,7 @@ const askAgain = 2 * time.Second
 // recover looks what became of the writes that an earlier run left in flight, before anything else is looked
 // at. What turns out done is remembered as that run would have: the intent holds what it had decided on, and
 // the same input gives the same decision. A create whose record may still appear is waited for, as long as its
-// system says: only then may it be sent again. Comments are as creates.
+// system says: only then may it be sent again. Comments and attachments are as creates.
 func (r *Run) recover(ctx context.Context) error {
 	open, err := r.book.Intents(ctx)
 	if err != nil {
@@ -73,8 +73,8 @@ func (e *Engine) sleep(ctx context.Context, d time.Duration) error {
 
 // recoverOne settles an intent, or says until when to wait for it.
 func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err error) {
-	if in.Kind == plan.Comment {
-		return r.recoverComment(ctx, in)
+	if in.Kind == plan.Comment || in.Kind == plan.Attachment {
+		return r.recoverEntry(ctx, in)
 	}
 	closed := Fold{Intent: in.ID}
 	var rec record.Record

@@ -36,10 +36,9 @@ type Run struct {
 	unsureMu sync.Mutex
 	unsure   [2]map[string]string // key → why where cannot tell whether it is in scope
 	adding   []Spooled
-	ears     [2]ear
-	averted  int64          // values that writes left in flight had replaced unseen
-	mute     map[int64]bool // links with a comment of which nobody knows whether it was added
-	once     [2]sync.Once   // it was said that the history of a side's records cannot be read
+	beside   *beside      // comments and attachments
+	averted  int64        // values that writes left in flight had replaced unseen
+	once     [2]sync.Once // it was said that the history of a side's records cannot be read
 
 	leased  bool
 	stop    context.CancelFunc // ends the renewal of the lease
@@ -88,7 +87,7 @@ func (e *Engine) Start(ctx context.Context, j Job) (*Run, error) {
 }
 
 func (e *Engine) open(ctx context.Context, j Job, fence int64) (*Run, error) {
-	r := &Run{e: e, job: j, rules: j.Rules, started: e.now(), waiting: map[string][]Waiting{}, tally: newTally(), mute: map[int64]bool{}, unsure: [2]map[string]string{{}, {}}, lost: context.Background()}
+	r := &Run{e: e, job: j, rules: j.Rules, started: e.now(), waiting: map[string][]Waiting{}, tally: newTally(), beside: newBeside(), unsure: [2]map[string]string{{}, {}}, lost: context.Background()}
 	var err error
 	if r.book, err = e.Store.Book(ctx, j.Rules.Sync, [2][]string{j.Rules.Sides[0].Paths, j.Rules.Sides[1].Paths}, fence); err != nil {
 		return nil, fmt.Errorf("open state of %s: %w", j.Rules.Sync, err)
@@ -170,7 +169,7 @@ func (r *Run) Header() plan.Header { return r.header }
 // Footer sums the plan up.
 func (r *Run) Footer() plan.Footer { return r.footer }
 
-// Items yields what the plan would do and what waits: creates, updates, comments, deletes, conflicts, holds.
+// Items yields what the plan would do and what waits: creates, updates, comments, attachments, deletes, conflicts, holds.
 func (r *Run) Items() iter.Seq2[plan.Item, error] {
 	return func(yield func(plan.Item, error) bool) {
 		err := r.each(context.Background(), orderCreate, func(u unit) error {

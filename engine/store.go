@@ -142,13 +142,17 @@ type Book interface {
 
 	// Threads emits the comments of a link that are known, in the order in which they became so.
 	Threads(ctx context.Context, link int64, emit func(Thread) error) error
-	// Heard returns how far the comments of a side were listened to; false before the first time.
-	Heard(ctx context.Context, s record.Side) (Heard, bool, error)
+	// Files emits the attachments of a link that are known, in the order in which they became so.
+	Files(ctx context.Context, link int64, emit func(File) error) error
+	// Heard returns how far the comments or attachments of a side were listened to; false before the first time.
+	Heard(ctx context.Context, kind plan.Kind, s record.Side) (Heard, bool, error)
 	// Hear stores that.
-	Hear(ctx context.Context, s record.Side, h Heard) error
+	Hear(ctx context.Context, kind plan.Kind, s record.Side, h Heard) error
+	// Beside emits what waits of comments and attachments, by kind, side, link and entry.
+	Beside(ctx context.Context, emit func(Beside) error) error
 
 	// Waiting emits the holds and conflicts of one link (id) or, with 0, of all links and of records without
-	// a link, by link, key and field.
+	// a link, by link, key and field. Those of comments and attachments are in Beside.
 	Waiting(ctx context.Context, link int64, emit func(Waiting) error) error
 	// Choose stores a person's decision of a waiting conflict. false if no such conflict waits.
 	Choose(ctx context.Context, link int64, field string, c reconcile.Choice) (bool, error)
@@ -199,11 +203,11 @@ type Intent struct {
 	Side     record.Side
 	Key      string        // of the record written; "" for a create
 	Twin     string        // key on the other side
-	Marker   string        // create: path that carries the marker; comment: ID of the comment on the other side
+	Marker   string        // create: path that carries the marker; comment, attachment: ID of the one on the other side
 	Version  string        // expected
 	Expected record.Fields // what the record to be written showed when that was decided; nil for a create
 	Source   record.Fields // what the record on the other side showed then
-	New      record.Fields // what they get; comment: its text, by path
+	New      record.Fields // what they get; comment: its text, by path; attachment: what describes it
 	At       time.Time
 	Run      int64
 	By       string // the person who puts values back by hand; "": the rules ask for it
@@ -216,13 +220,39 @@ type Thread struct {
 	ID   string      // there
 	Copy string      // ID of its copy on the other side; "" where there is none, or none that can be read
 	Hash uint64      // of the copy's text; 0: there is none, as it is older than the link
-	At   time.Time
-	Run  int64
+	// Source is a hash of its own text when that was carried: another one is an edit. 0: not known.
+	Source uint64
+	At     time.Time
+	Run    int64
 }
 
-// A Heard is how far the comments of a side were listened to.
+// A File is an attachment that needs no carrying any more: link, side and ID are its identity.
+type File struct {
+	Link    int64
+	Side    record.Side // it was put on
+	ID      string      // there
+	Hash    string      // SHA-256 of its content; "" where nobody had to know
+	Size    int64       // of its content; -1: not known
+	Copy    string      // ID of the file with that content on the other side; "" where there is none
+	Refused string      // why the rules do not let it through; "" where they do
+	At      time.Time
+	Run     int64
+}
+
+// A Beside is a hold of the comments or attachments that one side of a link has, which waits beside its fields: when those
+// are decided it stays. A Fold with the same kind, side, link and entry replaces it; Since and Tries go on.
+type Beside struct {
+	Kind  plan.Kind // plan.Comment or plan.Attachment
+	Side  record.Side
+	Link  int64      // 0: none of this side can be read
+	Entry string     // ID of an attachment; "": the comments of the link, as one waits for the other
+	Hold  *plan.Hold // nil in a Fold: nothing waits any more
+}
+
+// A Heard is how far the comments or attachments of a side were listened to.
 type Heard struct {
 	Path  string    // they stand in
+	Rules string    // what decided which of them are carried
 	Since time.Time // by the system's clock: later ones may be new
 	At    time.Time // start of the run that listened
 	Link  int64     // links with a larger ID were never listened to
@@ -299,6 +329,8 @@ type Fold struct {
 	Origins []Origin
 	Lost    []Lost
 	Threads []Thread // comments that are settled; one that is known already is replaced
+	Files   []File   // attachments, likewise
+	Beside  []Beside
 }
 
 // A Spool holds one run's own data outside memory: the records that moved and the items of the plan.

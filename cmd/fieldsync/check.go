@@ -111,7 +111,7 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 			if jobErr == nil {
 				writes = writesOf(job.Rules, record.Side(i)) // what the systems say of their fields counts, too
 			}
-			err := p.checkSide(ctx, side, writes)
+			keeps, err := p.checkSide(ctx, side, writes)
 			if errors.Is(err, connectors.ErrAuth) && slices.ContainsFunc(list, func(f report.Finding) bool { return !f.OK }) {
 				return list // the log-in said it already
 			}
@@ -119,7 +119,7 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 				add(false, what, fmt.Sprintf("%s: %v", side.Collection, err), wayOut(err))
 				continue
 			}
-			add(true, what, side.Collection+": "+plural(len(writes), "path")+" to write"+p.counted(ctx, side), "")
+			add(true, what, side.Collection+": "+strings.Join(append([]string{plural(len(writes), "path") + " to write" + p.counted(ctx, side)}, keeps...), "; "), "")
 			if jobErr == nil {
 				ok, detail, hint := p.sample(ctx, job, record.Side(i))
 				add(ok, what, side.Collection+": "+detail, hint)
@@ -233,20 +233,24 @@ func excerpt(rules *reconcile.Rules, side record.Side, values []record.Value) []
 	return list
 }
 
-// checkSide looks whether a collection is there and has the paths that rules write.
-func (p *project) checkSide(ctx context.Context, side mapping.Side, writes []string) error {
+// checkSide looks whether a collection is there and has the paths that rules write, and says where it keeps comments
+// and attachments.
+func (p *project) checkSide(ctx context.Context, side mapping.Side, writes []string) (keeps []string, err error) {
 	e, err := p.end(ctx, side)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r, ok := e.col.(connectors.Requirer); ok && len(writes) > 0 {
 		if err := r.Require(ctx, writes); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	schema := e.schema
 	if schema == nil {
-		return nil
+		return nil, nil
+	}
+	for _, beside := range besides(schema) {
+		keeps = append(keeps, beside.what+" under "+strings.Join(beside.where, ", "))
 	}
 	var missing, fixed []string
 	for _, path := range writes {
@@ -265,9 +269,9 @@ func (p *project) checkSide(ctx context.Context, side mapping.Side, writes []str
 		errs = append(errs, fmt.Errorf("this user may not write %s", strings.Join(fixed, ", ")))
 	}
 	if len(errs) == 0 {
-		return nil
+		return keeps, nil
 	}
-	return hinted{errors.Join(errs...), fmt.Sprintf("fieldsync fields %s %s lists what there is", side.Connection.Name, side.Collection)}
+	return nil, hinted{errors.Join(errs...), fmt.Sprintf("fieldsync fields %s %s lists what there is", side.Connection.Name, side.Collection)}
 }
 
 func (a *app) fieldsCmd() *cobra.Command {
@@ -338,7 +342,65 @@ func schemaView(s *connectors.Schema) map[string]any {
 		}
 		fields = append(fields, v)
 	}
-	return map[string]any{"key": s.Key, "label": s.Label, "open": s.Open, "fields": fields}
+	v := map[string]any{"key": s.Key, "label": s.Label, "open": s.Open, "fields": fields}
+	if len(s.Threads) > 0 {
+		v["comments"] = threads(s.Threads)
+	}
+	if len(s.Files) > 0 {
+		v["attachments"] = threads(s.Files)
+	}
+	return v
+}
+
+// A beside is what a collection keeps beside its fields.
+type beside struct {
+	what  string
+	where []string
+}
+
+func besides(s *connectors.Schema) []beside {
+	var list []beside
+	for _, b := range []struct {
+		what    string
+		threads []connectors.Thread
+	}{{"comments", s.Threads}, {"attachments", s.Files}} {
+		var where []string
+		for _, t := range b.threads {
+			switch t.Readers {
+			case connectors.Staff:
+				where = append(where, t.Path+" (for staff alone)")
+			case connectors.Public:
+				where = append(where, t.Path+" (customers read them)")
+			default:
+				where = append(where, t.Path)
+			}
+		}
+		if where != nil {
+			list = append(list, beside{b.what, where})
+		}
+	}
+	return list
+}
+
+// A threadView is one path of comments or attachments, for programs.
+type threadView struct {
+	Path    string `json:"path"`
+	Label   string `json:"label,omitempty"`
+	Readers string `json:"readers,omitempty"`
+}
+
+func threads(list []connectors.Thread) []threadView {
+	views := make([]threadView, len(list))
+	for i, t := range list {
+		views[i] = threadView{t.Path, t.Label, ""}
+		switch t.Readers {
+		case connectors.Staff:
+			views[i].Readers = "staff"
+		case connectors.Public:
+			views[i].Readers = "public"
+		}
+	}
+	return views
 }
 
 func (a *app) printSchema(s *connectors.Schema) error {
@@ -368,6 +430,9 @@ func (a *app) printSchema(s *connectors.Schema) error {
 	}
 	if err := t.Print(a.out, a.style); err != nil {
 		return err
+	}
+	for _, beside := range besides(s) {
+		a.say("It has %s under %s.", beside.what, strings.Join(beside.where, ", "))
 	}
 	if s.Open {
 		a.say("There may be other fields that this user cannot see described.")

@@ -195,6 +195,8 @@ func query(name, text string) (string, error) {
 //	snow switch SWITCH                 turns a switch of the instance
 //	snow delete CORRELATION
 //	snow show FIELD…                   prints these fields of every incident, sorted by number
+//	snow attach CORRELATION NAME TEXT  adds a file to the incident
+//	snow files CORRELATION             prints the files of the incident, with their contents
 //	snow writes                        prints how many writes the instance has seen
 //	snow pass DURATION                 moves its clock: what changed in its last second is not seen before
 //	snow hold                          makes scans of incidents wait
@@ -202,7 +204,7 @@ func query(name, text string) (string, error) {
 //	snow release                       lets them go on
 func snow(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: snow start|new|edit|race|switch|delete|show|writes|pass|hold|held|release")
+		ts.Fatalf("usage: snow start|new|edit|race|switch|delete|show|journal|attach|files|writes|pass|hold|held|release")
 	}
 	if args[0] == "start" {
 		w := worldOf(ts)
@@ -270,6 +272,16 @@ func snow(ts *testscript.TestScript, neg bool, args []string) {
 			if e["element"] == args[2] {
 				fmt.Fprintln(ts.Stdout(), e["sys_created_by"]+"|"+e["value"])
 			}
+		}
+	case "attach":
+		if s.AttachFile("incident", id(), "people", args[2], "text/plain", []byte(args[3])) == "" {
+			ts.Fatalf("the instance refused the file")
+		}
+	case "files":
+		list := s.Find("sys_attachment", "table_sys_id", id())
+		slices.SortStableFunc(list, func(a, b map[string]string) int { return strings.Compare(a["file_name"], b["file_name"]) })
+		for _, f := range list {
+			fmt.Fprintf(ts.Stdout(), "%s|%s|%s|%s\n", f["file_name"], f["sys_created_by"], f["content_type"], s.FileContent(f["sys_id"]))
 		}
 	case "writes":
 		fmt.Fprintln(ts.Stdout(), s.Writes())

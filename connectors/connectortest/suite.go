@@ -34,6 +34,8 @@ type Suite struct {
 
 	// Thread is a path of comments. "": no Commenter.
 	Thread string
+	// Files is a path of attachments. "": no Attacher.
+	Files string
 
 	Conditional bool // updates and deletes with an old version give ErrStale and change nothing
 	Chronicle   bool // a Chronicler
@@ -116,6 +118,11 @@ func Run(t *testing.T, s Suite) {
 		{"a comment on a missing record is not found", s.Thread == "", commentsMissing},
 		{"an error of emit ends reading comments and comes back as it is", s.Thread == "", commentsEmitError},
 		{"describe lists the threads", s.Thread == "" || s.NoDescribe, commentsDescribed},
+		{"an attached file comes back byte for byte under its ID", s.Files == "", attachmentsAdded},
+		{"attachments since a time are those of then and later", s.Files == "", attachmentsSince},
+		{"a file for or of nothing is not found", s.Files == "", attachmentsMissing},
+		{"an error of emit ends listing attachments and comes back as it is", s.Files == "", attachmentsEmitError},
+		{"describe lists the files", s.Files == "" || s.NoDescribe, attachmentsDescribed},
 		{"describe lists the key and every path", s.NoDescribe, describes},
 		{"eight callers at once do not disturb each other", false, concurrent},
 		{"a connection knows its collections and closes twice", false, connection},

@@ -374,6 +374,7 @@ func (requires) Require(context.Context, []string) error { return nil }
 
 func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 	s := memory.New(memory.Text("a")...)
+	s.Threads, s.Files = []connectors.Thread{{Path: "c"}}, []connectors.Thread{{Path: "f"}}
 	w, d, f := writes{s, s, s}, describes{s}, finds{s}
 	for name, c := range map[string]connectors.Collection{
 		"nothing": struct {
@@ -426,6 +427,12 @@ func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 			connectors.Commenter
 		}{scans{s}, w, s},
 		"comment describe find": s,
+		"attach find": struct {
+			scans
+			writes
+			finds
+			connectors.Attacher
+		}{scans{s}, w, f, s},
 		"comment find require": struct {
 			scans
 			writes
@@ -440,13 +447,20 @@ func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 			_, updates := r.(connectors.Updater)
 			_, deletes := r.(connectors.Deleter)
 			_, comments := r.(connectors.Commenter)
-			if creates || updates || deletes || comments {
+			_, attaches := r.(connectors.Attacher)
+			if creates || updates || deletes || comments || attaches {
 				t.Error("it can still write")
 			}
 			_, describes := r.(connectors.Describer)
 			_, finds := r.(connectors.Finder)
 			_, requires := r.(connectors.Requirer)
 			_, hears := r.(connectors.CommentReader)
+			hears = hears && !errors.Is(r.(connectors.CommentReader).Comments(t.Context(), "c", nil, time.Time{}, func(string, connectors.Comment) error { return nil }), connectors.ErrConfig)
+			_, opens := r.(connectors.AttachmentReader)
+			opens = opens && !errors.Is(r.(connectors.AttachmentReader).Attachments(t.Context(), "f", nil, time.Time{}, func(string, connectors.Attachment) error { return nil }), connectors.ErrConfig)
+			if opens != (name == "attach find" || name == "comment describe find") {
+				t.Errorf("ability to list files: %v", opens)
+			}
 			for ability, has := range map[string]bool{"describe": describes, "find": finds, "require": requires, "comment": hears} {
 				if has != strings.Contains(name, ability) {
 					t.Errorf("ability to %s: %v", ability, has)

@@ -2,6 +2,8 @@ package guard
 
 import (
 	"context"
+	"io"
+	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
 )
@@ -17,13 +19,32 @@ func (r reading) Deleted(ctx context.Context, since string, emit func(key string
 	return nil
 }
 
-// listening reads comments, too, and adds none.
+// listening reads comments and attachments, too, and adds none.
 type listening struct {
 	reading
 	connectors.CommentReader
+	connectors.AttachmentReader
 }
 
-// ReadOnly returns c without the abilities to create, update, delete and comment. Whether it can be described,
+// silent stands for comments or attachments that a collection does not have although it has the other of both.
+type silent struct{}
+
+var errSilentCollection = &connectors.Error{Kind: connectors.ErrConfig, Op: "list", Detail: "the collection keeps none that can be read",
+	Hint: "take the block out, or let it flow to this side only"}
+
+func (silent) Comments(context.Context, string, []string, time.Time, func(string, connectors.Comment) error) error {
+	return errSilentCollection
+}
+
+func (silent) Attachments(context.Context, string, []string, time.Time, func(string, connectors.Attachment) error) error {
+	return errSilentCollection
+}
+
+func (silent) OpenAttachment(context.Context, string, string, string) (io.ReadCloser, error) {
+	return nil, errSilentCollection
+}
+
+// ReadOnly returns c without the abilities to create, update, delete, comment and attach. Whether it can be described,
 // searched, asked for required paths and listened to stays as it was. A preview works on nothing else: that it
 // writes nothing is not a matter of care.
 func ReadOnly(c connectors.Collection) connectors.Collection {
@@ -31,8 +52,17 @@ func ReadOnly(c connectors.Collection) connectors.Collection {
 	d, describes := c.(connectors.Describer)
 	f, finds := c.(connectors.Finder)
 	q, requires := c.(connectors.Requirer)
-	if h, hears := c.(connectors.CommentReader); hears {
-		return hearing(listening{r, h}, d, f, q)
+	h, hears := c.(connectors.CommentReader)
+	a, opens := c.(connectors.AttachmentReader)
+	if hears || opens {
+		l := listening{r, silent{}, silent{}}
+		if hears {
+			l.CommentReader = h
+		}
+		if opens {
+			l.AttachmentReader = a
+		}
+		return hearing(l, d, f, q)
 	}
 	switch {
 	case describes && finds && requires:
@@ -79,7 +109,7 @@ func ReadOnly(c connectors.Collection) connectors.Collection {
 	return r
 }
 
-// hearing is ReadOnly of a collection with comments; the abilities that it lacks are nil.
+// hearing is ReadOnly of a collection with comments or attachments; the abilities that it lacks are nil.
 func hearing(r listening, d connectors.Describer, f connectors.Finder, q connectors.Requirer) connectors.Collection {
 	switch {
 	case d != nil && f != nil && q != nil:

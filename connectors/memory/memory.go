@@ -26,7 +26,7 @@ const KeyPath = "key"
 
 // Op is what a hook is told.
 type Op struct {
-	Name  string // "scan", "read", "find", "create", "update", "delete", "comments", "comment", "edits"
+	Name  string // "scan", "read", "find", "create", "update", "delete", "comments", "comment", "edits", "attachments", "open", "attach"
 	Key   string // of an update or delete, of edits, and of a create that is done
 	Done  bool   // the work is done: an error now is an answer that got lost
 	Write bool
@@ -55,6 +55,10 @@ type Store struct {
 	Threads []connectors.Thread
 	// Audited: writes are not conditional on a version, and what each of them changed is kept for Edits.
 	Audited bool
+	// Files are the paths under which records have attachments.
+	Files []connectors.Thread
+	// NoHash keeps the hashes of attachments to itself.
+	NoHash bool
 
 	fields []connectors.Field
 	slots  map[string]int
@@ -68,6 +72,8 @@ type Store struct {
 
 	comments []said
 	edits    []edit
+	filed    []filed
+	files    int // ever made
 }
 
 // A row's values are never changed in place, so a copy of the row is a snapshot of it.
@@ -122,7 +128,7 @@ func (s *Store) Close() error { return nil }
 // Describe says what New was told.
 func (s *Store) Describe(context.Context) (*connectors.Schema, error) {
 	key := connectors.Field{Path: KeyPath, Label: "Key", Type: record.Type{Kind: record.Text}, ReadOnly: true}
-	return &connectors.Schema{Key: KeyPath, Label: s.LabelPath, Fields: append([]connectors.Field{key}, s.fields...), Threads: s.Threads}, nil
+	return &connectors.Schema{Key: KeyPath, Label: s.LabelPath, Fields: append([]connectors.Field{key}, s.fields...), Threads: s.Threads, Files: s.Files}, nil
 }
 
 // Check has nothing to complain about.

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -161,10 +162,57 @@ func (b *broken) Describe(ctx context.Context) (*connectors.Schema, error) {
 	switch b.how {
 	case "a field not described":
 		s.Fields = s.Fields[:len(s.Fields)-1]
+	case "files not described":
+		s.Files = nil
 	case "a field described as another kind":
 		s.Fields[1].Type.Kind = record.Int
 	}
 	return s, err
+}
+
+func (b *broken) Attachments(ctx context.Context, path string, keys []string, since time.Time, emit func(string, connectors.Attachment) error) error {
+	if b.how == "files of all records whatever is asked" {
+		keys = nil
+	}
+	if b.how == "old files not left out" {
+		since = time.Time{}
+	}
+	err := b.Store.Attachments(ctx, path, keys, since, func(key string, a connectors.Attachment) error {
+		switch b.how {
+		case "files under the same ID":
+			a.ID = "1"
+		case "a size that is not that of the content":
+			a.Size += 7
+		case "a hash of something else":
+			a.Hash = strings.Repeat("0", 64)
+		}
+		return emit(key, a)
+	})
+	if b.how == "an emit error of files wrapped" && err != nil {
+		return errors.Join(errors.New("list"), err)
+	}
+	return err
+}
+
+func (b *broken) OpenAttachment(ctx context.Context, path, key, id string) (io.ReadCloser, error) {
+	r, err := b.Store.OpenAttachment(ctx, path, key, id)
+	switch {
+	case b.how == "a content that is cut" && err == nil:
+		return io.NopCloser(io.LimitReader(r, 1000)), nil
+	case b.how == "an empty file for one that is not there" && err != nil:
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+	return r, err
+}
+
+func (b *broken) Attach(ctx context.Context, path, key string, a connectors.Attachment, content io.ReadSeeker) (connectors.Attachment, error) {
+	if b.how == "a name made tame" {
+		a.Name = strings.ReplaceAll(a.Name, "^", "")
+	}
+	if b.how == "a file for a record that is not there" && b.Get(key) == nil {
+		key = b.Add(sample(99))
+	}
+	return b.Store.Attach(ctx, path, key, a, content)
 }
 
 // sabotages says which check has to notice.
@@ -192,6 +240,18 @@ var sabotages = map[string]string{
 	"a second delete refused":               "delete removes, and twice is done",
 	"a field not described":                 "describe lists the key and every path",
 	"a field described as another kind":     "values have the described kind",
+
+	"files of all records whatever is asked":  "an attached file comes back byte for byte",
+	"files under the same ID":                 "an attached file comes back byte for byte",
+	"a size that is not that of the content":  "an attached file comes back byte for byte",
+	"a hash of something else":                "an attached file comes back byte for byte",
+	"a content that is cut":                   "an attached file comes back byte for byte",
+	"a name made tame":                        "an attached file comes back byte for byte",
+	"old files not left out":                  "attachments since a time",
+	"a file for a record that is not there":   "a file for or of nothing is not found",
+	"an empty file for one that is not there": "a file for or of nothing is not found",
+	"an emit error of files wrapped":          "an error of emit ends listing attachments",
+	"files not described":                     "describe lists the files",
 }
 
 // TestSabotagedCollection is run by TestTheSuiteCatches in a process of its own, where it has to fail.
@@ -201,11 +261,12 @@ func TestSabotagedCollection(t *testing.T) {
 		t.Skip("runs in a child process")
 	}
 	connectortest.Run(t, connectortest.Suite{
-		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Conditional: true, Incremental: true,
+		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Files: "files", Conditional: true, Incremental: true,
 		Open: func(*testing.T) connectortest.System {
 			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			s := memory.New(fields()...)
 			s.Now = func() time.Time { return now }
+			s.Files = []connectors.Thread{{Path: "files"}}
 			return connectortest.System{
 				Collection: &broken{Store: s, how: how},
 				Add:        func(_ *testing.T, f record.Fields) string { return s.Add(f) },

@@ -2,6 +2,7 @@ package servicenow
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -40,6 +41,10 @@ type call struct {
 	key     string
 	params  params
 	body    []byte
+	file    io.ReadSeeker // in place of body: a stream of size bytes of a media type
+	size    int64
+	kind    string
+	stream  bool     // the answer is the content of a file
 	queried []string // fields that the query names, for messages
 }
 
@@ -50,6 +55,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte // valid until the buffer is used again
+	stream io.ReadCloser
 	now    time.Time
 }
 
@@ -103,6 +109,42 @@ func (c *client) direct(ctx context.Context, cl *call, buf *bytes.Buffer) (*answ
 	return a, nil
 }
 
+// request is cl as net/http takes it, without credentials.
+func (cl *call) request(ctx context.Context, method, u string) (*http.Request, error) {
+	var body io.Reader
+	switch {
+	case cl.file != nil && cl.size > 0:
+		if _, err := cl.file.Seek(0, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("%s: %w", cl.op, err)
+		}
+		body = lent{cl.file}
+	case cl.body != nil:
+		body = bytes.NewReader(cl.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u, body)
+	if err != nil {
+		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: cl.op, Detail: "the address cannot be requested", Hint: "check url"}
+	}
+	req.Header.Set("Accept", "application/json")
+	if cl.stream {
+		req.Header.Set("Accept", "*/*")
+	}
+	req.Header.Set("User-Agent", "fieldsync")
+	if cl.write() {
+		// The documentation asks for it on every write, DELETE included.
+		req.Header.Set("Content-Type", cmp.Or(cl.kind, "application/json"))
+	}
+	if cl.file != nil {
+		req.ContentLength = cl.size
+	}
+	return req, nil
+}
+
+// lent is a body that stays open and can be read again from its beginning, so that nobody has to keep it in memory.
+type lent struct{ io.ReadSeeker }
+
+func (lent) Close() error { return nil }
+
 // send makes one request. old is a token that must not be used for it; token is the one that was. The answer comes
 // with an error, too, where there was one.
 func (c *client) send(ctx context.Context, cl *call, buf *bytes.Buffer, old string) (a *answer, token string, err error) {
@@ -119,19 +161,9 @@ func (c *client) send(ctx context.Context, cl *call, buf *bytes.Buffer, old stri
 	if err := ctx.Err(); err != nil {
 		return nil, "", fmt.Errorf("%s: %w", cl.op, err)
 	}
-	var body io.Reader
-	if cl.body != nil {
-		body = bytes.NewReader(cl.body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u, body)
+	req, err := cl.request(ctx, method, u)
 	if err != nil {
-		return nil, "", &connectors.Error{Kind: connectors.ErrConfig, Op: cl.op, Detail: "the address cannot be requested", Hint: "check url"}
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "fieldsync")
-	if cl.write() {
-		// The documentation asks for it on every write, DELETE included.
-		req.Header.Set("Content-Type", "application/json")
+		return nil, "", err
 	}
 	if token, err = c.authorize(ctx, cl, req, old); err != nil {
 		return nil, "", err
@@ -141,9 +173,13 @@ func (c *client) send(ctx context.Context, cl *call, buf *bytes.Buffer, old stri
 	if err != nil {
 		return nil, token, c.lost(ctx, cl, err, hostOf(c.addr.root))
 	}
-	defer res.Body.Close()
 	a = &answer{status: res.StatusCode, header: res.Header}
 	a.now = c.measure(began, c.now(), res.Header.Get("Date"))
+	if cl.stream && isContent(res) {
+		a.stream = res.Body
+		return a, token, nil
+	}
+	defer res.Body.Close()
 	buf.Reset()
 	_, err = buf.ReadFrom(io.LimitReader(res.Body, maxBody+1))
 	a.body = buf.Bytes()

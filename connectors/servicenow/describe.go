@@ -35,7 +35,7 @@ func (t *Table) Describe(ctx context.Context) (*connectors.Schema, error) {
 		t.schema = schema
 	case errors.Is(err, connectors.ErrDenied):
 		schema = &connectors.Schema{Key: "sys_id", Hidden: true, Open: true, Rest: rest,
-			Threads: []connectors.Thread{threadOf("comments", "Additional comments"), threadOf("work_notes", "Work notes")}}
+			Threads: []connectors.Thread{threadOf("comments", "Additional comments"), threadOf("work_notes", "Work notes")}, Files: []connectors.Thread{filesOf}}
 		t.schema, t.denied = schema, err
 	}
 	return schema, err
@@ -100,6 +100,7 @@ func (t *Table) dictionary(ctx context.Context) (*connectors.Schema, error) {
 			s.Threads = append(s.Threads, threadOf(f.Path, f.Label))
 		}
 	}
+	s.Files = []connectors.Thread{filesOf}
 	switch {
 	case seen["number"]:
 		s.Label = "number"

@@ -17,8 +17,8 @@ import (
 // TestGotchas holds the connector to what is known to go wrong with ServiceNow in production, one subtest each, on
 // an instance with the switch or the fault that shows it. Those that are not here, and why:
 //
-//	notes older than the link                            it delivers journal rows as any other; what counts as new is the engine's
-//	attachment echo and size                             it carries no attachments
+//	notes older than the link                            it delivers journal rows as any other; what counts as new is the engine's:
+//	                                                     TestCommentsOlderThanTheLink, TestAttachmentsOlderThanTheLink there
 func TestGotchas(t *testing.T) {
 	for _, g := range []struct {
 		name string
@@ -69,6 +69,11 @@ func TestGotchas(t *testing.T) {
 		{"state numbers that collide across classes", collidingStates},
 		{"state against incident_state", twinStates},
 		{"a journal that is not readable", hiddenJournal},
+		{"notes carry the time that tells older ones from the link", oldNotes},
+		{"an attachment echoes with its own hash", attachmentEcho},
+		{"attachments that are too large or of a wrong kind", attachmentLimits},
+		{"an upload whose answer is lost", attachmentLost},
+		{"files that are not attachments", improperFiles},
 		{"numbers are assigned by the server", serverNumbers},
 		{"double slashes and path prefixes", slashes},
 		{"domain separation", domains},

@@ -28,13 +28,14 @@ type dialect interface {
 	learn(ctx context.Context, c *connection, r relation, col *column, purpose forms) error // how a column that fieldsync fills is filled by others
 
 	quote(name string) string
-	mark(n int) string       // the nth argument
-	shown(c *column) string  // what is selected of a column
-	sought(c *column) string // what is compared with an argument
-	compareRows() bool       // (a, b) > (x, y) is understood, and fast
-	lock() string            // at the end of a query: keeps others from changing the row until the transaction ends
-	prepares() bool          // only a prepared query delivers every type in full
-	alive(c *column) string  // condition of rows that are not marked as deleted by this column
+	mark(n int) string                 // the nth argument
+	shown(c *column) string            // what is selected of a column
+	sought(c *column) string           // what is compared with an argument
+	piece(c *column, at, n int) string // some bytes of a content, which may be empty or null
+	compareRows() bool                 // (a, b) > (x, y) is understood, and fast
+	lock() string                      // at the end of a query: keeps others from changing the row until the transaction ends
+	prepares() bool                    // only a prepared query delivers every type in full
+	alive(c *column) string            // condition of rows that are not marked as deleted by this column
 	dead(c *column, raw any) bool
 	since(s *statement, c *column, at time.Time) string // condition: changed then or later, or nobody knows when
 	narrow(ctx context.Context, t *collection, at time.Time) (func(*statement) string, error)

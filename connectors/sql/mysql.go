@@ -291,3 +291,7 @@ func (d *mySQL) insert(ctx context.Context, tx *dsql.Tx, r relation, columns []*
 	}
 	return raw, err
 }
+
+func (d *mySQL) piece(c *column, at, n int) string {
+	return fmt.Sprintf("substring(CAST(coalesce(%s, '') AS BINARY), %d, %d)", d.quote(c.name), at+1, n)
+}

@@ -300,3 +300,11 @@ func listed(check *regexp.Regexp, definition string) []string {
 	}
 	return values
 }
+
+func (d *postgres) piece(c *column, at, n int) string {
+	q := d.quote(c.name)
+	if t, _ := c.codec.(typed); t.class != bytesOf {
+		q = "convert_to(" + q + "::text, 'UTF8')"
+	}
+	return fmt.Sprintf("substring(coalesce(%s, ''::bytea) FROM %d FOR %d)", q, at+1, n)
+}

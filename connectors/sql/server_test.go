@@ -203,7 +203,7 @@ func conform(t *testing.T, s *shop, shelf shelf) {
 		return "site = ? AND number = ?", []any{strings.ReplaceAll(site, "%2F", "/"), number}
 	}
 	connectortest.Run(t, connectortest.Suite{
-		Paths: append(slices.Sorted(maps.Keys(sample(0))), path), Sample: sample, Marker: "ref", Text: "title", Thread: "comments",
+		Paths: append(slices.Sorted(maps.Keys(sample(0))), path), Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Files: "files",
 		Conditional: true, Incremental: shelf.table.Modified != "",
 		Missing: func(i int) string {
 			switch {
@@ -218,19 +218,24 @@ func conform(t *testing.T, s *shop, shelf shelf) {
 			if s.driver == "postgres" {
 				s.do(t, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 			} else {
-				s.do(t, "DROP VIEW IF EXISTS tickets; DROP TABLE IF EXISTS `all tickets`, tickets, base, queues, notes")
+				s.do(t, "DROP VIEW IF EXISTS tickets; DROP TABLE IF EXISTS `all tickets`, tickets, base, queues, notes, files")
 			}
 			s.do(t, fmt.Sprintf(strings.ReplaceAll(shelf.schema[s.driver], "?", ""), columnsOf[s.driver]))
 			notes := "CREATE TABLE notes (id %s PRIMARY KEY, " + parent + ", body TEXT, who VARCHAR(40), %s)"
 			if s.driver == "postgres" {
 				s.do(t, fmt.Sprintf(notes, "uuid DEFAULT gen_random_uuid()", "at timestamptz"))
+				s.do(t, "CREATE TABLE files (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "+parent+", name text, kind text, data bytea, sha text, who text, at timestamptz)")
 			} else {
 				s.do(t, fmt.Sprintf(notes, "BIGINT AUTO_INCREMENT", "at DATETIME"))
+				s.do(t, "CREATE TABLE files (id VARCHAR(40) PRIMARY KEY, "+parent+", name VARCHAR(200), kind VARCHAR(100), data LONGBLOB, sha CHAR(64), who VARCHAR(40), at DATETIME)")
 			}
 			table := shelf.table
 			table.Comments = []sql.Comments{{Name: "comments", Table: "notes", Parent: key, Text: "body", Author: "who", Time: "at"}}
+			table.Attachments = []sql.Attachments{{Label: "files", Table: "files", Parent: key, Name: "name", Type: "kind", Content: "data", Author: "who", Time: "at"}}
 			if !shelf.natural {
-				table.Comments[0].Parent = []string{"ticket"}
+				table.Comments[0].Parent, table.Attachments[0].Parent = []string{"ticket"}, []string{"ticket"}
+			} else {
+				table.Attachments[0].Hash = "sha"
 			}
 			conn := s.connect(t, table)
 			col, err := conn.Collection(t.Context(), table.Name)

@@ -44,7 +44,8 @@ type Table struct {
 	Author      string   `hcl:"author,optional"` // who changed the row last
 	Notify      string   `hcl:"notify,optional"` // channel on which the database tells of changes
 
-	Comments []Comments `hcl:"comments,block"`
+	Comments    []Comments    `hcl:"comments,block"`
+	Attachments []Attachments `hcl:"attachments,block"`
 }
 
 // New returns empty settings.

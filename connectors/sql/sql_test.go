@@ -157,12 +157,17 @@ func TestConformance(t *testing.T) {
 			}
 			paths := append(slices.Sorted(maps.Keys(sample(0))), key)
 			s := connectortest.Suite{
-				Paths: paths, Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Conditional: true, Incremental: c.table.Modified != "",
+				Paths: paths, Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Files: "files", Conditional: true, Incremental: c.table.Modified != "",
 				Open: func(t *testing.T) connectortest.System {
 					d := newDesk(t, c.schema)
 					d.do(t, "CREATE TABLE notes (id INTEGER PRIMARY KEY, ticket, body TEXT, who TEXT, at DATETIME)")
 					declared := c.table
 					declared.Comments = []sql.Comments{{Name: "comments", Table: "notes", Parent: []string{"ticket"}, Text: "body", Author: "who", Time: "at"}}
+					d.do(t, "CREATE TABLE files (id INTEGER PRIMARY KEY, ticket, name TEXT, kind TEXT, data BLOB, sha TEXT, who TEXT, at DATETIME)")
+					declared.Attachments = []sql.Attachments{{Label: "files", Table: "files", Parent: []string{"ticket"}, Name: "name", Type: "kind", Content: "data", Author: "who", Time: "at"}}
+					if c.text {
+						declared.Attachments[0].Hash = "sha"
+					}
 					conn, col := d.open(t, declared)
 					stamp := func() any {
 						if c.text {

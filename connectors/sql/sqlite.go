@@ -292,3 +292,8 @@ func (d *sqlite) noValues() string { return "DEFAULT VALUES" }
 func (d *sqlite) insert(ctx context.Context, tx *dsql.Tx, r relation, columns []*column, args []any, give []*column) ([]any, error) {
 	return insertReturning(ctx, d, tx, r, columns, args, give)
 }
+
+// piece cuts bytes, whatever the value is: of a text SQLite would count letters.
+func (d *sqlite) piece(c *column, at, n int) string {
+	return fmt.Sprintf("substr(CAST(coalesce(%s, '') AS BLOB), %d, %d)", d.quote(c.name), at+1, n)
+}

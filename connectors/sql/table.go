@@ -27,6 +27,8 @@ type collection struct {
 
 	threads    map[string]*thread  // by name
 	threadList []connectors.Thread // in the order of the file
+	cabinets   map[string]*cabinet // by name
+	fileList   []connectors.Thread
 }
 
 // Conditional says that versions are compared and rows written in one transaction.
@@ -84,7 +86,10 @@ func (c *connection) table(ctx context.Context, t Table) (*collection, error) {
 			return nil, c.fail(op, err, nil)
 		}
 	}
-	return col, col.openThreads(ctx, t.Comments)
+	if err := col.openThreads(ctx, t.Comments); err != nil {
+		return nil, err
+	}
+	return col, col.openCabinets(ctx, t.Attachments)
 }
 
 // slot finds the column that a setting names.
@@ -239,7 +244,7 @@ func (t *collection) hint(path string) string {
 
 // Describe says what the table declares.
 func (t *collection) Describe(context.Context) (*connectors.Schema, error) {
-	s := &connectors.Schema{Key: t.keyPath(), Threads: t.threadList}
+	s := &connectors.Schema{Key: t.keyPath(), Threads: t.threadList, Files: t.fileList}
 	if t.label >= 0 {
 		s.Label = t.columns[t.label].name
 	}

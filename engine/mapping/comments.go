@@ -76,12 +76,7 @@ func (k *compiler) comments() *reconcile.Comments {
 	for i, p := range b.paths {
 		readers[i] = k.thread(i, p)
 	}
-	for i := range 2 {
-		if b.leads[i] && readers[1-i] == connectors.Staff && readers[i] == connectors.Public && !b.public {
-			k.fail(b.paths[i].at, "Internal notes would become public", "%q of %s is for staff alone, and customers read %q of %s. If they are to read these notes, write public = true in this block; else name another path.",
-				b.paths[1-i].text, k.s.Sides[1-i].Name, b.paths[i].text, k.s.Sides[i].Name)
-		}
-	}
+	k.staffOnly(staffRule{"notes", b.paths, [2]string{b.paths[0].text, b.paths[1].text}, b.leads, readers, b.public})
 	fmt.Fprintf(&k.digest, "comments %q %q %v %t\n", b.paths[0].text, b.paths[1].text, b.leads, b.history)
 	k.note("format", b.source)
 	return &reconcile.Comments{At: at(b.at), Paths: [2]string{b.paths[0].text, b.paths[1].text}, To: b.leads, History: b.history, Text: b.text}

@@ -96,6 +96,7 @@ func (c *Config) compile(s *Sync, described [2]*schema, why purpose) (*reconcile
 	}
 	k.goneRules()
 	k.rules.Comments = k.comments()
+	k.rules.Attachments = k.attachments()
 	k.required()
 	fmt.Fprintf(&k.digest, "first %v policy %q\n", s.body.first, s.body.policy)
 	k.noteDefinitions()

@@ -188,6 +188,11 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"comments without a path", [2]string{titleField, titleField + "comments {\n ticket = \"c\"\n}\n"}, "Missing path", `incident = "…"`, `comments`},
 		{"comments that leave out what they say", [2]string{titleField, titleField + "comments {\n ticket = \"c\"\n incident = \"work_notes\"\n format = \"author\"\n}\n"}, "Format without the text", "author + ': ' + text", `"author"`},
 		{"an attachment of no size", [2]string{titleField, titleField + "attachments {\n max_size = \"10 apples\"\n}\n"}, "Not a size", "MiB", `"10 apples"`},
+		{"an attachment of size none", [2]string{titleField, titleField + "attachments {\n max_size = \"0MiB\"\n}\n"}, "Not a size", "MiB", `"0MiB"`},
+		{"attachments of a type that is none", [2]string{titleField, titleField + "attachments {\n types = [\"image\"]\n}\n"}, "Not a media type", "image/*", `"image"`},
+		{"attachments of no type", [2]string{titleField, titleField + "attachments {\n types = []\n}\n"}, "No media types", "leave types out", `[]`},
+		{"attachments that flow to a stranger", [2]string{titleField, titleField + "attachments {\n flow = \"ticket -> incdent\"\n}\n"}, "Unknown side", `Did you mean "incident"?`, `"ticket -> incdent"`},
+		{"attachments with a word that does not exist", [2]string{titleField, titleField + "attachments {\n maxsize = \"10MiB\"\n}\n"}, "Unexpected argument", `Did you mean "max_size"?`, `maxsize`},
 
 		// tests
 		{"a test of a side that does not exist", extra("test \"t\" {\n sync = sync.main\n now = { tickets = { id = 1 } }\n}"), "Unknown side", `Did you mean "ticket"?`, `tickets`},

@@ -20,15 +20,16 @@ type schema = connectors.Schema
 
 // A syncBody is what a sync block says, understood but not yet held against the two systems.
 type syncBody struct {
-	where    [2]hcl.Expression
-	create   [2]hcl.Range // of create = true
-	matches  []matchBlock
-	fields   []*fieldBlock
-	gone     [2]*goneBlock // by the side that is gone
-	first    reconcile.First
-	comments *commentsBlock
-	policy   string // default of the fields; "" for none
-	broken   bool   // has errors: cannot run
+	where       [2]hcl.Expression
+	create      [2]hcl.Range // of create = true
+	matches     []matchBlock
+	fields      []*fieldBlock
+	gone        [2]*goneBlock // by the side that is gone
+	first       reconcile.First
+	comments    *commentsBlock
+	attachments *attachmentsBlock
+	policy      string // default of the fields; "" for none
+	broken      bool   // has errors: cannot run
 }
 
 type matchBlock struct {

@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -12,13 +13,14 @@ import (
 type Kind string
 
 const (
-	Create  Kind = "create"
-	Update  Kind = "update"
-	Comment Kind = "comment"
-	Delete  Kind = "delete"
+	Create     Kind = "create"
+	Update     Kind = "update"
+	Comment    Kind = "comment"
+	Attachment Kind = "attachment"
+	Delete     Kind = "delete"
 )
 
-// Rank orders kinds: creates, updates, comments, deletes.
+// Rank orders kinds: creates, updates, comments, attachments, deletes.
 func (k Kind) Rank() int {
 	switch k {
 	case Create:
@@ -27,8 +29,10 @@ func (k Kind) Rank() int {
 		return 1
 	case Comment:
 		return 2
+	case Attachment:
+		return 3
 	}
-	return 3
+	return 4
 }
 
 // A Header opens a plan.
@@ -52,6 +56,7 @@ type Footer struct {
 	Updates   int64      `json:"updates"`
 	Deletes   int64      `json:"deletes"`
 	Comments  int64      `json:"comments,omitempty"`
+	Attached  int64      `json:"attachments,omitempty"`
 	Conflicts int64      `json:"conflicts"`
 	Held      int64      `json:"held"`   // fields or links that wait because of an error
 	Linked    int64      `json:"linked"` // records paired without a write
@@ -63,7 +68,7 @@ type Footer struct {
 }
 
 // Changes is the number of actions.
-func (f Footer) Changes() int64 { return f.Creates + f.Updates + f.Comments + f.Deletes }
+func (f Footer) Changes() int64 { return f.Creates + f.Updates + f.Comments + f.Attached + f.Deletes }
 
 // A Stop is a limit or a gate that the whole plan runs into (semantics §7).
 type Stop struct {
@@ -79,7 +84,8 @@ type Requests struct {
 	Share      float64 `json:"share"` // of what its rate limit allows in an hour; 0 where there is no limit
 }
 
-// An Action is one write to one record of one side. Its changes are never empty for an update, always for a comment.
+// An Action is one write to one record of one side. Its changes are never empty for an update, always for a comment
+// or an attachment.
 type Action struct {
 	Kind       Kind        `json:"kind"`
 	Side       record.Side `json:"side"`
@@ -95,6 +101,7 @@ type Action struct {
 	Marker     string      `json:"marker,omitempty"` // create: the path that carries the marker; its value is among Changes
 	Why        string      `json:"why,omitempty"`    // a decision about the whole record (on_gone)
 	Entry      *Entry      `json:"entry,omitempty"`  // comment: what is added
+	File       *File       `json:"file,omitempty"`   // attachment: what is added
 }
 
 // An Entry is a comment that is carried to the other side.
@@ -104,6 +111,39 @@ type Entry struct {
 	Author string    `json:"author,omitempty"`
 	Time   time.Time `json:"time,omitzero"`
 	Text   string    `json:"text"` // as it will stand there
+}
+
+// A File is an attachment that is carried to the other side.
+type File struct {
+	Path   string    `json:"path"` // that it is added under
+	ID     string    `json:"id"`   // of the file that it is a copy of
+	Name   string    `json:"name"`
+	Type   string    `json:"type,omitempty"`
+	Size   int64     `json:"size"` // bytes; -1: not known
+	Hash   string    `json:"hash,omitempty"`
+	Author string    `json:"author,omitempty"`
+	Time   time.Time `json:"time,omitzero"`
+}
+
+// Bytes is a number of bytes as people and mapping files write it.
+type Bytes int64
+
+func (n Bytes) String() string {
+	for _, u := range []struct {
+		name string
+		size Bytes
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		switch {
+		case n >= u.size && n%u.size == 0 || n >= 100*u.size:
+			return fmt.Sprintf("%d %s", n/u.size, u.name)
+		case n >= u.size:
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.size), u.name)
+		}
+	}
+	if n == 1 {
+		return "1 byte"
+	}
+	return fmt.Sprintf("%d bytes", int64(n))
 }
 
 // A Ref names a record of the other side.

@@ -23,6 +23,8 @@ type Rules struct {
 	First  First
 	// Comments is nil where the sync carries none.
 	Comments *Comments
+	// Attachments is nil where the sync carries none.
+	Attachments *Attachments
 }
 
 // SideRules is what a sync says of one side. Values of that side are always in the order of Paths (slots).

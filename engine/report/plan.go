@@ -51,7 +51,7 @@ func counts(h plan.Header, f plan.Footer) string {
 		n         int64
 		one, many string
 	}{
-		{f.Creates, "create", "creates"}, {f.Updates, "update", "updates"}, {f.Comments, "comment", "comments"}, {f.Deletes, "delete", "deletes"},
+		{f.Creates, "create", "creates"}, {f.Updates, "update", "updates"}, {f.Comments, "comment", "comments"}, {f.Attached, "attachment", "attachments"}, {f.Deletes, "delete", "deletes"},
 		{f.Conflicts, "conflict", "conflicts"}, {f.Held, "held", "held"}, {f.Linked, "newly linked", "newly linked"},
 		{f.Detached, "detached", "detached"}, {f.Ended, "ended", "ended"},
 	} {
@@ -79,7 +79,7 @@ func sign(k plan.Kind) (string, text.Colors) {
 		return "+", green
 	case plan.Update:
 		return "~", yellow
-	case plan.Comment:
+	case plan.Comment, plan.Attachment:
 		return "+", green
 	}
 	return "-", red
@@ -90,8 +90,11 @@ func target(a *plan.Action) string {
 	if name == "" {
 		name = a.Key
 	}
-	if a.Kind == plan.Comment {
+	switch a.Kind {
+	case plan.Comment:
 		name = "comment " + name
+	case plan.Attachment:
+		return clean(fmt.Sprintf("attachment %s%s → %s %s", a.File.Name, sized(a.File.Size), a.SideName, name))
 	}
 	return clean(strings.TrimRight(a.SideName+" "+name, " "))
 }
@@ -107,6 +110,22 @@ func (o *out) entry(e *plan.Entry) {
 		first = strings.TrimSpace(first) + " …"
 	}
 	o.line("      ", pad(head, pathWidth), Value(record.OfText(cut(first, longComment))))
+}
+
+// file shows what kind of file it is, who added it, and when.
+func (o *out) file(f *plan.File) {
+	head := clean(f.Author)
+	if !f.Time.IsZero() {
+		head = strings.TrimSpace(head + " " + f.Time.UTC().Format(time.DateTime))
+	}
+	o.line("      ", pad(head, pathWidth), clean(f.Type))
+}
+
+func sized(n int64) string {
+	if n < 0 {
+		return ""
+	}
+	return " " + plan.Bytes(n).String()
 }
 
 // longComment is how much of a comment's first line is shown.
@@ -125,6 +144,9 @@ func (o *out) action(h plan.Header, a *plan.Action) {
 	o.changes(a)
 	if a.Entry != nil {
 		o.entry(a.Entry)
+	}
+	if a.File != nil {
+		o.file(a.File)
 	}
 }
 
@@ -285,6 +307,9 @@ func (o *out) closing(h plan.Header, f plan.Footer) {
 		fmt.Fprintf(&b, "Plan: %s to create, %s to change, %s to delete", Count(f.Creates), Count(f.Updates), Count(f.Deletes))
 		if f.Comments > 0 {
 			b.WriteString(", " + some(f.Comments, "comment", "comments") + " to carry")
+		}
+		if f.Attached > 0 {
+			b.WriteString(", " + some(f.Attached, "attachment", "attachments") + " to carry")
 		}
 	}
 	var waits []string

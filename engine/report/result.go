@@ -84,7 +84,7 @@ func Runs(w io.Writer, runs []plan.Run, now time.Time, st Style) error {
 	if len(runs) == 0 {
 		return Note(w, "No runs yet.")
 	}
-	t := Table{Head: []string{"RUN", "SYNC", "STARTED", "TOOK", "TRIGGER", "CREATES", "UPDATES", "COMMENTS", "DELETES", "CONFLICTS", "HELD", "OUTCOME"}}
+	t := Table{Head: []string{"RUN", "SYNC", "STARTED", "TOOK", "TRIGGER", "CREATES", "UPDATES", "COMMENTS", "FILES", "DELETES", "CONFLICTS", "HELD", "OUTCOME"}}
 	for _, r := range runs {
 		f := r.Footer
 		took := "running"
@@ -92,7 +92,7 @@ func Runs(w io.Writer, runs []plan.Run, now time.Time, st Style) error {
 			took = seconds(r.Ended.Sub(r.Started).Seconds())
 		}
 		t.Row(fmt.Sprint(r.ID), r.Sync, moment(r.Started), took, r.Trigger,
-			Count(f.Creates), Count(f.Updates), Count(f.Comments), Count(f.Deletes), Count(f.Conflicts), Count(f.Held), outcome(r))
+			Count(f.Creates), Count(f.Updates), Count(f.Comments), Count(f.Attached), Count(f.Deletes), Count(f.Conflicts), Count(f.Held), outcome(r))
 	}
 	return t.Print(w, st)
 }

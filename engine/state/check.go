@@ -96,6 +96,7 @@ var references = []struct{ what, query string }{
 	{"link without its paths", "SELECT id FROM link WHERE shape_left NOT IN (SELECT id FROM shape) OR shape_right NOT IN (SELECT id FROM shape)"},
 	{"origin of no link", "SELECT link FROM origin WHERE link NOT IN (SELECT id FROM link)"},
 	{"comment of no link", "SELECT link FROM thread WHERE link NOT IN (SELECT id FROM link)"},
+	{"attachment of no link", "SELECT link FROM attachment WHERE link NOT IN (SELECT id FROM link)"},
 	{"hold or conflict of no link", "SELECT id FROM waiting WHERE link <> 0 AND link NOT IN (SELECT id FROM link)"},
 	{"hold or conflict of a link that ended", "SELECT id FROM waiting WHERE link IN (SELECT id FROM link WHERE status = 3 AND status <> 0)"},
 	{"write in flight of no sync", "SELECT id FROM intent WHERE sync NOT IN (SELECT id FROM sync)"},
@@ -177,7 +178,7 @@ func checkContent(c *conn) (Finding, error) {
 				}
 			}
 			switch plan.Kind(r.text(1)) {
-			case plan.Create, plan.Update, plan.Comment, plan.Delete:
+			case plan.Create, plan.Update, plan.Comment, plan.Attachment, plan.Delete:
 				return true
 			}
 			return false

@@ -166,7 +166,7 @@ func TestAFullDiskIsNamedAndHarmsNothing(t *testing.T) {
 	}{
 		{"a file system without space", func(t *testing.T, cmd *exec.Cmd) string {
 			dir := t.TempDir()
-			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1500k"); err != nil {
+			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2200k"); err != nil {
 				t.Skipf("no right to mount a small file system: %v", err)
 			}
 			t.Cleanup(func() {

@@ -136,6 +136,9 @@ func (b *book) fold(c *conn, folds []engine.Fold, ids []int64) error {
 	if err := b.foldThreads(c, folds); err != nil {
 		return err
 	}
+	if err := b.foldBeside(c, folds); err != nil {
+		return err
+	}
 	return b.foldHistory(c, folds, ids)
 }
 

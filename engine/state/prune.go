@@ -51,7 +51,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time, most int) (n int64,
 			}
 			for _, id := range old {
 				if a.table == "link" {
-					for _, of := range []string{"origin", "thread"} {
+					for _, of := range []string{"origin", "thread", "attachment"} {
 						if err := c.exec("DELETE FROM "+of+" WHERE link = ?", id); err != nil {
 							return err
 						}

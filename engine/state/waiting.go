@@ -59,7 +59,11 @@ func (b *book) foldWaiting(c *conn, folds []engine.Fold, ids []int64, fresh []bo
 		if f.Link != nil {
 			keys = f.Link.Key
 			if linked && !fresh[i] {
-				if err := c.each(beforeColumns+"WHERE sync = ? AND link = ?", add, b.id, ids[i]); err != nil {
+				of := "WHERE sync = ? AND link = ? AND kind = ''"
+				if ended {
+					of = "WHERE sync = ? AND link = ?" // its comments and attachments wait no more either
+				}
+				if err := c.each(beforeColumns+of, add, b.id, ids[i]); err != nil {
 					return err
 				}
 			}
@@ -193,9 +197,10 @@ const (
 	waitingColumns = "SELECT w.id, conflict, link, key_left, key_right, field, since, tries, next, choice, seen, shown, body FROM waiting w "
 )
 
-// Waiting emits what waits for one link, or for everything in this sync, by link, key and field.
+// Waiting emits what waits for one link, or for everything in this sync, by link, key and field, but for comments and
+// attachments.
 func (b *book) Waiting(ctx context.Context, link int64, emit func(engine.Waiting) error) error {
-	const order = " AND (link, key_left, key_right, field, w.id) > (?2, ?3, ?4, ?5, ?6) ORDER BY link, key_left, key_right, field, w.id LIMIT ?7"
+	const order = " AND kind = '' AND (link, key_left, key_right, field, w.id) > (?2, ?3, ?4, ?5, ?6) ORDER BY link, key_left, key_right, field, w.id LIMIT ?7"
 	query := waitingColumns + "WHERE sync = ?1" + order
 	if link != 0 {
 		query = waitingColumns + "WHERE sync = ?1 AND link = ?8" + order

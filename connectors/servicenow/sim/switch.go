@@ -56,6 +56,8 @@ type Switches struct {
 	AutoClose      int           // days after which resolved incidents are closed
 	MaxURL         int           // bytes
 	MaxBody        int           // bytes
+	MaxFile        int           // bytes of an attachment: com.glide.attachment.max_size
+	Extensions     string        // of attachments, separated by commas: glide.attachment.extensions; "" is all
 	V1             bool          // paths without a version mean v1
 	Journals       string        // of sys_journal_field: "hidden" shows no row, "denied" answers 403
 	Audits         string        // of sys_audit: "hidden" shows no row, "denied" answers 403, "off" notes no changes
@@ -115,6 +117,8 @@ var settings = []setting{
 	{"auto-close", "7", "days after which a job closes resolved incidents", count(func(w *Switches) *int { return &w.AutoClose })},
 	{"max-url", "2000", "bytes of an address", count(func(w *Switches) *int { return &w.MaxURL })},
 	{"max-body", "100000", "bytes of a request", count(func(w *Switches) *int { return &w.MaxBody })},
+	{"max-file", "100000", "bytes of an attachment, as com.glide.attachment.max_size", count(func(w *Switches) *int { return &w.MaxFile })},
+	{"extensions", "txt,log,png", "extensions that attachments may have, as glide.attachment.extensions", anyWord(func(w *Switches) *string { return &w.Extensions })},
 	{"api", "v1", "paths without a version mean v1, which answers 404 for an empty list", flag(func(w *Switches) *bool { return &w.V1 }, "v1", "v2")},
 	{"journals", "hidden", "sys_journal_field shows no row, or is denied", one(func(w *Switches) *string { return &w.Journals }, "shown", "hidden", "denied")},
 	{"audits", "hidden", "sys_audit shows no row, is denied, or is not written at all", one(func(w *Switches) *string { return &w.Audits }, "kept", "hidden", "denied", "off")},

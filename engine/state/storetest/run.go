@@ -57,7 +57,7 @@ func writes(t *testing.T, b engine.Book, l *record.Link) map[string]error {
 		"Intend":  b.Intend(ctx, []*engine.Intent{{Kind: plan.Update, Key: "late"}}),
 		"Fold":    b.Fold(ctx, []engine.Fold{{Link: link("late", "late")}}),
 		"Choose":  choose,
-		"Hear":    b.Hear(ctx, left, engine.Heard{Path: "late"}),
+		"Hear":    b.Hear(ctx, plan.Comment, left, engine.Heard{Path: "late"}),
 	}
 }
 
@@ -70,7 +70,7 @@ func unwritten(t *testing.T, b engine.Book, l *record.Link) {
 	if ins, _ := b.Intents(ctx); len(ins) > 0 {
 		t.Errorf("intents %v were stored", ins)
 	}
-	if h, found, _ := b.Heard(ctx, left); found {
+	if h, found, _ := b.Heard(ctx, plan.Comment, left); found {
 		t.Errorf("heard %v was stored", h)
 	}
 	if got := byKey(t, b, left, "late"); got != nil {

@@ -62,6 +62,8 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		"a run says what it wrote":                                      wrote,
 		"a tomb leads to the link that ended":                           buried,
 		"comments come back as they were stored":                        threads,
+		"attachments come back as they were stored":                     files,
+		"comments and attachments wait beside the fields":               beside,
 		"how far was listened comes back as it was stored":              heard,
 		"an approval is used once and ends":                             approvals,
 		"what is old is forgotten bit by bit":                           prune,
