@@ -27,10 +27,11 @@ test: deps servers
 	go test -tags '$(TAGS)' ./...
 	go test -race -tags '$(TAGS)' $(RACE)
 
-# Ten times the random histories that make test lives, and the bugs that are planted to see that they are caught.
-# FIELDSYNC_SEED=n lives the histories of one seed again.
+# Ten times the random histories that make test lives, the bugs that are planted to see that they are caught, and ten
+# times as many kills of a running service. FIELDSYNC_SEED=n lives the histories of one seed again.
 soak: deps
 	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestHistories|TestCrashesChangeNothing|TestTheSidesAreEqual|TestAPoisonousRecord|TestPlantedBugs' ./engine
+	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestKilled' ./cmd/fieldsync
 
 # What a change must pass before it is shown to others. The import table is a test in ./engine.
 check: deps

@@ -22,7 +22,7 @@ const (
 	// witnesses is how many of the records that changed last are remembered, fewest how many of them have to
 	// contradict what was seen before a side counts as restored: one or two rows that somebody brought back, or
 	// deleted, are ordinary changes.
-	witnesses, fewest = 8, 3
+	witnesses, fewest = 16, 3
 	// lateStamp is how much earlier than before a stamp may be on a record that went on: systems stamp when a
 	// transaction starts, and commit later.
 	lateStamp = 2 * time.Minute
@@ -166,14 +166,14 @@ func (r *Run) setBack(v *view) time.Duration {
 	return 0
 }
 
-// restored says how it shows that a side was brought back to an earlier moment, or "". Missing records count where
-// nothing on the side is as new as they were: else they were deleted.
+// restored says how it shows that a side was brought back to an earlier moment, or "". Missing records count beside
+// some that went back, or where nothing on the side is as new as they were: else they were deleted.
 func (r *Run) restored(s record.Side) string {
 	v := &r.views[s]
 	g := &v.gate
 	gone := 0
 	for _, w := range g.gone {
-		if g.last.Before(w.At) {
+		if len(g.back) > 0 || g.last.Before(w.At) {
 			gone++
 		}
 	}
@@ -209,7 +209,7 @@ func (r *Run) gates() []plan.Stop {
 		}
 		if v.gate.set && !ours {
 			stops = append(stops, plan.Stop{Limit: "clock",
-				Why:  fmt.Sprintf("the clock of %s moved by %s against this machine's since the last run", r.name(s), v.gate.jump.Round(time.Second)),
+				Why:  fmt.Sprintf("the clock of %s moved by %s against this machine's since the last run", r.name(s), v.gate.jump.Round(time.Minute)),
 				Hint: "find out which of the two was set; when both are right, run again, or approve this plan: the side is read whole"})
 		}
 		if rezoned(v) {
@@ -232,14 +232,14 @@ func (r *Run) clockGate() (stops []plan.Stop, ours bool) {
 	a, b := &r.views[record.Left], &r.views[record.Right]
 	why := ""
 	if back := max(r.setBack(a), r.setBack(b)); back > 0 {
-		why = fmt.Sprintf("this machine's clock was set back: it shows %s, which is %s before the last run ended", moment(r.started), back.Round(time.Second))
+		why = fmt.Sprintf("this machine's clock was set back: it shows %s, which is %s before the last run ended", moment(r.started), back.Round(time.Minute))
 	} else if a.gate.set && b.gate.set && (a.gate.jump-b.gate.jump).Abs() <= clockSlack {
 		word := "forward"
 		if a.gate.jump > 0 {
 			word = "back"
 		}
 		why = fmt.Sprintf("this machine's clock was set %s by %s since the last run: the clocks of %s and %s both moved against it",
-			word, a.gate.jump.Abs().Round(time.Second), r.name(record.Left), r.name(record.Right))
+			word, a.gate.jump.Abs().Round(time.Minute), r.name(record.Left), r.name(record.Right))
 	}
 	if why == "" {
 		return nil, false

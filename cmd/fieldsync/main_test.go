@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 func fieldsync() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGXFSZ) // as main does
 	std := stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.LookupEnv}
 	if clock := os.Getenv("CLOCK"); clock != "" {
 		t, err := time.Parse(time.RFC3339, clock)

@@ -173,6 +173,9 @@ func (s *service) newLoop(ctx context.Context) (*schedule.Loop, error) {
 	for _, k := range known {
 		if k.LastRun != nil && k.LastRun.Trigger != "restore" && k.LastRun.Trigger != "undo" { // those look at few records
 			last[k.Sync] = k.LastRun.Started
+			if k.LastRun.Ended.IsZero() { // it was cut short, and what it left in flight waits: that counts as missed
+				last[k.Sync] = k.LastGood
+			}
 		}
 	}
 	return &schedule.Loop{Log: s.log, Now: s.app.now, Last: func(job string) time.Time { return last[job] }}, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 
@@ -70,8 +71,15 @@ func explain(e sqlite3.Error, path string) (detail, hint string, kind error) {
 	case sqlite3.ErrCorrupt, sqlite3.ErrFormat:
 		return e.Error(), hintRestore, ErrDamaged
 	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrAuth:
-		return "it may not be written", fmt.Sprintf("give the user that runs fieldsync the right to write %s and its folder, or remount it for writing", path), ErrFile
+		return unwritable(path)
 	case sqlite3.ErrCantOpen:
+		// On a file system for reading it is the log beside the file that cannot be made, and the reason gets lost.
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			f.Close()
+		} else if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+			return unwritable(path)
+		}
 		detail = "it cannot be opened"
 		if e.SystemErrno != 0 {
 			detail += ": " + e.SystemErrno.Error()
@@ -90,6 +98,10 @@ func explain(e sqlite3.Error, path string) (detail, hint string, kind error) {
 		return e.Error(), hintRestore, ErrDamaged
 	}
 	return "", "", nil
+}
+
+func unwritable(path string) (detail, hint string, kind error) {
+	return "it may not be written", fmt.Sprintf("give the user that runs fieldsync the right to write %s and its folder, or remount it for writing", path), ErrFile
 }
 
 // constraint reports whether err says that a unique key is taken.
