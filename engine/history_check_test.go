@@ -526,13 +526,14 @@ func (w *history) kept() (map[string]bool, error) {
 
 // A bug is planted to see that the properties catch it. The zero bug is none.
 type bug struct {
-	name   string
-	book   func(*history, engine.Book) engine.Book
-	system func(*client) connectors.Collection
-	rules  func(*reconcile.Rules)
-	null   bool              // unknown is shown as null
-	tune   func(story) story // to where the mistake can show
-	first  bool              // only the first candidate of a match is seen
+	name     string
+	book     func(*history, engine.Book) engine.Book
+	system   func(*client) connectors.Collection
+	rules    func(*reconcile.Rules)
+	null     bool              // unknown is shown as null
+	tune     func(story) story // to where the mistake can show
+	unfenced bool              // who lost its lease may write all the same
+	first    bool              // only the first candidate of a match is seen
 }
 
 func (b bug) unknown() record.Value {

@@ -158,6 +158,7 @@ func (s *client) write(op string, do func() error) error {
 		}
 		return timeout(name)
 	}
+	s.thawed(op)
 	if err := do(); err != nil {
 		return err
 	}

@@ -42,6 +42,10 @@ type control struct {
 	fired  *point   // where it died
 	down   [2]error // systems that this process does not reach any more
 
+	frozen bool        // it was, and its lease is another's now
+	wrote  int         // calls that change a system since then
+	book   engine.Book // planted: the state takes its writes all the same
+
 	die       func(point) bool // nil: never
 	fault     func(name string, n int) *fault
 	meanwhile func(name string, n int) // people
@@ -210,7 +214,7 @@ func (t *tappedBook) Advance(ctx context.Context, s record.Side, cur engine.Curs
 	if cur.Count >= inflated {
 		cur.Count -= inflated
 	}
-	return t.c.call("advance", func() error { return t.Book.Advance(ctx, s, cur) })
+	return t.own("advance", func(b engine.Book) error { return b.Advance(ctx, s, cur) })
 }
 
 func (t *tappedBook) Link(ctx context.Context, s record.Side, key string) (l *record.Link, err error) {
@@ -246,7 +250,7 @@ func (t *tappedBook) Waiting(ctx context.Context, link int64, emit func(engine.W
 }
 
 func (t *tappedBook) Intend(ctx context.Context, ins []*engine.Intent) error {
-	return t.c.call("intend", func() error { return t.Book.Intend(ctx, ins) })
+	return t.own("intend", func(b engine.Book) error { return b.Intend(ctx, ins) })
 }
 
 func (t *tappedBook) Intents(ctx context.Context) (ins []engine.Intent, err error) {
@@ -261,8 +265,8 @@ func (t *tappedBook) Fold(ctx context.Context, folds []engine.Fold) error {
 			paired = append(paired, f.Link.Key)
 		}
 	}
-	err := t.c.call("fold", func() error { return t.Book.Fold(ctx, folds) })
-	if !errors.Is(err, errDead) {
+	err := t.own("fold", func(b engine.Book) error { return b.Fold(ctx, folds) })
+	if err == nil || errors.Is(err, errDead) && t.c.fired != nil && t.c.fired.After && t.c.fired.Name == "fold" {
 		for _, keys := range paired {
 			t.w.sawPairing(keys)
 		}

@@ -36,6 +36,8 @@ type trouble struct {
 	Full   bool
 	Die    *point
 	Faults []fault
+	// Freeze is the call at which the process stands still until another one has run.
+	Freeze *point
 	// Edit is what a person does while the run makes a certain call.
 	Edit *step
 	At   point
@@ -95,6 +97,9 @@ func (st step) String() string {
 		if st.Run.Edit != nil {
 			s += fmt.Sprintf("; %s, meanwhile: %s", st.Run.At, st.Run.Edit)
 		}
+		if st.Run.Freeze != nil {
+			s += fmt.Sprintf("; the process stands still %s until its lease is over and another one has run", st.Run.Freeze)
+		}
 		if st.Run.Die != nil {
 			s += "; the process dies " + st.Run.Die.String()
 		}
@@ -124,6 +129,7 @@ func (st step) simpler() (out []step) {
 	add(func(c *step) { c.Run.Full = false })
 	add(func(c *step) { c.Run.Die = nil })
 	add(func(c *step) { c.Run.Edit = nil })
+	add(func(c *step) { c.Run.Freeze = nil })
 	for i := range st.Run.Faults {
 		add(func(c *step) { c.Run.Faults = slices.Delete(c.Run.Faults, i, i+1) })
 	}
@@ -192,7 +198,7 @@ func drawRun(t *rapid.T, troubled bool) step {
 	if !troubled {
 		return st
 	}
-	switch rapid.IntRange(0, 7).Draw(t, "trouble") {
+	switch rapid.IntRange(0, 8).Draw(t, "trouble") {
 	case 0:
 	case 1, 2, 3:
 		p := drawPoint(t, callNames)
@@ -208,6 +214,10 @@ func drawRun(t *rapid.T, troubled bool) step {
 		st.Run.At.After = false
 		e := drawDeed(t, []string{"edit", "edit", "edit", "clear", "delete", "move", "say"})
 		st.Run.Edit = &e
+	case 8:
+		p := drawPoint(t, freezable)
+		p.After = false
+		st.Run.Freeze = &p
 	}
 	return st
 }
@@ -225,7 +235,7 @@ func drawStory(t *rapid.T, most int) story {
 		case k == 6:
 			return step{Do: "preview"}
 		default:
-			return drawRun(t, true)
+			return s.Config.possible(drawRun(t, true))
 		}
 	}), 2, most).Draw(t, "steps")
 	// Every story begins with something to keep in step.
@@ -234,6 +244,21 @@ func drawStory(t *rapid.T, most int) story {
 	}), 1, 3).Draw(t, "first")
 	s.Steps = append(first, s.Steps...)
 	return s
+}
+
+// freezable are the calls at which a process may stand still. What it was about to create or to say is there twice if
+// the other one did that meanwhile: no system can tell the two calls apart.
+var freezable = slices.DeleteFunc(slices.Clone(callNames), func(name string) bool {
+	return slices.Contains([]string{"ticket create", "incident create", "ticket comment", "incident comment", "lease"}, name)
+})
+
+// possible takes out of a run what no engine could stand: that an update comes much later than it was decided, on a
+// system that does not look at the version.
+func (c config) possible(st step) step {
+	if f := st.Run.Freeze; f != nil && (f.Name == "ticket update" && !c.Conditional[0] || f.Name == "incident update" && !c.Conditional[1]) {
+		st.Run.Freeze = nil
+	}
+	return st
 }
 
 // live lets a step happen.

@@ -222,7 +222,7 @@ func (t *tappedBook) Heard(ctx context.Context, kind plan.Kind, s record.Side) (
 }
 
 func (t *tappedBook) Hear(ctx context.Context, kind plan.Kind, s record.Side, h engine.Heard) error {
-	return t.c.call("hear", func() error { return t.Book.Hear(ctx, kind, s, h) })
+	return t.own("hear", func(b engine.Book) error { return b.Hear(ctx, kind, s, h) })
 }
 
 func (t *tappedBook) Beside(ctx context.Context, emit func(engine.Beside) error) error {

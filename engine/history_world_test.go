@@ -275,6 +275,13 @@ func (w *history) arm(tr trouble) {
 		}
 		return nil
 	}
+	if tr.Freeze != nil {
+		c.meanwhile = func(name string, n int) {
+			if name == tr.Freeze.Name && n == tr.Freeze.N {
+				w.freeze()
+			}
+		}
+	}
 	if tr.Edit != nil {
 		c.meanwhile = func(name string, n int) {
 			if name == tr.At.Name && n == tr.At.N {

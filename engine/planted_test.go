@@ -253,6 +253,11 @@ func dawdling(s story) story {
 	})
 }
 
+// frozen turns a story into one in which processes stand still before they write something down.
+func frozen(s story) story {
+	return eachRun(s, func(i int, tr *trouble) { *tr = trouble{Freeze: &point{Name: []string{"intend", "fold"}[i%2], N: 1}} })
+}
+
 // refused turns a story into one in which systems are busy.
 func refused(s story) story {
 	return eachRun(s, func(i int, tr *trouble) {
@@ -349,6 +354,7 @@ var planted = []bug{
 	{name: "the next scan begins where the last one ended", tune: belated, system: inSystem(systemBug{eager: true})},
 	{name: "a create that may still happen is not waited for", tune: dawdling, system: inSystem(systemBug{hasty: true})},
 	{name: "too many requests, try again later, counts as done", tune: refused, system: inSystem(systemBug{deafened: true})},
+	{name: "a process that lost its lease goes on", tune: frozen, unfenced: true},
 	{name: "what a short scan left out counts as deleted", system: inSystem(systemBug{careless: true})},
 	{name: "the first of several candidates is taken", first: true, tune: tied, system: inSystem(systemBug{first: true})},
 	{name: "unknown counts as empty", null: true},
