@@ -16,11 +16,15 @@ import (
 // heard notes that a text may stand on a side, and what follows from it by the rules and the systems' habits.
 func (w *history) heard(s record.Side, p pairing, v record.Value) {
 	words := w.words[s][p.Name]
-	if words == nil || v.Kind() != record.Text || words[v] {
+	if words == nil || v.Kind() != record.Text {
 		return
 	}
-	words[v] = true
-	w.heard(s.Other(), p, p.implied(s.Other(), v))
+	for _, part := range p.parts(v) {
+		if part := record.OfText(part); !words[part] {
+			words[part] = true
+			w.heard(s.Other(), p, p.implied(s.Other(), part))
+		}
+	}
 }
 
 // twin is the record on the other side that is known as the same thing: by its link, else by its marker.
@@ -251,6 +255,9 @@ func (w *history) announced(s *system, key string, f record.Fields) {
 		return
 	}
 	for path, v := range f {
+		if was := s.m.Get(key)[path]; key != "" && (path == "opened" || path == "contact" && !was.Empty() && s.conditional) {
+			w.problem("strength: %s.%s=%s of %q was written over %s", s.name, path, v, key, was)
+		}
 		if p, ok := pairingOf(s.phys, path); ok && w.systems[s.phys.Other()].hidden[p.Paths[s.phys.Other()]] {
 			w.problem("unknown is not empty: %s.%s=%s of %q was written although its twin cannot be read", s.name, path, v, key)
 		}
@@ -266,9 +273,15 @@ func (w *history) checkAlways() {
 	for _, s := range w.systems {
 		for _, key := range s.m.Keys() {
 			f := s.m.Get(key)
-			for _, p := range []pairing{pairings[0], pairings[2]} {
-				if v := f[p.Paths[s.phys]]; v.Known() && !v.Empty() && !w.words[s.phys][p.Name][v] {
-					w.problem("nothing invented: %s %s has %s %s, which nobody wrote", s.name, key, p.Paths[s.phys], v)
+			for _, p := range pairings {
+				v, words := f[p.Paths[s.phys]], w.words[s.phys][p.Name]
+				if words == nil || !v.Known() || v.Empty() {
+					continue
+				}
+				for _, part := range p.parts(v) {
+					if !words[record.OfText(part)] {
+						w.problem("nothing invented: %s %s has %s %s, of which nobody wrote %q", s.name, key, p.Paths[s.phys], v, part)
+					}
 				}
 			}
 			p := pairings[1]
@@ -448,6 +461,7 @@ func (w *history) agreed(id int64, keys [2]string, waits map[string]bool, when s
 		byDefault := p.Name == "note" && rv.Text() == "closed" && (lv.Empty() || w.cfg.Automation == 1) // what a system makes of a write is accepted
 		check(p.Name, p.holds(lv, rv) || lv.Empty() && rv.Empty() || byDefault, lv, rv)
 	}
+	check("contact", !r["contact"].Empty() || l["prio"].Empty(), l["prio"], r["contact"])
 	check("number", l["number"] == r["number"], l["number"], r["number"])
 	if !w.cfg.KeepDrift {
 		check("urgency", r["urgency"] == urgencyOf(l["prio"], w.edition), l["prio"], r["urgency"])

@@ -3,14 +3,16 @@ package engine_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 var (
-	modelTicket   = []string{"key", "note", "number", "origin", "prio", "queue", "status", "title"}
-	modelIncident = []string{"close", "key", "marker", "note", "number", "state", "summary", "urgency"}
+	modelTicket   = []string{"key", "level", "log", "note", "number", "origin", "prio", "queue", "status", "tags", "title"}
+	modelIncident = []string{"close", "contact", "key", "level", "log", "marker", "note", "number", "opened", "state", "summary", "tags", "urgency"}
 	modelPaths    = [2][]string{modelTicket, modelIncident}
 )
 
@@ -21,6 +23,7 @@ type pairing struct {
 	Name  string
 	Paths [2]string
 	To    [2]func(record.Value) record.Value
+	Sep   string // between the parts of a value that is more than one; "": it is one
 }
 
 func same(v record.Value) record.Value { return v }
@@ -41,9 +44,20 @@ func translate(table map[string]string) func(record.Value) record.Value {
 }
 
 var pairings = []pairing{
-	{"summary", [2]string{"title", "summary"}, [2]func(record.Value) record.Value{same, same}},
-	{"state", [2]string{"status", "state"}, [2]func(record.Value) record.Value{translate(statusOf), translate(stateOf)}},
-	{"note", [2]string{"note", "note"}, [2]func(record.Value) record.Value{same, same}},
+	{"summary", [2]string{"title", "summary"}, [2]func(record.Value) record.Value{same, same}, ""},
+	{"state", [2]string{"status", "state"}, [2]func(record.Value) record.Value{translate(statusOf), translate(stateOf)}, ""},
+	{"note", [2]string{"note", "note"}, [2]func(record.Value) record.Value{same, same}, ""},
+	{"log", [2]string{"log", "log"}, [2]func(record.Value) record.Value{same, same}, "\n"},
+	{"tags", [2]string{"tags", "tags"}, [2]func(record.Value) record.Value{same, same}, ","},
+	{"level", [2]string{"level", "level"}, [2]func(record.Value) record.Value{same, same}, ""},
+}
+
+// parts are what a value consists of: its lines, its tags, itself.
+func (p pairing) parts(v record.Value) []string {
+	if p.Sep == "" || v.Kind() != record.Text {
+		return []string{v.Plain()}
+	}
+	return strings.Split(v.Text(), p.Sep)
 }
 
 // pairingOf finds the two-way field that a path belongs to.
@@ -78,25 +92,29 @@ func urgencyOf(prio record.Value, edition int) record.Value {
 
 // A config is what a history's systems and rules are like.
 type config struct {
-	Summary, State, Note reconcile.Policy
-	First                reconcile.First
-	Gone                 [2]reconcile.GoneThen
-	CreateLeft           bool
-	Conditional          [2]bool
-	Scoped               bool
-	Incremental          bool
-	Late                 bool // people's transactions are committed later than their stamps say
-	Slow                 bool // a create that got no answer may happen later
-	Measured             bool
-	KeepDrift            bool
-	Poison               bool // the incidents refuse a certain text, also in the end
-	Talk                 talk
-	Automation           int // 0 none, 1 in the same write, 2 after the answer
+	Policy      [6]reconcile.Policy // by pairing
+	First       reconcile.First
+	Gone        [2]reconcile.GoneThen
+	CreateLeft  bool
+	Conditional [2]bool
+	Scoped      bool
+	Incremental bool
+	Late        bool // people's transactions are committed later than their stamps say
+	Slow        bool // a create that got no answer may happen later
+	Measured    bool
+	KeepDrift   bool
+	Poison      bool // the incidents refuse a certain text, also in the end
+	Talk        talk
+	Automation  int // 0 none, 1 in the same write, 2 after the answer
 }
 
 func (c config) String() string {
-	s := fmt.Sprintf("summary is decided by %s, state by %s, note by %s; first contact %d %s; a gone ticket: %s, a gone incident: %s",
-		says(c.Summary), says(c.State), says(c.Note), c.First.Mode, c.First.Side, c.Gone[0], c.Gone[1])
+	s := ""
+	for i, p := range pairings {
+		s += fmt.Sprintf("%s: %s; ", p.Name, says(c.Policy[i]))
+	}
+	s += fmt.Sprintf("first contact: %s; a gone ticket: %s, a gone incident: %s",
+		[]string{"ask", c.First.Side.String() + " leads", "newest", "fill empty"}[c.First.Mode], c.Gone[0], c.Gone[1])
 	for _, f := range []struct {
 		is   bool
 		what string
@@ -111,10 +129,17 @@ func (c config) String() string {
 }
 
 func says(p reconcile.Policy) string {
+	s := p.Kind.String()
 	if p.Kind == reconcile.TakeSide {
-		return p.Side.String()
+		s = p.Side.String()
 	}
-	return p.Kind.String()
+	if p.Deadline > 0 {
+		s += " for " + p.Deadline.String()
+	}
+	if p.Fallback != nil {
+		s += ", else " + says(*p.Fallback)
+	}
+	return s
 }
 
 // modelRules are the rules of a history. edition is how often people edited them.
@@ -135,7 +160,7 @@ func modelRules(c config, edition int) *reconcile.Rules {
 	for i, p := range pairings {
 		l, rr := slotOf(L, p.Paths[L]), slotOf(R, p.Paths[R])
 		r.Fields = append(r.Fields, reconcile.Rule{
-			Name: p.Name, At: "m.hcl:9", Paths: [2][]int{{l}, {rr}}, Reads: [2][]int{{l}, {rr}}, Policy: []reconcile.Policy{c.Summary, c.State, c.Note}[i],
+			Name: p.Name, At: "m.hcl:9", Paths: [2][]int{{l}, {rr}}, Reads: [2][]int{{l}, {rr}}, Policy: c.Policy[i],
 			To: [2]reconcile.Transform{
 				func(e reconcile.Env) ([]record.Value, error) { return []record.Value{p.To[L](e.Values[R][rr])}, nil },
 				func(e reconcile.Env) ([]record.Value, error) { return []record.Value{p.To[R](e.Values[L][l])}, nil },
@@ -153,6 +178,14 @@ func modelRules(c config, edition int) *reconcile.Rules {
 		To: [2]reconcile.Transform{nil, func(e reconcile.Env) ([]record.Value, error) {
 			return []record.Value{urgencyOf(e.Values[L][prio], edition)}, nil
 		}}})
+	for _, f := range []struct {
+		path     string
+		strength reconcile.Strength
+	}{{"opened", reconcile.OnCreate}, {"contact", reconcile.IfEmpty}} {
+		slot := slotOf(R, f.path)
+		r.Fields = append(r.Fields, reconcile.Rule{Name: f.path, At: "m.hcl:26", Paths: [2][]int{{prio}, {slot}}, Reads: [2][]int{{prio}, {slot}}, Strength: f.strength,
+			To: [2]reconcile.Transform{nil, from(L, prio)}})
+	}
 	closing, status := slotOf(R, "close"), slotOf(L, "status")
 	r.Fields = append(r.Fields, reconcile.Rule{Name: "closing", At: "m.hcl:28", Paths: [2][]int{{status}, {closing}}, Reads: [2][]int{{status}, {closing}},
 		When: func(e reconcile.Env) (bool, error) {
@@ -164,6 +197,21 @@ func modelRules(c config, edition int) *reconcile.Rules {
 		slices.Reverse(r.Fields)
 	}
 	return r
+}
+
+// longer is the longer one of title and summary.
+func longer(e reconcile.Env) ([]record.Value, error) {
+	l, r := e.Values[record.Left][slotOf(record.Left, "title")], e.Values[record.Right][slotOf(record.Right, "summary")]
+	if len(l.Text()) > len(r.Text()) {
+		return []record.Value{l}, nil
+	}
+	return []record.Value{r}, nil
+}
+
+// rank orders levels.
+func rank(_ record.Side, vs []record.Value) (int, bool) {
+	n, err := strconv.Atoi(vs[0].Text())
+	return n, err == nil
 }
 
 func inQueue(v record.Value) bool { return v.Text() == "noc" }
@@ -208,7 +256,7 @@ func mirrored(r *reconcile.Rules) *reconcile.Rules {
 		f.Paths, f.Reads = [2][]int{f.Paths[1], f.Paths[0]}, [2][]int{f.Reads[1], f.Reads[0]}
 		f.To = [2]reconcile.Transform{transform(f.To[1]), transform(f.To[0])}
 		f.When = condition(f.When)
-		f.Policy.Side = f.Policy.Side.Other()
+		f.Policy.Side, f.Policy.Resolve = f.Policy.Side.Other(), transform(f.Policy.Resolve)
 		if fb := f.Policy.Fallback; fb != nil {
 			q := *fb
 			q.Side = q.Side.Other()

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,6 +73,8 @@ func (st step) String() string {
 		s = fmt.Sprintf("a person sets the prio of ticket %d to %d", st.Who, st.Style)
 	case "drift":
 		s = fmt.Sprintf("a person sets the urgency of incident %d by hand", st.Who)
+	case "contact":
+		s = fmt.Sprintf("a person %s the contact of incident %d", []string{"sets", "clears"}[st.Style%2], st.Who)
 	case "move":
 		s = fmt.Sprintf("a person moves ticket %d to the other queue", st.Who)
 	case "rules":
@@ -143,11 +146,27 @@ func drawPolicy(t *rapid.T, name string) reconcile.Policy {
 	return rapid.SampledFrom([]reconcile.Policy{
 		{Kind: reconcile.Ask}, {Kind: reconcile.TakeSide, Side: record.Left}, *last, {},
 		{Kind: reconcile.Newest, Fallback: last}, {Kind: reconcile.Newest},
+		{Kind: reconcile.Ask, Deadline: time.Hour, Fallback: last},
 	}).Draw(t, name)
 }
 
+// drawPolicies draws how each pairing is decided.
+func drawPolicies(t *rapid.T) (out [6]reconcile.Policy) {
+	for i, p := range pairings[:3] {
+		out[i] = drawPolicy(t, p.Name)
+	}
+	if rapid.IntRange(0, 4).Draw(t, "resolve") == 4 {
+		out[0] = reconcile.Policy{Kind: reconcile.Resolve, Resolve: longer}
+	}
+	side := &reconcile.Policy{Kind: reconcile.TakeSide, Side: record.Side(rapid.IntRange(0, 1).Draw(t, "side"))}
+	out[3] = rapid.SampledFrom([]reconcile.Policy{{Kind: reconcile.Merge}, {Kind: reconcile.Merge, Fallback: side}}).Draw(t, "log")
+	out[4] = reconcile.Policy{Kind: reconcile.Union}
+	out[5] = rapid.SampledFrom([]reconcile.Policy{{Kind: reconcile.Highest, Rank: rank}, {Kind: reconcile.Lowest, Rank: rank, Fallback: side}}).Draw(t, "level")
+	return out
+}
+
 func drawConfig(t *rapid.T) config {
-	c := config{Summary: drawPolicy(t, "summary"), State: drawPolicy(t, "state"), Note: drawPolicy(t, "note")}
+	c := config{Policy: drawPolicies(t)}
 	c.First = rapid.SampledFrom([]reconcile.First{{Mode: reconcile.FirstSide}, {Mode: reconcile.FirstSide, Side: record.Right},
 		{Mode: reconcile.FirstAsk}, {Mode: reconcile.FirstNewest}, {Mode: reconcile.FirstFillEmpty}}).Draw(t, "first")
 	c.CreateLeft = rapid.Bool().Draw(t, "create left")
@@ -182,12 +201,12 @@ func drawFault(t *rapid.T) fault {
 
 // peopleDo are what people do, the frequent things several times.
 var peopleDo = []string{"edit", "edit", "edit", "edit", "edit", "clear", "create", "create", "delete", "restore", "copy", "prio", "drift",
-	"move", "rules", "hide", "show", "resolve", "say", "say", "say", "gag", "ungag"}
+	"move", "contact", "rules", "hide", "show", "resolve", "say", "say", "say", "gag", "ungag"}
 
 func drawDeed(t *rapid.T, among []string) step {
 	return step{
 		Do: rapid.SampledFrom(among).Draw(t, "do"), Side: record.Side(rapid.IntRange(0, 1).Draw(t, "side")),
-		Who: rapid.IntRange(0, 3).Draw(t, "who"), Field: rapid.IntRange(0, len(pairings)-1).Draw(t, "field"),
+		Who: rapid.IntRange(0, 3).Draw(t, "who"), Field: rapid.SampledFrom([]int{0, 0, 1, 1, 2, 2, 3, 4, 5}).Draw(t, "field"),
 		Style: rapid.IntRange(0, 5).Draw(t, "style"), Wait: rapid.SampledFrom([]int{0, 1, 5, 60}).Draw(t, "wait"),
 	}
 }
@@ -308,7 +327,13 @@ func word(token string, style int) string {
 }
 
 // value is what a person writes into a two-way field.
-func valueFor(p pairing, s record.Side, token string, style int) record.Value {
+func valueFor(p pairing, s record.Side, token string, style int, now record.Value) record.Value {
+	switch {
+	case p.Name == "level":
+		return record.OfText(strconv.Itoa(1 + style%3))
+	case p.Sep != "":
+		return several(p.parts(now), token, style, p.Sep)
+	}
 	if p.Name == "state" {
 		if s == record.Left {
 			return record.OfText([]string{"new", "open", "waiting", "done", "OPEN", "New"}[style])
@@ -322,6 +347,26 @@ func valueFor(p pairing, s record.Side, token string, style int) record.Value {
 		return record.OfText("poison" + token[1:])
 	}
 	return record.OfText(word(token, style))
+}
+
+// several is what a person makes of a value of several parts: one more at its end or its beginning, one less, or
+// another one.
+func several(parts []string, token string, style int, sep string) record.Value {
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	switch style % 4 {
+	case 0:
+		parts = append(parts, token)
+	case 1:
+		parts = append([]string{token}, parts...)
+	case 2:
+		parts = parts[min(1, len(parts)):]
+	case 3:
+		parts = []string{token}
+	}
+	if len(parts) == 0 {
+		return record.NullValue
+	}
+	return record.OfText(strings.Join(parts, sep))
 }
 
 // deed is what a person does.
@@ -338,9 +383,9 @@ func (w *history) deed(token string, st step) {
 	p := pairings[st.Field]
 	switch st.Do {
 	case "create":
-		f := record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style)}
+		f := record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style, record.NullValue)}
 		title := pairings[0]
-		f[title.Paths[st.Side]] = valueFor(title, st.Side, token, st.Style)
+		f[title.Paths[st.Side]] = valueFor(title, st.Side, token, st.Style, record.NullValue)
 		if st.Side == record.Left {
 			f["queue"] = record.OfText("noc")
 			f["prio"] = record.OfText("2")
@@ -385,7 +430,7 @@ func (w *history) deed(token string, st step) {
 	}
 	switch st.Do {
 	case "edit":
-		w.edited(s, key, record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style)})
+		w.edited(s, key, record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style, s.m.Get(key)[p.Paths[st.Side]])})
 	case "clear":
 		w.edited(s, key, record.Fields{p.Paths[st.Side]: record.NullValue})
 	case "delete":
@@ -403,6 +448,12 @@ func (w *history) deed(token string, st step) {
 		w.systems[0].m.Edit(w.pick(w.systems[0], st.Who), record.Fields{"prio": record.OfText(fmt.Sprint(st.Style))})
 	case "drift":
 		w.systems[1].m.Edit(w.pick(w.systems[1], st.Who), record.Fields{"urgency": record.OfText("by hand " + token)})
+	case "contact":
+		v := record.NullValue
+		if st.Style%2 == 0 {
+			v = record.OfText("by hand " + token)
+		}
+		w.systems[1].m.Edit(w.pick(w.systems[1], st.Who), record.Fields{"contact": v})
 	case "move":
 		if k := w.pick(w.systems[0], st.Who); k != "" {
 			to := "noc"

@@ -48,10 +48,10 @@ func newSystem(w *history, phys record.Side) *system {
 	s := &system{w: w, phys: phys, hidden: map[string]bool{}}
 	if phys == record.Left {
 		s.name, s.skew, s.tick = "ticket", 2*time.Second, time.Second
-		s.m = memory.New(memory.Text("note", "number", "origin", "prio", "queue", "status", "title")...)
+		s.m = memory.New(memory.Text("level", "log", "note", "number", "origin", "prio", "queue", "status", "tags", "title")...)
 	} else {
 		s.name, s.skew, s.tick = "incident", -3*time.Second, 2*time.Second
-		s.m = memory.New(memory.Text("close", "marker", "note", "number", "state", "summary", "urgency")...)
+		s.m = memory.New(memory.Text("close", "contact", "level", "log", "marker", "note", "number", "opened", "state", "summary", "tags", "urgency")...)
 		s.m.LabelPath = "number"
 	}
 	for _, path := range threadPaths[phys] {

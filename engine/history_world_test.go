@@ -102,7 +102,7 @@ func newHistory(dir string, cfg config) (*history, error) {
 		linked: map[[2]string]bool{}, touched: map[string]int{}, points: map[string]int{}}
 	for _, s := range record.Sides {
 		w.systems[s] = newSystem(w, s)
-		w.words[s] = map[string]map[record.Value]bool{"summary": {}, "note": {}}
+		w.words[s] = map[string]map[record.Value]bool{"summary": {}, "note": {}, "log": {}, "tags": {}}
 		w.graves[s], w.buried[s] = map[string]record.Fields{}, map[string]bool{}
 	}
 	w.heard(record.Right, pairings[2], record.OfText("closed"))

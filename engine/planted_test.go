@@ -302,7 +302,7 @@ func halfway(s story) story {
 
 // fought turns a story into one in which both sides are edited and the process dies with the winner's write.
 func fought(s story) story {
-	s.Config.Summary = reconcile.Policy{Kind: reconcile.TakeSide, Side: record.Left}
+	s.Config.Policy[0] = reconcile.Policy{Kind: reconcile.TakeSide, Side: record.Left}
 	s.Steps = append([]step{{Do: "create"}, {Do: "run", Wait: 60}, {Do: "edit", Style: 1, Wait: 60}, {Do: "edit", Side: record.Right, Wait: 60},
 		{Do: "run", Wait: 60, Run: trouble{Die: &point{Name: "incident update", N: 1, After: true}}}}, s.Steps...)
 	return s
