@@ -98,6 +98,10 @@ func (r *Run) live(ctx context.Context, l record.Link) (loaded, error) {
 		return loaded{}, err
 	}
 	for _, s := range record.Sides {
+		if r.views[s].before, r.views[s].had, err = r.book.Cursor(ctx, s); err != nil {
+			return loaded{}, err
+		}
+		in.Clock[s] = r.clock(s) // as the last run measured it
 		if l.Key[s] == "" {
 			continue
 		}

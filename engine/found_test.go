@@ -63,3 +63,25 @@ func TestNoCommentIsCarriedToARecordThatIsGoneWhileItsTwinIsHeld(t *testing.T) {
 		w.minute()
 	}
 }
+
+func TestAnExplanationKnowsTheClocksThatRunsMeasured(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Fields[0].Policy = reconcile.Policy{Kind: reconcile.Newest}
+	for _, m := range []*memory.Store{w.ticket, w.incident} {
+		m.Clock = connectors.Clock{Measured: true}
+	}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.minute()
+	w.ticket.Edit("T-1", text("title", "left"))
+	w.minute()
+	w.incident.Edit("sys1", text("summary", "right"))
+	w.wantPlan("the newer one wins", `update ticket T-1 title="right"`)
+	x, err := w.engine.Explain(t.Context(), w.job, "T-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := x.Decision.Verdicts[0]; v.Outcome != reconcile.Write {
+		t.Errorf("the plan writes, the explanation says %v: %s", v.Outcome, v.Why)
+	}
+}

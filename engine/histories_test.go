@@ -38,7 +38,8 @@ func setFlag(t *testing.T, name, value string) {
 
 // randomly checks a property on n stories in all, from a seed that is printed and may be given in
 // FIELDSYNC_SEED. FIELDSYNC_SOAK multiplies n.
-func randomly(t *testing.T, n int, prop func(t *rapid.T, dir string)) {
+// shrink is how long rapid tries to find a shorter story that fails; "0s" where the property does so itself.
+func randomly(t *testing.T, n int, shrink string, prop func(t *rapid.T, dir string)) {
 	t.Helper()
 	if soak := os.Getenv("FIELDSYNC_SOAK"); soak != "" {
 		times, err := strconv.Atoi(soak)
@@ -61,7 +62,7 @@ func randomly(t *testing.T, n int, prop func(t *rapid.T, dir string)) {
 	setFlag(t, "rapid.checks", strconv.Itoa((n+shards-1)/shards))
 	setFlag(t, "rapid.seed", strconv.FormatUint(seed, 10))
 	setFlag(t, "rapid.nofailfile", "true")
-	setFlag(t, "rapid.shrinktime", "20s")
+	setFlag(t, "rapid.shrinktime", shrink)
 	dir := fastDir(t)
 	for shard := range shards {
 		t.Run(fmt.Sprintf("shard %d", shard+1), func(t *testing.T) {
@@ -105,19 +106,24 @@ type census struct {
 	mu                    sync.Mutex
 	histories, runs, died int
 	asked, delivered      int
-	points                map[string]int
+	explained             int
+	points, decided       map[string]int
 }
 
 func (c *census) add(w *history) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.points == nil {
-		c.points = map[string]int{}
+		c.points, c.decided = map[string]int{}, map[string]int{}
 	}
 	c.histories++
 	c.runs += w.runs
 	c.died += w.deaths
 	c.asked, c.delivered = c.asked+w.asked, c.delivered+w.delivered
+	c.explained += w.explained
+	for how, n := range w.decided {
+		c.decided[how] += n
+	}
 	for p, n := range w.points {
 		c.points[p] += n
 	}
@@ -126,13 +132,18 @@ func (c *census) add(w *history) {
 func TestHistories(t *testing.T) {
 	var c census
 	t.Cleanup(func() {
-		t.Logf("%d histories, %d runs, %d scans for changes gave %d records, %d processes died at %d different places",
-			c.histories, c.runs, c.asked, c.delivered, c.died, len(c.points))
+		t.Logf("%d histories, %d runs, %d scans for changes gave %d records, %d processes died at %d different places, %d explanations; decided: %v",
+			c.histories, c.runs, c.asked, c.delivered, c.died, len(c.points), c.explained, c.decided)
 	})
-	randomly(t, 1500, func(t *rapid.T, dir string) {
+	randomly(t, 1500, "0s", func(t *rapid.T, dir string) {
 		s := drawStory(t, 16)
+		life := func(s story) error {
+			_, err := tell(dir, s, bug{})
+			return err
+		}
 		w, err := tell(dir, s, bug{})
 		if err != nil {
+			s, err = shortest(s, err, life)
 			t.Fatalf("%s\nthe story:\n%s", err, s)
 		}
 		c.add(w)

@@ -126,6 +126,15 @@ func (w *history) touch(s *system, key string, f record.Fields) {
 	}
 }
 
+// succeed: what was written to one record counts for the one that was made in its place.
+func (w *history) succeed(s record.Side, key, next string) {
+	for _, p := range pairings {
+		if epoch, ok := w.touched[fmt.Sprint(s, key, p.Name)]; ok {
+			w.touched[fmt.Sprint(s, next, p.Name)] = epoch
+		}
+	}
+}
+
 func (w *history) created(s *system, key string, f record.Fields) {
 	w.busy = true
 	w.touch(s, key, f)
@@ -224,11 +233,14 @@ func (w *history) beforeDelete(s *system, key string) error {
 	if w.cfg.Gone[o] != reconcile.GoneDelete {
 		w.problem("safe deletes: %s %s is deleted although no policy says so", s.name, key)
 	}
-	if !s.conditional {
-		return nil
-	}
 	for _, e := range w.said {
-		if e.side == s.phys && e.key == key && !e.gone && s.m.Get(key)[e.field.Paths[s.phys]] == e.value && !w.reached(e) {
+		if e.side != s.phys || e.key != key || e.gone || s.m.Get(key)[e.field.Paths[s.phys]] != e.value {
+			continue
+		}
+		switch {
+		case w.reached(e):
+			e.gone = true // both agreed on it, and it stays with the link that ends
+		case s.conditional:
 			w.problem("nothing lost: %s %s is deleted with %s, which never reached the other side", s.name, key, e.value)
 		}
 	}
@@ -255,7 +267,7 @@ func (w *history) announced(s *system, key string, f record.Fields) {
 		return
 	}
 	for path, v := range f {
-		if was := s.m.Get(key)[path]; key != "" && (path == "opened" || path == "contact" && !was.Empty() && s.conditional) {
+		if was, there := s.m.Get(key)[path]; there && (path == "opened" || path == "contact" && !was.Empty() && s.conditional) {
 			w.problem("strength: %s.%s=%s of %q was written over %s", s.name, path, v, key, was)
 		}
 		if p, ok := pairingOf(s.phys, path); ok && w.systems[s.phys.Other()].hidden[p.Paths[s.phys.Other()]] {

@@ -121,7 +121,7 @@ func TestCrashesChangeNothing(t *testing.T) {
 	t.Cleanup(func() {
 		t.Logf("%d histories, %d runs, %d processes died at %d different places:\n%s", c.histories, c.runs, c.died, len(c.points), places(c.points))
 	})
-	randomly(t, 400, func(t *rapid.T, dir string) {
+	randomly(t, 400, "20s", func(t *rapid.T, dir string) {
 		s := drawCalm(t, 8)
 		// Live it once, and let each run say what calls it makes.
 		calls := map[int][]point{}
@@ -177,7 +177,7 @@ func places(points map[string]int) string {
 }
 
 func TestTheSidesAreEqual(t *testing.T) {
-	randomly(t, 150, func(t *rapid.T, dir string) {
+	randomly(t, 150, "20s", func(t *rapid.T, dir string) {
 		s := calm(drawStory(t, 10))
 		plain, err := clockwork(dir, s, false, nil)
 		if err != nil {
@@ -195,7 +195,7 @@ func TestTheSidesAreEqual(t *testing.T) {
 
 // TestAPoisonousRecordChangesNoOther lives a story with and without one more ticket that the incidents refuse.
 func TestAPoisonousRecordChangesNoOther(t *testing.T) {
-	randomly(t, 150, func(t *rapid.T, dir string) {
+	randomly(t, 150, "20s", func(t *rapid.T, dir string) {
 		s := drawCalm(t, 8)
 		s.Config.Poison, s.Config.Gone = true, [2]reconcile.GoneThen{}
 		life := func(poison bool) string {

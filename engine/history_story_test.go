@@ -59,6 +59,8 @@ func (st step) String() string {
 	switch st.Do {
 	case "edit":
 		s = fmt.Sprintf("a person gives %s %d a new %s (style %d)", side, st.Who, pairings[st.Field].Paths[st.Side], st.Style)
+	case "fight":
+		s = fmt.Sprintf("two people give ticket %d and its incident a new %s each (style %d)", st.Who, pairings[st.Field].Name, st.Style)
 	case "clear":
 		s = fmt.Sprintf("a person clears the %s of %s %d", pairings[st.Field].Paths[st.Side], side, st.Who)
 	case "create":
@@ -89,6 +91,8 @@ func (st step) String() string {
 		s = fmt.Sprintf("a person decides a conflict for the %s", side)
 	case "preview":
 		s = "a preview"
+	case "explain":
+		s = "a person asks why"
 	case "run":
 		s = "a run"
 		if st.Run.Full {
@@ -114,29 +118,6 @@ func (st step) String() string {
 		s += fmt.Sprintf(" (%d s later)", st.Wait)
 	}
 	return s
-}
-
-// simpler are the same step with one thing less about it.
-func (st step) simpler() (out []step) {
-	add := func(less func(*step)) {
-		c := st
-		c.Run.Faults = slices.Clone(st.Run.Faults)
-		if less(&c); c.String() != st.String() {
-			out = append(out, c)
-		}
-	}
-	add(func(c *step) { c.Wait = 0 })
-	add(func(c *step) { c.Late = 0 })
-	add(func(c *step) { c.Style = 0 })
-	add(func(c *step) { c.Who = 0 })
-	add(func(c *step) { c.Run.Full = false })
-	add(func(c *step) { c.Run.Die = nil })
-	add(func(c *step) { c.Run.Edit = nil })
-	add(func(c *step) { c.Run.Freeze = nil })
-	for i := range st.Run.Faults {
-		add(func(c *step) { c.Run.Faults = slices.Delete(c.Run.Faults, i, i+1) })
-	}
-	return out
 }
 
 // draws
@@ -200,7 +181,7 @@ func drawFault(t *rapid.T) fault {
 }
 
 // peopleDo are what people do, the frequent things several times.
-var peopleDo = []string{"edit", "edit", "edit", "edit", "edit", "clear", "create", "create", "delete", "restore", "copy", "prio", "drift",
+var peopleDo = []string{"edit", "edit", "edit", "edit", "fight", "fight", "fight", "clear", "create", "create", "delete", "restore", "copy", "prio", "drift",
 	"move", "contact", "rules", "hide", "show", "resolve", "say", "say", "say", "gag", "ungag"}
 
 func drawDeed(t *rapid.T, among []string) step {
@@ -252,7 +233,7 @@ func drawStory(t *rapid.T, most int) story {
 			}
 			return st
 		case k == 6:
-			return step{Do: "preview"}
+			return step{Do: rapid.SampledFrom([]string{"preview", "explain"}).Draw(t, "look")}
 		default:
 			return s.Config.possible(drawRun(t, true))
 		}
@@ -261,6 +242,9 @@ func drawStory(t *rapid.T, most int) story {
 	first := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 		return step{Do: "create", Side: record.Side(rapid.IntRange(0, 1).Draw(t, "side")), Style: rapid.IntRange(0, 5).Draw(t, "style")}
 	}), 1, 3).Draw(t, "first")
+	if rapid.IntRange(0, 2).Draw(t, "in step") > 0 {
+		first = append(first, step{Do: "run", Wait: 5})
+	}
 	s.Steps = append(first, s.Steps...)
 	return s
 }
@@ -288,6 +272,8 @@ func (w *history) live(i int, st step) {
 		w.run(st.Run)
 	case "preview":
 		w.preview()
+	case "explain":
+		w.explain()
 	default:
 		w.begin(fmt.Sprintf("v%d", i+1), st)
 	}
@@ -383,7 +369,8 @@ func (w *history) deed(token string, st step) {
 	p := pairings[st.Field]
 	switch st.Do {
 	case "create":
-		f := record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style, record.NullValue)}
+		f := record.Fields{"log": record.OfText(token), "tags": record.OfText(token), "level": record.OfText("2")}
+		f[p.Paths[st.Side]] = valueFor(p, st.Side, token, st.Style, record.NullValue)
 		title := pairings[0]
 		f[title.Paths[st.Side]] = valueFor(title, st.Side, token, st.Style, record.NullValue)
 		if st.Side == record.Left {
@@ -431,6 +418,15 @@ func (w *history) deed(token string, st step) {
 	switch st.Do {
 	case "edit":
 		w.edited(s, key, record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style, s.m.Get(key)[p.Paths[st.Side]])})
+	case "fight":
+		a, b := w.systems[0], w.systems[1]
+		if key = w.pick(a, st.Who); key == "" {
+			return
+		}
+		if twin := w.twin(record.Left, key); b.m.Get(twin) != nil {
+			w.edited(b, twin, record.Fields{p.Paths[1]: valueFor(p, record.Right, token+"b", (st.Style+1)%6, b.m.Get(twin)[p.Paths[1]])})
+		}
+		w.edited(a, key, record.Fields{p.Paths[0]: valueFor(p, record.Left, token+"a", st.Style, a.m.Get(key)[p.Paths[0]])})
 	case "clear":
 		w.edited(s, key, record.Fields{p.Paths[st.Side]: record.NullValue})
 	case "delete":

@@ -67,6 +67,8 @@ type history struct {
 	recording func([]point) // told the calls of each run
 
 	runs, deaths, approvals int
+	explained               int            // links
+	decided                 map[string]int // changes, by what decided them
 	asked, delivered        int            // scans for changes, and the records that they gave
 	points                  map[string]int // calls at which the process died
 }
@@ -99,7 +101,7 @@ func newHistory(dir string, cfg config) (*history, error) {
 		return nil, err
 	}
 	w := &history{cfg: cfg, now: time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC), control: newControl(), poisoned: true,
-		linked: map[[2]string]bool{}, touched: map[string]int{}, points: map[string]int{}}
+		linked: map[[2]string]bool{}, touched: map[string]int{}, points: map[string]int{}, decided: map[string]int{}}
 	for _, s := range record.Sides {
 		w.systems[s] = newSystem(w, s)
 		w.words[s] = map[string]map[record.Value]bool{"summary": {}, "note": {}, "log": {}, "tags": {}}
@@ -329,6 +331,7 @@ func (w *history) once(e *engine.Engine, j engine.Job, approved string) (acc pla
 		if a == nil {
 			continue
 		}
+		w.tally(a.Changes)
 		for _, ch := range a.Changes {
 			key := a.Key
 			if a.Kind == plan.Create {

@@ -443,7 +443,15 @@ func plant(t *testing.T, dir string, stories *rapid.Generator[story], b bug) {
 		if _, without := lived(dir, s, bug{}); without != nil {
 			t.Fatalf("without a bug: %v\nthe story:\n%s", without, s)
 		}
-		s, err = shortest(dir, s, err, b)
+		s, err = shortest(s, err, func(s story) error {
+			_, err := lived(dir, s, b)
+			if err != nil {
+				if _, without := lived(dir, s, bug{}); without != nil {
+					return nil
+				}
+			}
+			return err
+		})
 		caught := "an error"
 		if m := property.FindStringSubmatch(err.Error()); m != nil {
 			caught = m[1]
@@ -452,38 +460,6 @@ func plant(t *testing.T, dir string, stories *rapid.Generator[story], b bug) {
 		return
 	}
 	t.Errorf("not caught in %d histories", plantedHistories)
-}
-
-// shortest leaves out of a story what the bug does not need in order to show.
-func shortest(dir string, s story, err error, b bug) (story, error) {
-	try := func(c story) bool {
-		if _, e := lived(dir, c, b); e != nil {
-			if _, without := lived(dir, c, bug{}); without == nil {
-				s, err = c, e
-				return true
-			}
-		}
-		return false
-	}
-	for again := true; again; {
-		again = false
-		for i := len(s.Steps) - 1; i >= 0; i-- {
-			if i < len(s.Steps) {
-				c := s
-				c.Steps = slices.Delete(slices.Clone(s.Steps), i, i+1)
-				again = try(c) || again
-			}
-		}
-		for i := range s.Steps {
-			for _, simpler := range s.Steps[i].simpler() {
-				c := s
-				c.Steps = slices.Clone(s.Steps)
-				c.Steps[i] = simpler
-				again = try(c) || again
-			}
-		}
-	}
-	return s, err
 }
 
 // lived is tell, for an engine that may do anything.
