@@ -1,5 +1,26 @@
 package engine_test
 
+// The properties, and where each is asserted; the name before the colon of a message is the property.
+//
+//	quiet            heal: after some runs nothing is left to do, and it stays so
+//	agreed           checkEnd, checkLinks: every field of every link holds, or waits with a cause; records have twins or wait
+//	nothing lost     nothingLost (live, or in history), beforeDelete; "no lost race" where nobody else wrote that field
+//	no duplicate     beforeCreate: one record per marker at all times; checkEnd: exactly one in the end; sawPairing: "no guess"
+//	nothing invented checkAlways: every part of every text was written by a person, or follows from one that was
+//	no resurrection  beforeCreate: nothing that a person deleted is made again, unless the policy says so
+//	safe deletes     beforeDelete: never after a scan that was not whole, without a policy, or beside a twin that is there
+//	crash-equal      TestCrashesChangeNothing
+//	order-free       TestTheSidesAreEqual, beside the laws of package reconcile
+//	plan-faithful    announced, beforeDelete, AddComment: nothing is written that was not planned; once: skips have reasons
+//	explained        explain: the inputs of an explanation give its decision, and the plan of the moment is that
+//	dry              preview: no byte of the state, no write to a system
+//	isolated         TestAPoisonousRecordChangesNoOther
+//
+// Beside those: comments are carried once, in order, never back, and internal ones never under a public thread
+// (checkTalk, checkCarried); unknown is not empty (announced); who lost its lease writes no more (own, thawed); a rule
+// writes only when it may (checkStrength); nothing stays in flight (checkEnd: "settled"); who is asked to wait does
+// (patient).
+
 import (
 	"context"
 	"database/sql"
@@ -126,6 +147,21 @@ func (w *history) touch(s *system, key string, f record.Fields) {
 	}
 }
 
+// tampered is an edit of which neither stamp nor version tells. Even a conditional write may overwrite it unseen, so
+// it is not promised to be kept; it must not stay unseen either.
+func (w *history) tampered(s *system, key string, p pairing, v record.Value) {
+	path := p.Paths[s.phys]
+	before := s.m.Get(key)
+	if w.unanswered(s, key, record.Fields{path: v}) || before[path] == normalise(s.phys, path, v) {
+		return
+	}
+	w.busy = true
+	w.supersede(s, key, p, before[path])
+	w.touch(s, key, record.Fields{path: v})
+	s.m.Tamper(key, record.Fields{path: v})
+	w.heard(s.phys, p, s.m.Get(key)[path])
+}
+
 // succeed: what was written to one record counts for the one that was made in its place.
 func (w *history) succeed(s record.Side, key, next string) {
 	for _, p := range pairings {
@@ -153,6 +189,21 @@ func (w *history) remember(s *system, key string, f record.Fields) {
 		}
 		w.heard(s.phys, p, now[path])
 		w.said = append(w.said, &saying{side: s.phys, key: key, field: p, value: now[path], epoch: w.epoch})
+	}
+}
+
+// busyWith notes that a system asked to wait before a record is written again.
+func (w *history) busyWith(s *system, key string, wait time.Duration) {
+	if wait > 0 && key != "" {
+		w.patience[s.name+" "+key] = w.now.Add(wait)
+	}
+}
+
+// patient holds a write against: a system that asked to wait is not asked again for that record before its time,
+// unless somebody did something to it meanwhile.
+func (w *history) patient(s *system, key string) {
+	if until := w.patience[s.name+" "+key]; key != "" && w.now.Before(until) {
+		w.problem("patient: %s %s is written %s before the time that the system asked to wait", s.name, key, until.Sub(w.now))
 	}
 }
 
@@ -267,15 +318,23 @@ func (w *history) announced(s *system, key string, f record.Fields) {
 		return
 	}
 	for path, v := range f {
-		if was, there := s.m.Get(key)[path]; there && (path == "opened" || path == "contact" && !was.Empty() && s.conditional) {
-			w.problem("strength: %s.%s=%s of %q was written over %s", s.name, path, v, key, was)
-		}
 		if p, ok := pairingOf(s.phys, path); ok && w.systems[s.phys.Other()].hidden[p.Paths[s.phys.Other()]] {
 			w.problem("unknown is not empty: %s.%s=%s of %q was written although its twin cannot be read", s.name, path, v, key)
 		}
 		if !w.planned[writeKey(s.name, key, path, v)] && !w.planned[writeKey(s.name, key, path, record.Value{})] {
 			w.problem("plan-faithful: %s.%s=%s of %q was written and not planned", s.name, path, v, key)
 		}
+	}
+}
+
+// checkStrength holds the fields of an update that was carried out against rules that write on create only, or where
+// there is nothing.
+func (w *history) checkStrength(s *system, key string, before, f record.Fields) {
+	if v, wrote := f["opened"]; wrote {
+		w.problem("strength: %s.opened=%s of %s was written by an update", s.name, v, key)
+	}
+	if v, wrote := f["contact"]; wrote && s.conditional && !before["contact"].Empty() {
+		w.problem("strength: %s.contact=%s of %s was written over %s", s.name, v, key, before["contact"])
 	}
 }
 
@@ -558,6 +617,7 @@ type bug struct {
 	rules    func(*reconcile.Rules)
 	null     bool              // unknown is shown as null
 	tune     func(story) story // to where the mistake can show
+	blind    bool              // runs look at nothing that the scans do not show
 	unfenced bool              // who lost its lease may write all the same
 	first    bool              // only the first candidate of a match is seen
 }

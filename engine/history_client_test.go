@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -24,6 +25,7 @@ var faultKinds = map[string][]string{
 	"create":   {"times out before it happened", "times out after it happened", "times out and happens later", "answers nonsense after it happened"},
 	"update":   {"times out before it happened", "times out after it happened", "answers nonsense after it happened"},
 	"delete":   {"times out before it happened", "times out after it happened"},
+	"edits":    {"is cut off"},
 	"comments": {"is cut off"},
 	"comment":  {"times out before it happened", "times out after it happened", "times out and happens later", "answers nonsense after it happened"},
 }
@@ -187,6 +189,12 @@ func (s *client) Create(ctx context.Context, paths []string, f record.Fields) (r
 }
 
 func (s *client) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (rec record.Record, err error) {
+	s.w.patient(s.system, key)
+	defer func() {
+		if e, ok := errors.AsType[*connectors.Error](err); ok {
+			s.w.busyWith(s.system, key, e.RetryAfter)
+		}
+	}()
 	err = s.write("update", func() error {
 		if err := s.refuse(f); err != nil {
 			return err
@@ -198,6 +206,7 @@ func (s *client) Update(ctx context.Context, paths []string, key, version string
 		s.w.announced(s.system, key, f)
 		f = s.rules(key, before, maps.Clone(f))
 		if rec, err = s.m.Update(ctx, paths, key, version, f); err == nil {
+			s.w.checkStrength(s.system, key, before, f)
 			s.later(key, f)
 		}
 		return err
@@ -215,4 +224,21 @@ func (s *client) Delete(ctx context.Context, key, version string) error {
 		}
 		return s.m.Delete(ctx, key, version)
 	})
+}
+
+// Overtaken and Edits tell what came between a read and a write, where the system keeps that.
+func (s *client) Overtaken(before, after string) bool { return s.m.Overtaken(before, after) }
+
+func (s *client) Edits(ctx context.Context, key string, paths []string, before string, emit func(connectors.Edit) error) error {
+	name, n, kind, err := s.begin("edits")
+	switch {
+	case err != nil:
+		return err
+	case kind != "":
+		return nonsense(name)
+	}
+	if err := s.m.Edits(ctx, key, paths, before, emit); err != nil {
+		return err
+	}
+	return s.c.leave(name, n)
 }

@@ -235,6 +235,18 @@ func (t *tappedBook) Keys(ctx context.Context, s record.Side, emit func(int64, s
 	return t.c.call("keys", func() error { return t.Book.Keys(ctx, s, emit) })
 }
 
+// KeysAfter is asked for the links that a run looks at whatever the scans said. All links of a history are fewer than
+// that, so a wrong cursor would never show: where the history has no audits, there are none.
+func (t *tappedBook) KeysAfter(ctx context.Context, s record.Side, after string, most int) (keys []string, err error) {
+	err = t.c.call("keys after", func() (err error) {
+		if t.w.cfg.Audit && !t.w.bug.blind {
+			keys, err = t.Book.KeysAfter(ctx, s, after, most)
+		}
+		return err
+	})
+	return keys, err
+}
+
 func (t *tappedBook) CountLinks(ctx context.Context) (n int64, err error) {
 	err = t.c.call("count links", func() (err error) { n, err = t.Book.CountLinks(ctx); return })
 	return n, err
@@ -323,13 +335,13 @@ func (t *tappedSpool) Items(ctx context.Context, from int, emit func(engine.Spoo
 var callNames = slices.Concat([]string{
 	"fold", "fold", "fold", "intend", "intend", "intents", "advance", "lease", "book", "spool", "start run", "finish run", "release",
 	"cursor", "prints ticket", "link", "link by id", "links", "waiting", "count links", "tomb", "spool put left", "spool put right",
-	"threads", "heard", "hear", "hear", "sleep",
+	"keys after", "threads", "heard", "hear", "hear", "sleep",
 	"spool get", "spool each", "spool get all", "spool matching", "spool add", "spool items",
 }, systemCalls, systemWrites, systemWrites)
 
 var (
 	systemCalls = []string{"ticket scan", "incident scan", "ticket read", "incident read", "ticket find", "incident find",
 		"ticket create", "incident create", "ticket update", "incident update", "ticket delete", "incident delete",
-		"ticket comments", "incident comments", "ticket comment", "incident comment"}
+		"ticket edits", "incident edits", "ticket comments", "incident comments", "ticket comment", "incident comment"}
 	systemWrites = []string{"ticket update", "incident update", "incident create", "ticket create", "incident delete", "ticket comment", "incident comment"}
 )

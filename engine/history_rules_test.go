@@ -99,6 +99,8 @@ type config struct {
 	Conditional [2]bool
 	Scoped      bool
 	Incremental bool
+	Audited     bool // systems without conditional writes know what happened to their records
+	Audit       bool // runs that ask for changes alone look at the other links, too
 	Late        bool // people's transactions are committed later than their stamps say
 	Slow        bool // a create that got no answer may happen later
 	Measured    bool
@@ -119,7 +121,7 @@ func (c config) String() string {
 		is   bool
 		what string
 	}{{c.CreateLeft, "incidents make tickets"}, {!c.Conditional[0], "tickets without conditional writes"}, {!c.Conditional[1], "incidents without conditional writes"},
-		{c.Scoped, "only queue noc"}, {c.Incremental, "scans for changes"}, {c.Late, "late commits"}, {c.Slow, "slow creates"}, {c.Measured, "measured clocks"}, {c.KeepDrift, "drift is kept"}, {c.Poison, "poison stays poison"},
+		{c.Scoped, "only queue noc"}, {c.Incremental, "scans for changes"}, {c.Incremental && c.Audit, "audits"}, {c.Audited && c.Conditional != [2]bool{true, true}, "which keep what was replaced"}, {c.Late, "late commits"}, {c.Slow, "slow creates"}, {c.Measured, "measured clocks"}, {c.KeepDrift, "drift is kept"}, {c.Poison, "poison stays poison"},
 		{c.Automation == 1, "closing writes a note"}, {c.Automation == 2, "closing writes a note later"}} {
 		if f.is {
 			s += "; " + f.what

@@ -59,6 +59,8 @@ func (st step) String() string {
 	switch st.Do {
 	case "edit":
 		s = fmt.Sprintf("a person gives %s %d a new %s (style %d)", side, st.Who, pairings[st.Field].Paths[st.Side], st.Style)
+	case "tamper":
+		s = fmt.Sprintf("a script gives %s %d a new %s and leaves its stamp as it was", side, st.Who, pairings[st.Field].Paths[st.Side])
 	case "fight":
 		s = fmt.Sprintf("two people give ticket %d and its incident a new %s each (style %d)", st.Who, pairings[st.Field].Name, st.Style)
 	case "clear":
@@ -162,6 +164,7 @@ func drawConfig(t *rapid.T) config {
 	c.Conditional = [2]bool{!c.Conditional[0], !c.Conditional[1]}
 	c.Scoped, c.Incremental = !often("scoped"), rapid.Bool().Draw(t, "incremental")
 	c.Measured, c.KeepDrift, c.Poison = rapid.Bool().Draw(t, "measured"), !often("keep drift"), rapid.Bool().Draw(t, "poison")
+	c.Audit, c.Audited = rapid.Bool().Draw(t, "audit"), rapid.Bool().Draw(t, "audited")
 	c.Late, c.Slow = rapid.Bool().Draw(t, "late"), rapid.Bool().Draw(t, "slow")
 	c.Talk = rapid.SampledFrom(talks).Draw(t, "talk")
 	c.Automation = rapid.IntRange(0, 2).Draw(t, "automation")
@@ -182,7 +185,7 @@ func drawFault(t *rapid.T) fault {
 
 // peopleDo are what people do, the frequent things several times.
 var peopleDo = []string{"edit", "edit", "edit", "edit", "fight", "fight", "fight", "clear", "create", "create", "delete", "restore", "copy", "prio", "drift",
-	"move", "contact", "rules", "hide", "show", "resolve", "say", "say", "say", "gag", "ungag"}
+	"move", "contact", "rules", "hide", "show", "resolve", "tamper", "say", "say", "say", "gag", "ungag"}
 
 func drawDeed(t *rapid.T, among []string) step {
 	return step{
@@ -357,6 +360,7 @@ func several(parts []string, token string, style int, sep string) record.Value {
 
 // deed is what a person does.
 func (w *history) deed(token string, st step) {
+	clear(w.patience) // what somebody changes is decided about again
 	s := w.systems[st.Side]
 	keys := w.people(s)
 	pick := func(keys []string) string {
@@ -418,6 +422,11 @@ func (w *history) deed(token string, st step) {
 	switch st.Do {
 	case "edit":
 		w.edited(s, key, record.Fields{p.Paths[st.Side]: valueFor(p, st.Side, token, st.Style, s.m.Get(key)[p.Paths[st.Side]])})
+	case "tamper":
+		if w.cfg.Incremental && !w.cfg.Audit {
+			return // nobody could notice
+		}
+		w.tampered(s, key, p, valueFor(p, st.Side, token, st.Style, s.m.Get(key)[p.Paths[st.Side]]))
 	case "fight":
 		a, b := w.systems[0], w.systems[1]
 		if key = w.pick(a, st.Who); key == "" {

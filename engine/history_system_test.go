@@ -58,6 +58,7 @@ func newSystem(w *history, phys record.Side) *system {
 		s.m.Threads = append(s.m.Threads, connectors.Thread{Path: path})
 	}
 	s.conditional = w.cfg.Conditional[phys]
+	s.m.Audited = w.cfg.Audited && !s.conditional
 	s.m.Normalise = func(path string, v record.Value) record.Value { return normalise(phys, path, v) }
 	s.m.Now = s.now
 	if w.cfg.Measured {

@@ -52,6 +52,7 @@ type history struct {
 
 	said      []*saying
 	remarks   []*remark
+	patience  map[string]time.Time                // by record: when a system may be asked again
 	words     [2]map[string]map[record.Value]bool // by side and field: every text that may stand there
 	graves    [2]map[string]record.Fields
 	buried    [2]map[string]bool // keys whose twin must not be made again
@@ -101,7 +102,7 @@ func newHistory(dir string, cfg config) (*history, error) {
 		return nil, err
 	}
 	w := &history{cfg: cfg, now: time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC), control: newControl(), poisoned: true,
-		linked: map[[2]string]bool{}, touched: map[string]int{}, points: map[string]int{}, decided: map[string]int{}}
+		linked: map[[2]string]bool{}, touched: map[string]int{}, points: map[string]int{}, decided: map[string]int{}, patience: map[string]time.Time{}}
 	for _, s := range record.Sides {
 		w.systems[s] = newSystem(w, s)
 		w.words[s] = map[string]map[record.Value]bool{"summary": {}, "note": {}, "log": {}, "tags": {}}
@@ -305,7 +306,7 @@ func (w *history) interrupt(call string, st step) {
 				return
 			}
 		case s.name + " update", s.name + " delete":
-			if !s.conditional {
+			if !s.conditional && !(s.m.Audited && call == s.name+" update") {
 				return
 			}
 		}
