@@ -30,6 +30,7 @@ type bookBug struct {
 	early   bool                      // the cursors advance before the records are settled
 	tomb    bool                      // none is known
 	link    func(*record.Link)
+	deaf    bool // no comment is known
 }
 
 func (b *bookBug) Fold(ctx context.Context, folds []engine.Fold) error {
@@ -109,6 +110,13 @@ func (b *bookBug) Links(ctx context.Context, st record.Status, emit func(record.
 	return b.Book.Links(ctx, st, func(l record.Link) error { return emit(*b.forget(&l)) })
 }
 
+func (b *bookBug) Threads(ctx context.Context, link int64, emit func(engine.Thread) error) error {
+	if b.deaf {
+		return nil
+	}
+	return b.Book.Threads(ctx, link, emit)
+}
+
 func (w *history) mustBook() engine.Book {
 	b, err := w.book(w.job(false))
 	if err != nil {
@@ -124,15 +132,17 @@ func (w *history) plainCursor(s record.Side) (engine.Cursor, bool, error) {
 // A systemBug is a connector with a mistake in how it is used.
 type systemBug struct {
 	*client
-	claims   bool // says that its writes are conditional, and they are not
-	blind    bool // finds nothing by a marker
-	first    bool // finds only the first that carries a marker
-	deaf     bool // takes an unanswered write for done
-	whole    bool // takes a scan that was cut off for whole
-	careless bool // reads none of what a scan did not show
-	eager    bool // the next scan begins where this one ended, as if nothing were committed late
-	hasty    bool // waits for no create that may still happen
-	deafened bool // takes a refusal for now as done
+	claims    bool // says that its writes are conditional, and they are not
+	blind     bool // finds nothing by a marker
+	first     bool // finds only the first that carries a marker
+	deaf      bool // takes an unanswered write for done
+	whole     bool // takes a scan that was cut off for whole
+	careless  bool // reads none of what a scan did not show
+	eager     bool // the next scan begins where this one ended, as if nothing were committed late
+	hasty     bool // waits for no create that may still happen
+	insistent bool // adds a comment that got no answer again
+	heedless  bool // does not ask what a write has overtaken
+	deafened  bool // takes a refusal for now as done
 }
 
 func (b *systemBug) Conditional() bool { return b.claims || b.client.Conditional() }
@@ -189,6 +199,18 @@ func (b *systemBug) Scan(ctx context.Context, q connectors.Query, emit func(reco
 		w.Next = b.now().UTC().Format(time.RFC3339Nano)
 	}
 	return w, err
+}
+
+func (b *systemBug) AddComment(ctx context.Context, path, key, text string) (connectors.Comment, error) {
+	c, err := b.client.AddComment(ctx, path, key, text)
+	if b.insistent && errors.Is(err, connectors.ErrOutcome) {
+		return b.client.AddComment(ctx, path, key, text)
+	}
+	return c, err
+}
+
+func (b *systemBug) Overtaken(before, after string) bool {
+	return !b.heedless && b.client.Overtaken(before, after)
 }
 
 func (b *systemBug) Settles() time.Duration {
@@ -263,6 +285,41 @@ func refused(s story) story {
 	return eachRun(s, func(i int, tr *trouble) {
 		tr.Faults = []fault{{Name: systemWrites[i%2], N: 1, Kind: broken[i/2%2]}}
 	})
+}
+
+// talkative turns a story into one in which people comment before each run, and some answers get lost.
+func talkative(s story) story {
+	s.Config.Talk = talks[1]
+	s.Config.Scoped = false
+	var steps []step
+	for i, st := range s.Steps {
+		if st.Do == "run" {
+			steps = append(steps, step{Do: "say", Side: record.Side(i % 2), Wait: 5})
+			st.Run.Faults = []fault{{Name: []string{"ticket comment", "incident comment"}[i%2], N: 1, Kind: "times out after it happened"}}
+			if i%3 == 0 {
+				st.Run.Faults = nil
+			}
+		}
+		steps = append(steps, st)
+	}
+	s.Steps = append([]step{{Do: "create"}, {Do: "run", Wait: 5}, {Do: "run", Wait: 60}}, steps...)
+	return s
+}
+
+// scripted turns a story into one in which changes alone are asked for and a script leaves no stamps.
+func scripted(s story) story {
+	s = byChanges(s)
+	s.Config.Audit = true
+	s.Steps = append(s.Steps, step{Do: "tamper"})
+	return s
+}
+
+// overtaken turns a story into one in which people are faster than writes that have no condition, on systems that
+// keep what was replaced.
+func overtaken(s story) story {
+	s = raced(s)
+	s.Config.Conditional, s.Config.Audited = [2]bool{}, true
+	return s
 }
 
 // raced turns a story into one in which people are always faster than a write.
@@ -355,6 +412,35 @@ var planted = []bug{
 	{name: "a create that may still happen is not waited for", tune: dawdling, system: inSystem(systemBug{hasty: true})},
 	{name: "too many requests, try again later, counts as done", tune: refused, system: inSystem(systemBug{deafened: true})},
 	{name: "a process that lost its lease goes on", tune: frozen, unfenced: true},
+	{name: "a comment that was carried is not remembered", tune: talkative, book: onFold(func(_ *history, f *engine.Fold) {
+		if f.Intent != 0 {
+			f.Threads = nil
+		}
+	})},
+	{name: "a copy is taken for a new comment", tune: talkative, book: onFold(func(_ *history, f *engine.Fold) {
+		f.Threads = slices.Clone(f.Threads)
+		for i := range f.Threads {
+			f.Threads[i].Copy, f.Threads[i].Hash = "", 0
+		}
+	})},
+	{name: "a comment without an answer is added again", tune: talkative, system: inSystem(systemBug{insistent: true})},
+	{name: "internal comments are carried as public ones", tune: talkative, rules: func(r *reconcile.Rules) {
+		if r.Comments != nil {
+			r.Comments.Paths = [2]string{threadPaths[0][internal], threadPaths[1][public]}
+		}
+	}},
+	{name: "a system that asks to wait is asked again in every run", tune: refused, book: onFold(func(_ *history, f *engine.Fold) {
+		f.Waiting = slices.Clone(f.Waiting)
+		for i := range f.Waiting {
+			if h := f.Waiting[i].Hold; h != nil {
+				c := *h
+				c.Next = time.Unix(1, 0)
+				f.Waiting[i].Hold = &c
+			}
+		}
+	})},
+	{name: "nothing is looked at but what moved its stamp", tune: scripted, blind: true},
+	{name: "what a write has overtaken is not asked for", tune: overtaken, system: inSystem(systemBug{heedless: true})},
 	{name: "what a short scan left out counts as deleted", system: inSystem(systemBug{careless: true})},
 	{name: "the first of several candidates is taken", first: true, tune: tied, system: inSystem(systemBug{first: true})},
 	{name: "unknown counts as empty", null: true},
