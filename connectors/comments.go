@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Comment is one entry in a thread beside a record. It is never changed once it is written.
+// A Comment is one entry in a thread beside a record.
 type Comment struct {
 	ID     string    // unique among the comments of its record, and never given to another one
 	Author string    // as the system names its users; "" where it does not say
@@ -17,8 +17,8 @@ type Comment struct {
 // paths are in [Schema.Threads]. ErrDenied when this user may not read them.
 type CommentReader interface {
 	// Comments emits the comments under path of the records with these keys, of all records when keys is nil,
-	// that were written at since or later; a zero since asks for all of them. Order is free, and one that was
-	// written earlier may come too.
+	// that were written at since or later, and those that were edited then where that can be told; a zero since asks
+	// for all of them. Order is free, and one that was written earlier may come too.
 	Comments(ctx context.Context, path string, keys []string, since time.Time, emit func(key string, c Comment) error) error
 }
 
@@ -29,11 +29,18 @@ type Commenter interface {
 	AddComment(ctx context.Context, path, key, text string) (Comment, error)
 }
 
+// A CommentEditor can change comments of its own that say was, and no others: ErrStale when one says something else by
+// now, ErrNotFound, ErrOutcome. What comes back is the comment as it is stored. Threads that it does so in are Editable.
+type CommentEditor interface {
+	EditComment(ctx context.Context, path, key, id, was, text string) (Comment, error)
+}
+
 // A Thread is a path under which a collection keeps comments, or files.
 type Thread struct {
-	Path    string
-	Label   string
-	Readers Readers
+	Path     string
+	Label    string
+	Readers  Readers
+	Editable bool // comments can be changed: see CommentEditor
 }
 
 // Readers says who reads a thread, where that is known.

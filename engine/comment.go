@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -23,7 +24,11 @@ func (c *carrier) comments(ctx context.Context, units []unit) error {
 			continue
 		}
 		// From here on the comment is carried through: stopping waits for its end.
-		done, err := c.comment(context.WithoutCancel(ctx), u)
+		carry := c.comment
+		if u.Item.Action.Entry.Copy != "" {
+			carry = c.edit
+		}
+		done, err := carry(context.WithoutCancel(ctx), u)
 		if err != nil {
 			return err
 		}
@@ -59,7 +64,7 @@ func (c *carrier) comment(ctx context.Context, u unit) (done bool, err error) {
 		return fail(0, &connectors.Error{Kind: connectors.ErrRefused, Op: "comment on " + a.Collection, Detail: "no comments can be added through this connector"})
 	}
 	in := Intent{Link: a.Link, Kind: plan.Comment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: e.ID,
-		New: record.Fields{e.Path: record.OfText(e.Text)}, At: r.now(), Run: c.run}
+		New: record.Fields{e.Path: record.OfText(e.Text)}, Source: record.Fields{"": record.OfInt(int64(u.Source))}, At: r.now(), Run: c.run}
 	if err := r.book.Intend(ctx, []*Intent{&in}); err != nil {
 		return false, fmt.Errorf("write down the intent: %w", err)
 	}
@@ -82,10 +87,57 @@ func (c *carrier) comment(ctx context.Context, u unit) (done bool, err error) {
 	return true, nil
 }
 
+// edit changes one copy, with its intent. No other comment waits for that.
+func (c *carrier) edit(ctx context.Context, u unit) (done bool, err error) {
+	r, a, e := c.r, *u.Item.Action, u.Item.Action.Entry
+	res := plan.Result{Action: a, Outcome: plan.Done, Key: a.Key, Label: a.Label}
+	fail := func(intent int64, err error) (bool, error) {
+		return true, c.fails(ctx, spot{plan.Comment, a.Side.Other(), a.Link, e.ID}, u, res, intent, err)
+	}
+	w, ok := r.job.Ends[a.Side].Handle.(connectors.CommentEditor)
+	if !ok {
+		return fail(0, &connectors.Error{Kind: connectors.ErrRefused, Op: "edit a comment of " + a.Collection, Detail: "no comments can be changed through this connector"})
+	}
+	in := Intent{Link: a.Link, Kind: plan.Comment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: e.ID, Version: e.Copy,
+		Expected: record.Fields{e.Path: record.OfText(e.Was)}, New: record.Fields{e.Path: record.OfText(e.Text)}, Source: record.Fields{"": record.OfInt(int64(u.Source))}, At: r.now(), Run: c.run}
+	if err := r.book.Intend(ctx, []*Intent{&in}); err != nil {
+		return false, fmt.Errorf("write down the intent: %w", err)
+	}
+	_, err = w.EditComment(ctx, e.Path, a.Key, e.Copy, e.Was, e.Text)
+	if err != nil && unknownOutcome(err) {
+		if found, ferr := r.said(ctx, in); ferr != nil || found == nil {
+			return fail(-in.ID, err)
+		}
+		err, res.Why = nil, "the answer was lost, the edit was found there"
+	}
+	switch {
+	case errors.Is(err, connectors.ErrStale), errors.Is(err, connectors.ErrNotFound):
+		c.deafen(&a)
+		res.Outcome, res.Why = plan.Skipped, "the copy was changed or removed since it was looked at; the next run looks again"
+		if err := r.book.Fold(ctx, []Fold{{Intent: in.ID}}); err != nil {
+			return false, fmt.Errorf("remember: %w", err)
+		}
+		c.result(res)
+		return true, nil
+	case err != nil:
+		return fail(in.ID, err)
+	}
+	if err := r.book.Fold(ctx, []Fold{r.carried(in, e.Copy)}); err != nil {
+		return false, fmt.Errorf("remember: %w", err)
+	}
+	c.result(res)
+	r.log().Info("wrote", "run", c.run, "op", a.Kind, "side", a.SideName, "record", cmpOr(a.Label, a.Key), "outcome", res.Outcome, "edit", true)
+	return true, nil
+}
+
 // carried remembers that the comment of an intent has a copy.
 func (r *Run) carried(in Intent, id string) Fold {
 	_, text := in.entry()
-	return Fold{Intent: in.ID, Beside: r.cleared(spot{plan.Comment, in.Side.Other(), in.Link, ""}), Threads: []Thread{{Link: in.Link, Side: in.Side.Other(), ID: in.Marker, Copy: id, Hash: textHash(text), At: in.At, Run: in.Run}}}
+	entry := ""
+	if in.Version != "" {
+		entry = in.Marker // an edit waits by itself
+	}
+	return Fold{Intent: in.ID, Beside: r.cleared(spot{plan.Comment, in.Side.Other(), in.Link, entry}), Threads: []Thread{{Source: uint64(in.Source[""].Int()), Link: in.Link, Side: in.Side.Other(), ID: in.Marker, Copy: id, Hash: textHash(text), At: in.At, Run: in.Run}}}
 }
 
 // entry is what an intent of a comment adds, and where.
@@ -110,9 +162,18 @@ func (r *Run) said(ctx context.Context, in Intent) (*connectors.Comment, error) 
 	}
 	const slack = time.Minute // of clocks that were not measured
 	since := r.theirs(in.Side, in.At).Add(-slack)
+	if in.Version != "" {
+		since = time.Time{}
+	}
 	var found *connectors.Comment
 	err = reader.Comments(ctx, path, []string{in.Key}, since, func(_ string, c connectors.Comment) error {
 		late := c.Time.IsZero() || !c.Time.Before(since)
+		if in.Version != "" { // an edit of a copy: it says so by now, or not
+			if c.ID == in.Version && plainText(c.Text) == plainText(text) {
+				found = &c
+			}
+			return nil
+		}
 		first := found == nil || cmp.Or(c.Time.Compare(found.Time), cmp.Compare(c.ID, found.ID)) < 0
 		if late && first && c.ID != "" && !known.ids[in.Side][c.ID] && plainText(c.Text) == plainText(text) {
 			found = &c
@@ -125,6 +186,7 @@ func (r *Run) said(ctx context.Context, in Intent) (*connectors.Comment, error) 
 // threads are the comments of one link that need nothing any more.
 type threads struct {
 	any    bool
+	rows   [2]map[string]Thread // by the side that they were written on
 	ids    [2]map[string]bool   // by the side that they stand on
 	unread [2]map[uint64]Thread // copies that could not be read when they were made, by their text
 }
@@ -132,10 +194,12 @@ type threads struct {
 func (r *Run) known(ctx context.Context, link int64) (threads, error) {
 	var k threads
 	for _, s := range record.Sides {
+		k.rows[s] = map[string]Thread{}
 		k.ids[s], k.unread[s] = map[string]bool{}, map[uint64]Thread{}
 	}
 	err := r.book.Threads(ctx, link, func(t Thread) error {
 		k.any = true
+		k.rows[t.Side][t.ID] = t
 		k.ids[t.Side][t.ID] = true
 		switch o := t.Side.Other(); {
 		case t.Copy != "":

@@ -39,6 +39,7 @@ type unit struct {
 	Threads []Thread `json:"t,omitempty"`
 	Files   []File   `json:"f,omitempty"`
 	Beside  []Beside `json:"b,omitempty"`
+	Source  uint64   `json:"s,omitempty"` // of an action: hash of the text that the comment has in its own system
 	order   int
 	fold    *Fold // a pair that agrees: all there is to it
 }

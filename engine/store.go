@@ -204,9 +204,9 @@ type Intent struct {
 	Key      string        // of the record written; "" for a create
 	Twin     string        // key on the other side
 	Marker   string        // create: path that carries the marker; comment, attachment: ID of the one on the other side
-	Version  string        // expected
+	Version  string        // expected; comment: ID of the copy that is edited, "" for a new one
 	Expected record.Fields // what the record to be written showed when that was decided; nil for a create
-	Source   record.Fields // what the record on the other side showed then
+	Source   record.Fields // what the record on the other side showed then; comment: a hash of its own text
 	New      record.Fields // what they get; comment: its text, by path; attachment: what describes it
 	At       time.Time
 	Run      int64

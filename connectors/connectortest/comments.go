@@ -120,7 +120,41 @@ func commentsDescribed(b *bench) {
 		b.Fatal("not a Describer")
 	}
 	s, err := d.Describe(b.Context())
-	if err != nil || !slices.ContainsFunc(s.Threads, func(t connectors.Thread) bool { return t.Path == b.Thread }) {
-		b.Errorf("the description names the threads %v (%v), and %q is not among them", s.Threads, err, b.Thread)
+	if err != nil || !slices.ContainsFunc(s.Threads, func(t connectors.Thread) bool { return t.Path == b.Thread && t.Editable == b.Edits }) {
+		b.Errorf("the description names the threads %v (%v), and %q, editable: %t, is not among them", s.Threads, err, b.Thread, b.Edits)
+	}
+}
+
+func commentsEdited(b *bench) {
+	key := b.fill(0, 1)[0]
+	var made []connectors.Comment
+	for range 2 { // of equal text, to be told apart by their IDs
+		c, err := b.commenter().AddComment(b.Context(), b.Thread, key, "on it")
+		if err != nil {
+			b.Fatal(err)
+		}
+		made = append(made, c)
+	}
+	editor, ok := b.Collection.(connectors.CommentEditor)
+	if !ok {
+		b.Fatal("not a CommentEditor")
+	}
+	c, err := editor.EditComment(b.Context(), b.Thread, key, made[0].ID, "on it", "two\nlines, ^ and 'quotes'")
+	if err != nil || c.ID != made[0].ID || c.Text != "two\nlines, ^ and 'quotes'" {
+		b.Errorf("edit: %+v, %v", c, err)
+	}
+	b.settle()
+	want := map[string]string{made[0].ID: "two\nlines, ^ and 'quotes'", made[1].ID: "on it"}
+	if got := b.said([]string{key}, time.Time{})[key]; !maps.Equal(got, want) {
+		b.Errorf("after the edit: %v, want %v", got, want)
+	}
+	if _, err := editor.EditComment(b.Context(), b.Thread, key, made[0].ID, "on it", "lost"); !errors.Is(err, connectors.ErrStale) {
+		b.Errorf("an edit of what says something else gives %v, want ErrStale", err)
+	}
+	if _, err := editor.EditComment(b.Context(), b.Thread, b.Missing(1), made[0].ID, "on it", "lost"); !errors.Is(err, connectors.ErrNotFound) {
+		b.Errorf("an edit of a comment that is not there gives %v, want ErrNotFound", err)
+	}
+	if got := b.said([]string{key}, time.Time{})[key]; !maps.Equal(got, want) {
+		b.Errorf("after edits that were refused: %v, want %v", got, want)
 	}
 }

@@ -34,6 +34,8 @@ type Suite struct {
 
 	// Thread is a path of comments. "": no Commenter.
 	Thread string
+	// Edits: comments under Thread can be changed. Else no CommentEditor is needed.
+	Edits bool
 	// Files is a path of attachments. "": no Attacher.
 	Files string
 
@@ -117,6 +119,7 @@ func Run(t *testing.T, s Suite) {
 		{"comments since a time are those of then and later", s.Thread == "", commentsSince},
 		{"a comment on a missing record is not found", s.Thread == "", commentsMissing},
 		{"an error of emit ends reading comments and comes back as it is", s.Thread == "", commentsEmitError},
+		{"an edit changes one comment that says what was read", !s.Edits, commentsEdited},
 		{"describe lists the threads", s.Thread == "" || s.NoDescribe, commentsDescribed},
 		{"an attached file comes back byte for byte under its ID", s.Files == "", attachmentsAdded},
 		{"attachments since a time are those of then and later", s.Files == "", attachmentsSince},

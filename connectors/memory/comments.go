@@ -99,3 +99,41 @@ func (s *Store) AddComment(ctx context.Context, path, key, text string) (connect
 	}
 	return c, nil
 }
+
+// Revise changes the text of a comment as a person does.
+func (s *Store) Revise(id, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.comments {
+		if s.comments[i].ID == id {
+			s.comments[i].Text = text
+		}
+	}
+}
+
+// EditComment changes the text of a comment that says was.
+func (s *Store) EditComment(ctx context.Context, path, key, id, was, text string) (connectors.Comment, error) {
+	op := Op{Name: "edit comment", Key: key, Write: true}
+	if err := s.hook(ctx, op); err != nil {
+		return connectors.Comment{}, err
+	}
+	s.mu.Lock()
+	i := slices.IndexFunc(s.comments, func(c said) bool { return c.path == path && c.key == key && c.ID == id })
+	switch {
+	case i < 0:
+		s.mu.Unlock()
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrNotFound, Op: "edit comment " + id}
+	case s.comments[i].Text != was:
+		s.mu.Unlock()
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrStale, Op: "edit comment " + id}
+	}
+	s.comments[i].Text = strings.TrimSpace(text)
+	c := s.comments[i].Comment
+	s.writes++
+	s.mu.Unlock()
+	op.Done = true
+	if err := s.hook(ctx, op); err != nil {
+		return connectors.Comment{}, err
+	}
+	return c, nil
+}

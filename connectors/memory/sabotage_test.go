@@ -215,6 +215,27 @@ func (b *broken) Attach(ctx context.Context, path, key string, a connectors.Atta
 	return b.Store.Attach(ctx, path, key, a, content)
 }
 
+func (b *broken) EditComment(ctx context.Context, path, key, id, was, text string) (connectors.Comment, error) {
+	switch b.how {
+	case "an edit of what says something else":
+		for _, c := range b.Said(path, key) {
+			if c.ID == id {
+				was = c.Text
+			}
+		}
+	case "an edit that is another comment":
+		_, err := b.AddComment(ctx, path, key, text)
+		return connectors.Comment{ID: id, Text: text}, err
+	case "an edit of every comment of the text":
+		for _, c := range b.Said(path, key) {
+			if c.ID != id && c.Text == was {
+				b.Revise(c.ID, text)
+			}
+		}
+	}
+	return b.Store.EditComment(ctx, path, key, id, was, text)
+}
+
 // sabotages says which check has to notice.
 var sabotages = map[string]string{
 	"null for a path that does not exist":   "a path that does not exist is never null",
@@ -252,6 +273,9 @@ var sabotages = map[string]string{
 	"an empty file for one that is not there": "a file for or of nothing is not found",
 	"an emit error of files wrapped":          "an error of emit ends listing attachments",
 	"files not described":                     "describe lists the files",
+	"an edit of what says something else":     "an edit changes one comment",
+	"an edit that is another comment":         "an edit changes one comment",
+	"an edit of every comment of the text":    "an edit changes one comment",
 }
 
 // TestSabotagedCollection is run by TestTheSuiteCatches in a process of its own, where it has to fail.
@@ -261,12 +285,13 @@ func TestSabotagedCollection(t *testing.T) {
 		t.Skip("runs in a child process")
 	}
 	connectortest.Run(t, connectortest.Suite{
-		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Files: "files", Conditional: true, Incremental: true,
+		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Thread: "comments", Edits: true, Files: "files", Conditional: true, Incremental: true,
 		Open: func(*testing.T) connectortest.System {
 			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			s := memory.New(fields()...)
 			s.Now = func() time.Time { return now }
 			s.Files = []connectors.Thread{{Path: "files"}}
+			s.Threads = []connectors.Thread{{Path: "comments", Editable: true}}
 			return connectortest.System{
 				Collection: &broken{Store: s, how: how},
 				Add:        func(_ *testing.T, f record.Fields) string { return s.Add(f) },

@@ -29,6 +29,7 @@ type child struct {
 	rel                        relation
 	key, author, time, private *column
 	parent                     []*column
+	stamps                     []*column // what tells that a row is new or was edited
 	readers                    connectors.Readers
 }
 
@@ -76,6 +77,9 @@ func (t *collection) openChild(ctx context.Context, b childBlock, again bool, fu
 				return c, t.conn.fail("open "+t.name, err, nil)
 			}
 		}
+	}
+	if c.time != nil {
+		c.stamps = []*column{c.time}
 	}
 	return c, nil
 }
@@ -217,7 +221,14 @@ func (t *collection) entryPage(ctx context.Context, op string, c *child, further
 		s.add("(", d.dialect.alive(c.private), ")")
 	}
 	if c.time != nil && !since.IsZero() {
-		s.add(" AND ", d.since(s, c.time, since))
+		either := make([]string, len(c.stamps))
+		for i, stamp := range c.stamps {
+			either[i] = d.since(s, stamp, since)
+			if i > 0 { // what was never edited is not new
+				either[i] = "(" + d.quote(stamp.name) + " IS NOT NULL AND " + either[i] + ")"
+			}
+		}
+		s.add(" AND (", strings.Join(either, " OR "), ")")
 	}
 	if parents != nil {
 		s.add(" AND ", amongKeys(s, c.parent, parents))

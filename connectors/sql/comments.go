@@ -2,6 +2,8 @@ package sql
 
 import (
 	"context"
+	dsql "database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +20,7 @@ type Comments struct {
 	Text     string   `hcl:"text"`
 	Author   string   `hcl:"author,optional"`
 	Time     string   `hcl:"time,optional"`
+	Edited   string   `hcl:"edited,optional"`   // column of the last edit
 	Internal string   `hcl:"internal,optional"` // column of a flag: not null and not 0 are for staff alone
 	Readers  string   `hcl:"readers,optional"`  // "staff" or "public"
 }
@@ -25,7 +28,7 @@ type Comments struct {
 // A thread is an open comments block.
 type thread struct {
 	child
-	text *column
+	text, edited *column
 }
 
 // openThreads checks the comments blocks of a collection against the database.
@@ -35,12 +38,18 @@ func (t *collection) openThreads(ctx context.Context, blocks []Comments) error {
 		th := &thread{}
 		var err error
 		th.child, err = t.openChild(ctx, childBlock{fmt.Sprintf("comments %q", b.Name), b.Table, b.Key, b.Parent, b.Author, b.Time, b.Internal, b.Readers},
-			t.threads[b.Name] != nil, childColumn{"text", b.Text, &th.text})
+			t.threads[b.Name] != nil, childColumn{"text", b.Text, &th.text}, childColumn{"edited", b.Edited, &th.edited})
 		if err != nil {
 			return err
 		}
+		if th.edited != nil {
+			if err := t.conn.learn(ctx, t.conn, th.rel, th.edited, stamps); err != nil {
+				return t.conn.fail("open "+t.name, err, nil)
+			}
+			th.stamps = append(th.stamps, th.edited)
+		}
 		t.threads[b.Name] = th
-		t.threadList = append(t.threadList, connectors.Thread{Path: b.Name, Readers: th.readers})
+		t.threadList = append(t.threadList, connectors.Thread{Path: b.Name, Readers: th.readers, Editable: !th.rel.view})
 	}
 	return nil
 }
@@ -81,4 +90,60 @@ func (t *collection) AddComment(ctx context.Context, path, key, text string) (co
 		return connectors.Comment{}, err
 	}
 	return connectors.Comment{ID: e.id, Author: e.author, Time: e.time, Text: text}, nil
+}
+
+// EditComment changes the text of a row that says was, under a lock.
+func (t *collection) EditComment(ctx context.Context, path, key, id, was, text string) (connectors.Comment, error) {
+	op := fmt.Sprintf("edit comment %s of %s %s", id, t.name, key)
+	th, err := t.thread(op, path)
+	if err != nil {
+		return connectors.Comment{}, err
+	}
+	parent, ok := t.parentArgs(th.parent, key)
+	own, found := th.key.codec.key(id)
+	if !ok || !found {
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrNotFound, Op: op}
+	}
+	to, err := textFor(op, th.text, text)
+	if err != nil {
+		return connectors.Comment{}, err
+	}
+	d := t.conn
+	err = t.transaction(ctx, op, func(tx *dsql.Tx) error {
+		columns, args := append([]*column{th.key}, th.parent...), append([]any{own}, parent...)
+		s := d.statement()
+		s.add("SELECT ", d.shown(th.text), " FROM ", from(d, th.rel), " WHERE ", isKey(s, columns, args), d.lock())
+		var raw any
+		err := tx.QueryRowContext(ctx, s.text.String(), s.args...).Scan(&raw)
+		switch {
+		case errors.Is(err, dsql.ErrNoRows):
+			return &connectors.Error{Kind: connectors.ErrNotFound, Op: op}
+		case err != nil:
+			return d.fail(op, err, t)
+		case th.text.decode(raw).Plain() != was:
+			return &connectors.Error{Kind: connectors.ErrStale, Op: op}
+		}
+		s = d.statement()
+		s.add("UPDATE ", from(d, th.rel), " SET ", d.quote(th.text.name), " = ", s.arg(to))
+		if th.edited != nil {
+			now, _, _, err := d.clock(ctx, d)
+			if err != nil {
+				return d.fail(op, err, t)
+			}
+			at, err := d.stampAt(th.edited, now.UTC().Truncate(time.Second))
+			if err != nil {
+				return &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: th.edited.name + ": " + err.Error()}
+			}
+			s.add(", ", d.quote(th.edited.name), " = ", s.arg(at))
+		}
+		s.add(" WHERE ", isKey(s, columns, args))
+		if _, err := tx.ExecContext(ctx, s.text.String(), s.args...); err != nil {
+			return d.fail(op, err, t)
+		}
+		return nil
+	})
+	if err != nil {
+		return connectors.Comment{}, err
+	}
+	return connectors.Comment{ID: id, Text: text}, nil
 }

@@ -48,7 +48,7 @@ func TestCommentsOfOneTableAreKeptApartByTheirReaders(t *testing.T) {
 		t.Errorf("internal (-want +got):\n%s", diff)
 	}
 	s, err := col.(connectors.Describer).Describe(t.Context())
-	want := []connectors.Thread{{Path: "comments", Readers: connectors.Public}, {Path: "notes", Readers: connectors.Staff}}
+	want := []connectors.Thread{{Path: "comments", Readers: connectors.Public, Editable: true}, {Path: "notes", Readers: connectors.Staff, Editable: true}}
 	if diff := cmp.Diff(want, s.Threads); err != nil || diff != "" {
 		t.Errorf("threads (-want +got), %v:\n%s", err, diff)
 	}

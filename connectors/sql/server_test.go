@@ -203,7 +203,7 @@ func conform(t *testing.T, s *shop, shelf shelf) {
 		return "site = ? AND number = ?", []any{strings.ReplaceAll(site, "%2F", "/"), number}
 	}
 	connectortest.Run(t, connectortest.Suite{
-		Paths: append(slices.Sorted(maps.Keys(sample(0))), path), Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Files: "files",
+		Paths: append(slices.Sorted(maps.Keys(sample(0))), path), Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Edits: true, Files: "files",
 		Conditional: true, Incremental: shelf.table.Modified != "",
 		Missing: func(i int) string {
 			switch {

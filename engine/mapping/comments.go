@@ -73,13 +73,15 @@ func (k *compiler) comments() *reconcile.Comments {
 		return nil
 	}
 	var readers [2]connectors.Readers
+	var edits [2]bool
 	for i, p := range b.paths {
-		readers[i] = k.thread(i, p)
+		th := k.thread(i, p)
+		readers[i], edits[i] = th.Readers, th.Editable
 	}
 	k.staffOnly(staffRule{"notes", b.paths, [2]string{b.paths[0].text, b.paths[1].text}, b.leads, readers, b.public})
 	fmt.Fprintf(&k.digest, "comments %q %q %v %t\n", b.paths[0].text, b.paths[1].text, b.leads, b.history)
 	k.note("format", b.source)
-	return &reconcile.Comments{At: at(b.at), Paths: [2]string{b.paths[0].text, b.paths[1].text}, To: b.leads, History: b.history, Text: b.text}
+	return &reconcile.Comments{At: at(b.at), Paths: [2]string{b.paths[0].text, b.paths[1].text}, To: b.leads, Edits: edits, History: b.history, Text: b.text}
 }
 
 // text is what a copy of a comment says.
@@ -107,17 +109,17 @@ func plainly(s string) expression.Getter {
 	return func(string) record.Value { return record.OfText(s) }
 }
 
-// thread checks that comments stand under p and says who reads them.
-func (k *compiler) thread(side int, p ref) connectors.Readers {
+// thread checks that comments stand under p and finds what is known of them.
+func (k *compiler) thread(side int, p ref) connectors.Thread {
 	sc := k.schema[side]
 	if sc == nil || p.text == "" {
-		return connectors.SomeReaders
+		return connectors.Thread{}
 	}
 	s := k.s.Sides[side]
 	names := make([]string, len(sc.Threads))
 	for i, t := range sc.Threads {
 		if names[i] = t.Path; t.Path == p.text {
-			return t.Readers
+			return t
 		}
 	}
 	switch {
@@ -128,5 +130,5 @@ func (k *compiler) thread(side int, p ref) connectors.Readers {
 	default:
 		k.fail(p.at, "Unknown path of comments", "The collection %q of side %q keeps its comments under %s, not %q.%s", s.Collection, s.Name, oneOf(names), p.text, suggestion(p.text, names))
 	}
-	return connectors.SomeReaders
+	return connectors.Thread{}
 }

@@ -104,13 +104,15 @@ type Action struct {
 	File       *File       `json:"file,omitempty"`   // attachment: what is added
 }
 
-// An Entry is a comment that is carried to the other side.
+// An Entry is a comment that is carried to the other side, or a later edit of one that was.
 type Entry struct {
 	Path   string    `json:"path"` // that it is added under
 	ID     string    `json:"id"`   // of the comment that it is a copy of
 	Author string    `json:"author,omitempty"`
 	Time   time.Time `json:"time,omitzero"`
-	Text   string    `json:"text"` // as it will stand there
+	Text   string    `json:"text"`           // as it will stand there
+	Copy   string    `json:"copy,omitempty"` // edit: ID of the copy that is changed
+	Was    string    `json:"was,omitempty"`  // edit: what it says now
 }
 
 // A File is an attachment that is carried to the other side.

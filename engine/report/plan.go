@@ -109,7 +109,12 @@ func (o *out) entry(e *plan.Entry) {
 	if more && strings.TrimSpace(rest) != "" {
 		first = strings.TrimSpace(first) + " …"
 	}
-	o.line("      ", pad(head, pathWidth), Value(record.OfText(cut(first, longComment))))
+	text := Value(record.OfText(cut(first, longComment)))
+	if e.Copy != "" {
+		was, _, _ := strings.Cut(strings.TrimSpace(e.Was), "\n")
+		text = Value(record.OfText(cut(was, longComment))) + " → " + text
+	}
+	o.line("      ", pad(head, pathWidth), text)
 }
 
 // file shows what kind of file it is, who added it, and when.
@@ -133,6 +138,9 @@ const longComment = 80
 
 func (o *out) action(h plan.Header, a *plan.Action) {
 	mark, color := sign(a.Kind)
+	if a.Entry != nil && a.Entry.Copy != "" {
+		mark, color = sign(plan.Update)
+	}
 	from := ""
 	if a.From.SideName != "" {
 		from = clean(strings.TrimRight("from "+a.From.SideName+" "+a.From.Name(), " "))
