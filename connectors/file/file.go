@@ -6,7 +6,8 @@
 // scan reads it whole, and so does every list of keys.
 //
 // In JSON, a path leads into nested objects with dots, and a member that a record lacks is null if other records
-// have it and absent if none does. In CSV, every value is text and an empty one is null. Start with [Config].
+// have it and absent if none does. In CSV, every value is text and an empty one is null. There are neither comments nor
+// attachments. Start with [Config].
 // All failures are *connectors.Error or the context's own error; those about a record name its line.
 package file
 

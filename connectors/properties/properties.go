@@ -1,6 +1,6 @@
 // Package properties keeps name and value pairs of alarms in step: the alarm properties of a DataMiner system, or of
 // anything else that speaks the small protocol below. The pairs hang on alarms that come and go by themselves, so
-// there is neither create nor delete.
+// there is neither create nor delete. There are neither comments nor attachments.
 //
 // The protocol is JSON over HTTP:
 //
