@@ -105,3 +105,32 @@ func TestCommentsBlocksThatAreWrong(t *testing.T) {
 		})
 	}
 }
+
+func TestACommentThatWasEditedSinceIsReadAgain(t *testing.T) {
+	d := newDesk(t, talk+"; ALTER TABLE remarks ADD COLUMN changed INTEGER; UPDATE remarks SET changed = 1772370000, body = 'goodbye' WHERE uuid = 'u1'")
+	block := remarks("comments", "")
+	block.Edited = "changed"
+	_, col := d.open(t, sql.Table{Name: "tickets", Comments: []sql.Comments{block}})
+	since := func(at int64) (ids []string) {
+		err := col.(connectors.Commenter).Comments(t.Context(), "comments", nil, time.Unix(at, 0), func(_ string, c connectors.Comment) error {
+			ids = append(ids, c.ID)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	for at, want := range map[int64][]string{1772366400: {"u1", "u3"}, 1772366401: {"u1"}, 1772370001: nil} {
+		if got := since(at); !slices.Equal(got, want) {
+			t.Errorf("since %d: %v, want %v", at, got, want)
+		}
+	}
+	if _, err := col.(connectors.CommentEditor).EditComment(t.Context(), "comments", "T-2", "u3", "hi", "hey"); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.value(t, "SELECT changed FROM remarks WHERE uuid = 'u3'"); got != d.now.Load() {
+		t.Errorf("an edit of ours has the stamp %v, want %d", got, d.now.Load())
+	}
+}

@@ -108,3 +108,33 @@ func TestAStateOfTheFirstSchemaIsBroughtUpToDateWithWhatIsInIt(t *testing.T) {
 		t.Errorf("the next link has ID %d, want 3", next.ID)
 	}
 }
+
+func TestHowFarCommentsWereHeardSurvivesAnUpgrade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	firstSchema(t, path)
+	for _, name := range []string{"00002_history.sql", "00003_comments.sql"} {
+		script, err := os.ReadFile(filepath.Join("migrations", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(t, path, strings.ReplaceAll(string(script), "-- +goose Up", ""))
+	}
+	change(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (2, 1), (3, 1)",
+		"INSERT INTO heard (sync, side, path, since, at, link) VALUES (1, 1, 'work_notes', 1767261600000000000, 1767261660000000000, 1)",
+		"INSERT INTO thread (sync, link, side, own, copy, hash, at, run) VALUES (1, 1, 1, 'j1', 'c1', 7, 1767261600000000000, 1)")
+	b := book(t, open(t, path, state.Options{}))
+	at := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	h, found, err := b.Heard(t.Context(), plan.Comment, record.Right)
+	if want := (engine.Heard{Path: "work_notes", Since: at, At: at.Add(time.Minute), Link: 1}); err != nil || !found || h != want {
+		t.Errorf("heard %+v, %t, %v; want %+v", h, found, err, want)
+	}
+	err = b.Threads(t.Context(), 1, func(th engine.Thread) error {
+		if th.ID != "j1" || th.Hash != 7 || th.Source != 0 {
+			t.Errorf("the comment is %+v", th)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
