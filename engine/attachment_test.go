@@ -195,11 +195,16 @@ func TestAFileThatTheRulesRefuseIsSaidOnceAndHoldsUpNothing(t *testing.T) {
 		t.Errorf("waiting: %v", got)
 	}
 	w.job.Full = false
+	w.apply()
+	w.now = w.now.Add(time.Hour)
+	w.toTicket("new.txt", "new")
+	w.apply()
+	w.wantPlan("and when they are older than all that is new")
 	w.rules.Attachments.MaxSize, w.rules.Attachments.Types = 1<<20, nil
 	w.wantPlan("an edited rule looks at them again", "attachment incident sys1", "attachment incident sys1", "attachment incident sys1")
 	w.apply()
-	if files, _ := w.incident.Filed("attachments", "sys1"); len(files) != 4 {
-		t.Errorf("%d files, want all 4", len(files))
+	if files, _ := w.incident.Filed("attachments", "sys1"); len(files) != 5 {
+		t.Errorf("%d files, want all 5", len(files))
 	}
 	w.wantPlan("and nothing is left")
 }

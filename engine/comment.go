@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -110,16 +109,7 @@ func (c *carrier) edit(ctx context.Context, u unit) (done bool, err error) {
 		}
 		err, res.Why = nil, "the answer was lost, the edit was found there"
 	}
-	switch {
-	case errors.Is(err, connectors.ErrStale), errors.Is(err, connectors.ErrNotFound):
-		c.deafen(&a)
-		res.Outcome, res.Why = plan.Skipped, "the copy was changed or removed since it was looked at; the next run looks again"
-		if err := r.book.Fold(ctx, []Fold{{Intent: in.ID}}); err != nil {
-			return false, fmt.Errorf("remember: %w", err)
-		}
-		c.result(res)
-		return true, nil
-	case err != nil:
+	if err != nil { // among others, that the copy was changed or removed since it was looked at
 		return fail(in.ID, err)
 	}
 	if err := r.book.Fold(ctx, []Fold{r.carried(in, e.Copy)}); err != nil {

@@ -78,6 +78,30 @@ func TestACopyThatAPersonEditedStaysAndIsSaidOnce(t *testing.T) {
 	}
 }
 
+func TestACopyThatIsEditedWhileTheRunGoesOnIsLookedAtAgain(t *testing.T) {
+	w, id := editing(t)
+	w.ticket.Revise(id, "hello")
+	copied := w.incident.Said("work_notes", "sys1")[0].ID
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "edit comment" && !op.Done {
+			w.incident.Revise(copied, "mine")
+		}
+		return nil
+	}
+	w.apply()
+	w.incident.Hook = nil
+	w.wantTalk("nothing is overwritten", []string{"hello"}, []string{"mine"})
+	w.job.Full = false
+	w.now = w.now.Add(time.Hour)
+	w.wantPlan("it is said", "hold T-1 sys1 comments")
+	w.apply()
+	w.wantTalk("left", []string{"hello"}, []string{"mine"})
+	if got := w.held(); len(got) != 0 {
+		t.Errorf("still waiting: %v", got)
+	}
+	w.wantPlan("once")
+}
+
 func TestACopyThatWasRemovedStaysAway(t *testing.T) {
 	w, id := editing(t)
 	w.ticket.Revise(id, "hello")
