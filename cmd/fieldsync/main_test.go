@@ -42,6 +42,10 @@ func TestScriptsWithPostgreSQL(t *testing.T) {
 	testscript.Run(t, scripts("postgres", map[string]string{"DESK_URL": sqltest.Postgres(t)}))
 }
 
+func TestScriptsWithMariaDB(t *testing.T) {
+	testscript.Run(t, scripts("mariadb", map[string]string{"DESK_DSN": sqltest.MariaDB(t)}))
+}
+
 // scripts are those of one folder, with more of an environment.
 func scripts(folder string, environment map[string]string) testscript.Params {
 	return testscript.Params{

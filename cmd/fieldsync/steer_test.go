@@ -140,8 +140,10 @@ func sqlite(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stdout(), rows)
 }
 
+func onServer(name string) bool { return strings.Contains(name, "://") || strings.Contains(name, "@tcp(") }
+
 func database(ts *testscript.TestScript, name string) string {
-	if strings.Contains(name, "://") {
+	if onServer(name) {
 		return name
 	}
 	return ts.MkAbs(name)
@@ -150,8 +152,11 @@ func database(ts *testscript.TestScript, name string) string {
 // query runs SQL and returns the rows, if any.
 func query(name, text string) (string, error) {
 	driver, dsn := "sqlite3", name+"?_busy_timeout=5000"
-	if strings.Contains(name, "://") {
+	switch {
+	case strings.Contains(name, "://"):
 		driver, dsn = "pgx", name+"&default_query_exec_mode=simple_protocol"
+	case onServer(name):
+		driver, dsn = "mysql", name+"?multiStatements=true"
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {

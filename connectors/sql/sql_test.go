@@ -116,7 +116,8 @@ func TestConformance(t *testing.T) {
 	for _, c := range []struct {
 		name, schema, stamp string
 		table               sql.Table
-		text                bool // keys are the application's own
+		text                bool   // stamps are seconds
+		base                string // where people write; "": what is read
 		add                 func(s *connectortest.Suite)
 	}{
 		{
@@ -145,6 +146,13 @@ func TestConformance(t *testing.T) {
 			schema: "CREATE TABLE tickets (id INTEGER PRIMARY KEY, " + columns + ")",
 			table:  sql.Table{Name: "tickets"},
 		},
+		{
+			name: "a view and the table behind it", stamp: "changed", base: "base",
+			schema: "CREATE TABLE base (id INTEGER PRIMARY KEY, " + columns + `, changed INTEGER); CREATE TABLE queues (name TEXT); INSERT INTO queues VALUES ('noc');
+				CREATE VIEW tickets AS SELECT b.*, q.name AS queue FROM base AS b, queues AS q`,
+			table: sql.Table{Name: "tickets", WriteTo: "base", Key: []string{"id"}, Modified: "changed"},
+			text:  true,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			key := strings.Join(c.table.Key, ",")
@@ -154,6 +162,9 @@ func TestConformance(t *testing.T) {
 			table := c.table.Table
 			if table == "" {
 				table = "tickets"
+			}
+			if c.base != "" {
+				table = c.base
 			}
 			paths := append(slices.Sorted(maps.Keys(sample(0))), key)
 			s := connectortest.Suite{

@@ -75,6 +75,10 @@ func (k *compiler) required() {
 		if !s.Create || k.schema[i] == nil {
 			continue
 		}
+		if key, ok := k.schema[i].Field(k.schema[i].Key); ok && key.Required && !key.ReadOnly {
+			k.add(warn(k.s.body.create[i], "New records have no key", "A new record of %s needs a value in %q, its key, and %s says no default for it. Unless the system fills it itself, creates will be refused: give %q a default there.",
+				s.Collection, key.Path, s.Connection.Name, key.Path))
+		}
 		var missing []string
 		for _, f := range k.schema[i].Fields {
 			if f.Required && !f.ReadOnly && f.Path != k.schema[i].Key && !slices.Contains(k.writes[i], f.Path) {
