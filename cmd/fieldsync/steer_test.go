@@ -140,7 +140,9 @@ func sqlite(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stdout(), rows)
 }
 
-func onServer(name string) bool { return strings.Contains(name, "://") || strings.Contains(name, "@tcp(") }
+func onServer(name string) bool {
+	return strings.Contains(name, "://") || strings.Contains(name, "@tcp(")
+}
 
 func database(ts *testscript.TestScript, name string) string {
 	if onServer(name) {
