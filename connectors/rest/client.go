@@ -220,7 +220,7 @@ func (c *client) measure(began, ended time.Time, date string) time.Time {
 	if !c.clock.Measured || m.Error <= c.clock.Error || set || age > staleClock || age < 0 {
 		c.clock, c.measured = m, ended
 	}
-	return d.Add(-trip).UTC()
+	return d.Add(-trip).Truncate(time.Second).UTC()
 }
 
 func (c *client) reading() connectors.Clock {

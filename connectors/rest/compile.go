@@ -419,7 +419,7 @@ func (c *compiler) field(f *Field) *field {
 	out.read = c.expr(f.Read, expression.Any, "item")
 	out.write = strings.Split(c.word(f.Write, f.Path), ".")
 	out.send = c.expr(f.Send, expression.Any, "value")
-	out.clear = c.clear(f.Clear)
+	out.clear, out.join = c.clear(f.Clear), c.word(f.Join, "")
 	out.unknown = c.word(f.Absent, "null", "null", "unknown") == "unknown"
 	out.find = c.params(f.Find, "value", "quoted")
 	if o := f.Options; o != nil {
@@ -490,6 +490,9 @@ func (c *compiler) collection(b *Collection) *blueprint {
 	out.keyPath, out.labelPath = cmp.Or(chain(out.key), "key"), chain(out.label)
 	out.list = c.list(b.List, nil)
 	out.changes = c.list(b.Changes, out.list)
+	if out.search = c.list(b.Search, out.list); out.search == nil {
+		out.search = out.list
+	}
 	if out.changes != nil && b.Modified == nil {
 		c.fail(b.Changes.Range, "Changes without stamps", `Say where a record shows when it was changed: modified = "item.…".`)
 	}

@@ -54,7 +54,7 @@ func (w *walk) run(ctx context.Context, each func(items []any) (bool, error)) er
 			if goOn, err := each(fresh); err != nil || !goOn {
 				return err
 			}
-		} else if len(items) > 1 {
+		} else if len(items) > 0 {
 			if idle++; idle >= stuck {
 				return w.broken(fmt.Sprintf("the pages do not go on; does the tool know the parameter %q?", p.param))
 			}

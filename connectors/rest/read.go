@@ -66,8 +66,12 @@ func (c *collection) record(item any, paths []string) (record.Record, bool, erro
 			return r, false, err
 		}
 	}
-	if c.b.version == nil {
+	switch {
+	case c.b.version == nil:
 		r.Version = c.fingerprint(item)
+	case len(r.Version) > longestVersion:
+		sum := sha256.Sum256([]byte(r.Version))
+		r.Version = hex.EncodeToString(sum[:12])
 	}
 	stamp, err := c.b.modified.get(v)
 	if err != nil {
@@ -80,6 +84,9 @@ func (c *collection) record(item any, paths []string) (record.Record, bool, erro
 	}
 	return r, true, nil
 }
+
+// longestVersion is what is kept of a version as it is; a longer one is made of contents.
+const longestVersion = 40
 
 // fingerprint is a version for tools that count none: it changes when anything that is shown does. The elements of a
 // named list may come in any order.
@@ -386,7 +393,7 @@ func (c *collection) Find(ctx context.Context, paths []string, path string, valu
 		return c.each(ctx, w, paths, show)
 	}
 	for v := range wanted {
-		l := *c.b.list
+		l := *c.b.search
 		l.query = over(l.query, search)
 		w, err := c.walk(op, &l, "", time.Time{})
 		if err != nil {

@@ -86,6 +86,7 @@ type Collection struct {
 	Closed   *hcl.Attribute `hcl:"closed,optional"`
 	List     *List          `hcl:"list,block"`
 	Changes  *List          `hcl:"changes,block"`
+	Search   *List          `hcl:"search,block"`
 	Read     *Read          `hcl:"read,block"`
 	ReadMany *Read          `hcl:"read_many,block"`
 	Create   *Write         `hcl:"create,block"`
@@ -165,6 +166,7 @@ type Field struct {
 	Write      *hcl.Attribute `hcl:"write,optional"`
 	Send       *hcl.Attribute `hcl:"send,optional"`
 	Clear      *hcl.Attribute `hcl:"clear,optional"`
+	Join       *hcl.Attribute `hcl:"join,optional"`
 	Absent     *hcl.Attribute `hcl:"absent,optional"`
 	Find       *hcl.Attribute `hcl:"find,optional"`
 	Options    *Options       `hcl:"options,block"`

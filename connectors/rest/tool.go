@@ -41,6 +41,7 @@ type blueprint struct {
 	closed    bool
 	list      *list
 	changes   *list
+	search    *list // where find goes; the list where the description does not say
 	read      *read
 	many      *read
 	create    *write
@@ -118,7 +119,8 @@ type field struct {
 	layout     string
 	send       *expr
 	clear      any
-	unknown    bool // a member that is not there may be hidden
+	join       string // between texts that several paths write to one place
+	unknown    bool   // a member that is not there may be hidden
 	find       []param
 	options    *options
 	step       *write

@@ -157,9 +157,6 @@ func (c *collection) ask(ctx context.Context, n *named) error {
 // idOf is what writes and searches call an element of a named list: as the tool lists them, or as a record showed it,
 // since such lists are for administrators in many tools. A number may be written as it is.
 func (c *collection) idOf(ctx context.Context, n *named, name string) (any, error) {
-	if n.id == n.name {
-		return name, nil
-	}
 	var id any
 	look := func() bool {
 		c.mu.Lock()
@@ -170,6 +167,12 @@ func (c *collection) idOf(ctx context.Context, n *named, name string) (any, erro
 	}
 	if look() {
 		return id, nil
+	}
+	if n.id == n.name {
+		if number, err := strconv.ParseInt(name, 10, 64); err == nil {
+			return number, nil
+		}
+		return name, nil
 	}
 	if err := c.ask(ctx, n); err != nil {
 		return nil, err

@@ -259,7 +259,8 @@ func (c *collection) put(ctx context.Context, w *write, body map[string]any, pat
 		if d != nil {
 			target = d.write
 		}
-		return set(body, append(slices.Clone(w.wrap), target...), sent, refuse)
+		target = append(slices.Clone(w.wrap), target...)
+		return set(body, target, beside(d, body, target, sent), refuse)
 	}
 	if v.Empty() && sent == nil {
 		sent = n.clear
@@ -273,6 +274,38 @@ func (c *collection) put(ctx context.Context, w *write, body map[string]any, pat
 		return set(body, append(in, fmt.Sprint(id)), sent, refuse)
 	}
 	return add(body, in, map[string]any{n.id: id, n.member: sent}, refuse)
+}
+
+// beside is v with what another path has put in the same place: lists are appended, texts joined where the description
+// says with what.
+func beside(d *field, body map[string]any, path []string, v any) any {
+	for _, name := range path[:len(path)-1] {
+		body, _ = body[name].(map[string]any)
+	}
+	switch old := body[path[len(path)-1]].(type) {
+	case []any:
+		if more, ok := v.([]any); ok {
+			return append(slices.Clone(old), more...)
+		}
+	case string:
+		if more, ok := v.(string); ok && d != nil && d.join != "" {
+			return old + d.join + more
+		}
+	}
+	return v
+}
+
+// extends reports whether v has all of old in it, as beside makes it.
+func extends(v, old any) bool {
+	switch v := v.(type) {
+	case []any:
+		o, ok := old.([]any)
+		return ok && len(v) > len(o)
+	case string:
+		o, ok := old.(string)
+		return ok && len(v) > len(o) && strings.HasPrefix(v, o)
+	}
+	return false
 }
 
 // constants puts what every body of this write has into it.
@@ -311,7 +344,7 @@ func set(object map[string]any, path []string, v any, refuse func(string) error)
 		object = inner
 	}
 	last := path[len(path)-1]
-	if _, twice := object[last]; twice {
+	if old, twice := object[last]; twice && !extends(v, old) {
 		return refuse("another path is written to the same place")
 	}
 	object[last] = v

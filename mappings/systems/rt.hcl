@@ -156,7 +156,7 @@ collection "tickets" {
     id      = "item.id"
     author  = "item.Creator.id"
     time    = "item.Created"
-    text    = "map(filter(detail.items ?? [], .ContentType == 'text/plain'), .Content)[0] ?? ''"
+    text    = "first(map(filter(detail.items ?? [], .ContentType == 'text/plain'), .Content)) ?? ''"
     list {
       path  = "/REST/2.0/ticket/{key}/history"
       query = { fields = "Type,Creator,Created" }
@@ -180,7 +180,7 @@ collection "tickets" {
     id      = "item.id"
     author  = "item.Creator.id"
     time    = "item.Created"
-    text    = "map(filter(detail.items ?? [], .ContentType == 'text/plain'), .Content)[0] ?? ''"
+    text    = "first(map(filter(detail.items ?? [], .ContentType == 'text/plain'), .Content)) ?? ''"
     list {
       path  = "/REST/2.0/ticket/{key}/history"
       query = { fields = "Type,Creator,Created" }
