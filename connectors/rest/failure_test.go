@@ -194,6 +194,21 @@ func TestErrorsBehindASuccess(t *testing.T) {
 	}
 }
 
+func TestADeleteThatFailsOverWhatIsGoneIsDone(t *testing.T) {
+	m := newModel()
+	id := m.add(sample(1))
+	other := m.add(sample(2))
+	c := opened(t, m)
+	m.on("DELETE", "/api/items", says(500, ""))
+	if err := c.Delete(t.Context(), other, ""); !errors.Is(err, connectors.ErrOutcome) {
+		t.Errorf("a failed delete of what is there gives %v, want ErrOutcome", err)
+	}
+	m.remove(id)
+	if err := c.Delete(t.Context(), id, ""); err != nil {
+		t.Errorf("a failed delete of what is gone gives %v", err)
+	}
+}
+
 func TestNothingListens(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
