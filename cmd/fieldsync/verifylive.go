@@ -33,9 +33,11 @@ type tripView struct {
 	Coarser int      `json:"coarser"` // came back as another value that means the same on the other side
 	Changed int      `json:"changed"`
 	Failed  int      `json:"failed"`
+	NoRow   int      `json:"no_row"` // in a live table: they wait for one
 	Example []string `json:"example,omitempty"` // values from, over, back and over again
 	Record  string   `json:"record,omitempty"`  // that the example is of
 	Error   string   `json:"error,omitempty"`
+	telling bool     // the example is of a broken promise
 }
 
 func (t tripView) broken() bool { return t.Changed+t.Failed > 0 }
@@ -128,10 +130,14 @@ func note(list []tripView, s *mapping.Sync, rules *reconcile.Rules, t verify.Tri
 		x.Changed++
 	case verify.Fails:
 		x.Failed++
+	case verify.NoRow:
+		x.NoRow++
 	}
-	if t.Outcome < verify.Changed || x.Example != nil {
+	breaks := t.Outcome == verify.Changed || t.Outcome == verify.Fails
+	if t.Outcome < verify.Changed || x.Example != nil && (x.telling || !breaks) {
 		return list
 	}
+	x.Example, x.Error, x.telling = nil, "", breaks
 	x.Record = rec.Name()
 	if r.Sensitive {
 		x.Example = []string{"(sensitive)"}
@@ -158,6 +164,9 @@ func (t tripView) say() string {
 	}
 	if t.Changed > 0 {
 		line += fmt.Sprintf(", %d as something else", t.Changed)
+	}
+	if t.NoRow > 0 {
+		line += fmt.Sprintf(", %d without a row", t.NoRow)
 	}
 	if t.Failed > 0 {
 		line += fmt.Sprintf(", %d fail", t.Failed)

@@ -28,13 +28,22 @@ func (a *app) printVerified(v *verifyView, took time.Duration) {
 			a.say("")
 		}
 		for _, f := range r.Notes {
-			a.say("  note  %s", f.What)
+			line := f.What
+			if at := f.Culprits[0].At; at != "" {
+				line += "   " + at
+			}
+			a.say("  note  %s", line)
 		}
 		for _, b := range r.Blind {
 			a.say("  %s", b)
 		}
 	}
 	a.printTrips(v.Trips)
+	for _, t := range v.Trips {
+		if t.broken() {
+			broken++
+		}
+	}
 	if v.Saved != nil {
 		a.printSaved(v.Saved)
 	}
@@ -48,8 +57,11 @@ func (a *app) printVerified(v *verifyView, took time.Duration) {
 		a.say("  Values come from rows, orders, comparisons and tests; --live asks for types, lengths, choices and some records.")
 	}
 	a.say("%s in %s · seed %d: the same seed lives the same histories.", countOf(histories, "history", "histories"), fmt.Sprintf("%.1f s", took.Seconds()), v.Seed)
-	if broken > 0 {
+	switch {
+	case broken > 0 && v.Saved == nil:
 		a.say("%s. fieldsync verify --save writes the stories as tests.", a.style.Bad(plural(broken, "promise")+" broken"))
+	case broken > 0:
+		a.say("%s.", a.style.Bad(plural(broken, "promise")+" broken"))
 	}
 }
 

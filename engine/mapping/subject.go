@@ -23,6 +23,14 @@ func (c *Config) Subject(s *Sync, described [2]*schema, sampled [2]map[string][]
 	}
 	sub := &verify.Subject{Rules: rules}
 	words := c.wordsOf(s, plan)
+	for i := range 2 {
+		for path, f := range words[i] {
+			if plan.madeUp(i, path) {
+				f.Words = slices.DeleteFunc(f.Words, func(w verify.Word) bool { return !w.Value.Empty() && w.From != standInRow })
+				words[i][path] = f
+			}
+		}
+	}
 	for i, side := range s.Sides {
 		if side.Connection != nil {
 			sub.Ends[i], sub.Native[i] = side.Connection.Name+"/"+side.Collection, side.Query
@@ -30,6 +38,9 @@ func (c *Config) Subject(s *Sync, described [2]*schema, sampled [2]map[string][]
 		for _, path := range rules.Sides[i].Paths {
 			f := words[i][path]
 			for _, v := range sampled[i][path] {
+				if plan.madeUp(i, path) && !v.Empty() {
+					continue // the rows of a live table stand for all that it may hold
+				}
 				f.Words = append(f.Words, verify.Word{Value: v, Grade: verify.Certain, From: "a record of " + side.Collection})
 			}
 			describe(&f, described[i], path)
@@ -73,7 +84,7 @@ func (f *compiledField) trait() verify.Trait {
 	if f.via == nil {
 		return t
 	}
-	t.Lossy = f.via.Lossy
+	t.Lossy, t.Live = f.via.Lossy, f.via.model
 	for i := range 2 {
 		if f.leads[i] && f.fieldBlock.to[i] == nil {
 			t.Via[i] = f.via.Name
@@ -147,9 +158,13 @@ func (s *Sync) words(p *plan, out *[2]named) {
 		}
 		for i := range 2 {
 			if f.via != nil && len(f.paths[i]) == 1 {
+				from := "a row of translation " + f.via.Name
+				if f.via.model {
+					from = standInRow
+				}
 				out[i].list(f.paths[i][0].text)
 				for _, row := range f.via.Rows {
-					out[i].word(f.paths[i][0].text, row[columns[i]], verify.Certain, "a row of translation "+f.via.Name)
+					out[i].word(f.paths[i][0].text, row[columns[i]], verify.Certain, from)
 				}
 			}
 			for _, e := range []*expression.Program{f.to[i], f.when, f.resolve} {
@@ -226,9 +241,19 @@ func (c *Config) testWords(s *Sync, out *[2]named) {
 	}
 }
 
+// standInRow is where the words of a live translation come from.
+const standInRow = "a made-up row of a live table"
+
+// madeUp reports whether a path of side i goes through a live table, whose rows are made up.
+func (p *plan) madeUp(i int, path string) bool {
+	return slices.ContainsFunc(p.fields, func(f *compiledField) bool {
+		return f.via != nil && f.via.model && slices.ContainsFunc(f.paths[i], func(r ref) bool { return r.text == path })
+	})
+}
+
 // standIn is a live translation with rows that are made up, each there and back.
 func (t *Translation) standIn() *Translation {
-	model := &Translation{Name: t.Name, Columns: t.Columns, Unmatched: t.Unmatched, Range: t.Range, unmatchedAt: t.unmatchedAt}
+	model := &Translation{Name: t.Name, Columns: t.Columns, Unmatched: t.Unmatched, model: true, Range: t.Range, unmatchedAt: t.unmatchedAt}
 	for _, row := range [][2]string{{"101", "201"}, {"102", "202"}, {"103", "203"}} {
 		model.Rows = append(model.Rows, [2]record.Value{record.OfText(row[0]), record.OfText(row[1])})
 		model.cells = append(model.cells, [2]hcl.Range{t.Range, t.Range})

@@ -29,8 +29,8 @@ func histories(t *testing.T, files map[string][]byte) map[string][]string {
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}
-		r := verify.Alone(sub, verify.Options{Seed: 1, Histories: 1500})
-		if r.Linked < 1000 {
+		r := verify.Alone(sub, verify.Options{Seed: 1, Histories: 600})
+		if r.Linked < 400 {
 			t.Errorf("sync %s: only %d histories of records that agreed", s.Name, r.Linked)
 		}
 		for _, f := range r.Findings {

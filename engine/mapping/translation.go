@@ -26,6 +26,7 @@ type Translation struct {
 	index       [2]map[string]int // by column: a value's first row
 	twice       [2]map[string]int // by column: a later row with a value that an earlier one has
 	live        lookupCache       // rows that were fetched
+	model       bool              // Rows stand for those of a live table
 }
 
 // A Lookup says where a live translation has its rows.

@@ -18,6 +18,7 @@ type problem struct {
 	into   int    // slot on the other side of side, for Refused; -1 elsewhere
 	why    string // what the core said
 	create bool   // Refused: the whole record
+	rests  bool   // Lossy: it changes once, on its first way back, and is the same from then on
 	twin   bool   // Cut: in a path whose twin nobody edited, not just in one that was too long
 	round  int
 	before [][]record.Value // how the world was when the round began
@@ -28,14 +29,14 @@ type ref struct{ sync, rule int }
 
 // same reports whether two problems are of one cause.
 func (p *problem) same(q *problem) bool {
-	return p.kind == q.kind && p.sync == q.sync && p.create == q.create && p.twin == q.twin && slices.Equal(p.rules, q.rules) && slices.Equal(p.others, q.others) &&
+	return p.kind == q.kind && p.sync == q.sync && p.create == q.create && p.twin == q.twin && p.rests == q.rests && slices.Equal(p.rules, q.rules) && slices.Equal(p.others, q.others) &&
 		(p.side == q.side || p.kind == Lossy || p.kind == Rewritten)
 }
 
-// needed is how sure the values must be that show p. A way back that fails on a value is known to break something only
-// where that value is known.
+// needed is how sure the values must be that show p. A way back that fails on a value, or that tidies it (blanks, case,
+// a time of day), is known to break something only where that value is known.
 func (p *problem) needed() Grade {
-	if p.kind == Lossy && p.why != "" {
+	if p.kind == Lossy && (p.why != "" || p.rests) {
 		return Certain
 	}
 	return p.kind.needed()
@@ -344,7 +345,7 @@ func (w *world) comesBack(s *state, i, n int, side record.Side) (problem, bool) 
 	if v := s.last[i].Verdicts[n]; v.Outcome != reconcile.Keep || !v.Holds {
 		return problem{}, false
 	}
-	env := reconcile.Env{Values: [2][]record.Value{s.inputs[i].Record[0].Values, s.inputs[i].Record[1].Values}, Time: epoch}
+	env := reconcile.Env{Values: [2][]record.Value{slices.Clone(s.inputs[i].Record[0].Values), slices.Clone(s.inputs[i].Record[1].Values)}, Time: epoch}
 	over, err := rule.To[o](env)
 	if err != nil {
 		return problem{}, false
@@ -368,7 +369,6 @@ func (w *world) comesBack(s *state, i, n int, side record.Side) (problem, bool) 
 			}
 		}
 	}
-	env.Values[side] = slices.Clone(env.Values[side])
 	for k, slot := range rule.Paths[side] {
 		env.Values[side][slot], _ = w.ends[b.end[side]].forms[b.cell[side][slot]].store(env.Values[side][slot], back[k])
 	}
@@ -380,7 +380,20 @@ func (w *world) comesBack(s *state, i, n int, side record.Side) (problem, bool) 
 	if cut {
 		p.kind = Cut
 	}
-	return p, !alike(again, over)
+	if alike(again, over) {
+		return problem{}, false
+	}
+	for k, slot := range rule.Paths[o] {
+		env.Values[o][slot] = again[k]
+	}
+	if more, err := rule.To[side](env); err == nil {
+		for k, slot := range rule.Paths[side] {
+			env.Values[side][slot] = more[k]
+		}
+		rest, err := rule.To[o](env)
+		p.rests = err == nil && alike(rest, again)
+	}
+	return p, true
 }
 
 // alike compares values that went there and back. To many systems empty text and nothing are the same.

@@ -276,7 +276,7 @@ func (l *life) try(st *story) {
 		}
 		c := l.known[n]
 		l.also(c, p, st)
-		if c.finding.Note && c.shrunk < retries {
+		if c.finding.Note && c.shrunk < retries && l.gradeOf(st, p) > c.grade {
 			l.keep(c, p, st)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // efforts bounds how many shorter stories are tried for one finding.
-const efforts = 1500
+const efforts = 600
 
 // A shrinker makes a story shorter as long as it still shows the same problem.
 type shrinker struct {

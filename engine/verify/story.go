@@ -80,12 +80,12 @@ func (w *world) agreed(values [][]record.Value) bool {
 }
 
 // made makes up the values of every end.
-func (w *world) made(d *dice) [][]record.Value {
+func (w *world) made(d *dice, draw func(*end, *dice, int) record.Value) [][]record.Value {
 	values := make([][]record.Value, len(w.ends))
 	for e := range w.ends {
 		values[e] = make([]record.Value, len(w.ends[e].paths))
 		for c := range values[e] {
-			values[e][c] = w.ends[e].draw(d, c)
+			values[e][c] = draw(&w.ends[e], d, c)
 		}
 	}
 	return values
@@ -103,6 +103,24 @@ func (e *end) draw(d *dice, cell int) record.Value {
 	return pool[d.below(len(pool))].Value
 }
 
+// usual picks a value as records mostly have them: seldom nothing, never odd.
+func (e *end) usual(d *dice, cell int) record.Value {
+	pool := e.pools[cell]
+	n := slices.IndexFunc(pool, func(w Word) bool { return w.Grade == Odd })
+	if n < 0 {
+		n = len(pool)
+	}
+	for range 4 {
+		if n == 0 {
+			break
+		}
+		if v := pool[d.below(n)].Value; !v.Empty() || d.once(8) {
+			return v
+		}
+	}
+	return e.draw(d, cell)
+}
+
 // How often values are made up in the hope that they lie in the scope of the syncs, and that the rules agree on them.
 const (
 	scopeTries = 60
@@ -113,7 +131,7 @@ const (
 func (w *world) start(d *dice) ([][]record.Value, bool) {
 	tried := 0
 	for range scopeTries {
-		values := w.made(d)
+		values := w.made(d, (*end).usual)
 		if !w.inScope(values) {
 			continue
 		}
@@ -141,7 +159,7 @@ func (w *world) inScope(values [][]record.Value) bool {
 // one whose twin is to be created. Rules that never agree have only the latter.
 func (w *world) invent(d *dice, agreeable bool) *story {
 	if !agreeable || len(w.syncs) == 1 && d.once(6) {
-		st := &story{base: w.made(d), rounds: [][]edit{nil}}
+		st := &story{base: w.made(d, (*end).draw), rounds: [][]edit{nil}}
 		b := w.syncs[0]
 		for _, s := range record.Sides {
 			if len(w.syncs) == 1 && b.Rules.Sides[s].Create && d.once(2) {

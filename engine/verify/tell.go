@@ -301,6 +301,9 @@ func author(r *reconcile.Rule) string {
 	return r.Name
 }
 
+// shownText is how much of a value a sentence shows.
+const shownText = 40
+
 // trip shows the round trip of a rule whose values do not come back.
 func (w *world) trip(st *story, p *problem) string {
 	if p.why != "" {
@@ -326,6 +329,9 @@ func (w *world) trip(st *story, p *problem) string {
 		words := make([]string, len(vs))
 		for k, v := range vs {
 			words[k] = v.String()
+			if text := []rune(words[k]); len(text) > shownText {
+				words[k] = string(text[:shownText]) + "…\""
+			}
 		}
 		return strings.Join(words, ", ")
 	}

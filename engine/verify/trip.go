@@ -14,7 +14,7 @@ type Trip struct {
 	From    record.Side
 	Outcome TripOutcome
 	Way     [][]record.Value // from, over, back and over again, as far as it came
-	Err     error            // of Fails
+	Err     error            // of Fails and NoRow
 }
 
 // A TripOutcome says how a round trip ended.
@@ -25,6 +25,7 @@ const (
 	Coarser                    // it is another value, of which the other side says the same
 	Changed                    // it is another value, of which the other side says something else
 	Fails                      // one of the ways fails
+	NoRow                      // a live table has no row for it: the field waits until there is one
 )
 
 // Trips sends the values of a record on one side through every two-way rule with a transform. needs are the look-ups to
@@ -53,6 +54,8 @@ func Trips(sub *Subject, rules *reconcile.Rules, from record.Side, values []reco
 			continue
 		}
 		switch {
+		case t.Err != nil && sub.Traits[n].Live:
+			t.Outcome = NoRow
 		case t.Err != nil:
 			t.Outcome = Fails
 		case alike(t.Way[2], t.Way[0]):

@@ -57,6 +57,7 @@ type Trait struct {
 	Via   [2]string // to this side through the translation of this name; "" where not
 	Lossy bool      // the translation says that it does not come back whole
 	Copy  bool      // position by position, both ways
+	Live  bool      // through a live table: what has no row there waits for one
 }
 
 // A Kind is what is wrong.

@@ -106,11 +106,8 @@ func (e *end) named(cell int) []Word {
 		pool = add(pool, word)
 	}
 	if !f.Required && !e.fixed[cell] {
-		null := Word{Value: record.NullValue, Grade: Likely, From: "nothing says that it is never empty"}
-		if f.Described {
-			null.Grade, null.From = Certain, "the system lets it be empty"
-		}
-		pool = add(pool, null)
+		// That a create may leave it out does not say that it may be empty: there may be a default.
+		pool = add(pool, Word{Value: record.NullValue, Grade: Likely, From: "nothing says that it is never empty"})
 	}
 	return pool
 }
@@ -240,7 +237,8 @@ func (w *world) lengths(e, c int) []int {
 				continue
 			}
 			for _, m := range b.Rules.Match {
-				if o := s.Other(); b.cell[s][m.Slots[s]] == c && m.Marker[o] && b.Rules.Sides[o].Create {
+				// Where nothing limits a key, nobody makes one that is too long for all that.
+				if o := s.Other(); own.MaxLength > 0 && b.cell[s][m.Slots[s]] == c && m.Marker[o] && b.Rules.Sides[o].Create {
 					take(b, o, m.Slots[o])
 				}
 			}
