@@ -33,7 +33,7 @@ type tripView struct {
 	Coarser int      `json:"coarser"` // came back as another value that means the same on the other side
 	Changed int      `json:"changed"`
 	Failed  int      `json:"failed"`
-	NoRow   int      `json:"no_row"` // in a live table: they wait for one
+	NoRow   int      `json:"no_row"`            // in a live table: they wait for one
 	Example []string `json:"example,omitempty"` // values from, over, back and over again
 	Record  string   `json:"record,omitempty"`  // that the example is of
 	Error   string   `json:"error,omitempty"`
