@@ -26,13 +26,12 @@ type model struct {
 
 	before func(w http.ResponseWriter, r *http.Request) bool // true: the request is answered already
 
-	mu     sync.Mutex
-	now    time.Time
-	next   int
-	items  map[int]map[string]any
-	notes  map[int][]map[string]any
-	asked  []string // method and address of every request
-	bodies []string
+	mu    sync.Mutex
+	now   time.Time
+	next  int
+	items map[int]map[string]any
+	notes map[int][]map[string]any
+	asked []string // method and address of every request
 }
 
 const key = "k-123"

@@ -90,8 +90,8 @@ func (c *Config) describe(dir string) (source, string, error) {
 		src, err := mappings.Systems.ReadFile(name)
 		if err != nil {
 			known := Shipped()
-			return source{}, "", fmt.Errorf("fieldsync has no description of %q.%s Shipped are %s; system = \"./tool.hcl\" names a file of your own.",
-				c.System, meant(c.System, known), strings.Join(known, ", "))
+			return source{}, "", fmt.Errorf("there is no description of %q; shipped are %s, and system = \"./tool.hcl\" names a file of your own%s",
+				c.System, strings.Join(known, ", "), strings.Replace(meant(c.System, known), " Did", "; did", 1))
 		}
 		return source{"shipped " + name, src}, "", nil
 	}

@@ -94,7 +94,7 @@ func TestMistakesInADescriptionAreShownWhereTheyAre(t *testing.T) {
 
 func TestMistakesAgainstADescriptionAreShownInTheConnection(t *testing.T) {
 	for _, tt := range []struct{ name, src, say, at string }{
-		{"a description that is not shipped", `system = "redmin"`, `Did you mean "redmine"?`, `"redmin"`},
+		{"a description that is not shipped", `system = "redmin"`, `did you mean "redmine"?`, `"redmin"`},
 		{"a file that is not there", `system = "./none.hcl"`, "cannot be read", `"./none.hcl"`},
 		{"a setting that is missing", `system = "rt"`, "queue", `"rt"`},
 		{"a setting that there is not", "system = \"rt\"\nsettings = { queue = \"a\", qeue = \"b\" }", `Did you mean "queue"?`, `{ queue = "a", qeue = "b" }`},
