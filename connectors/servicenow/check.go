@@ -69,8 +69,8 @@ func (k *check) ask(ctx context.Context, p *page, table, query, display string, 
 	return k.conn.client.list(ctx, &call{op: "check " + table, table: table, params: ps}, p)
 }
 
-// account finds out who is logged in. A row of sys_user for the name of a basic log-in tells; an API key does
-// not say whose it is.
+// account finds out who is logged in: the name in the settings, or what the instance says of its session, and the row
+// of sys_user behind it.
 func (k *check) account(ctx context.Context) error {
 	p := pages.Get().(*page)
 	defer p.release()
@@ -81,27 +81,28 @@ func (k *check) account(ctx context.Context) error {
 		}
 		k.good("token", k.conn.client.login.status())
 	}
-	if auth.Username == "" || !plainValue(auth.Username) {
+	who := k.conn.me(ctx)
+	if !plainValue(who) {
 		if _, err := k.ask(ctx, p, "sys_user", "ORDERBYsys_id", "false", "sys_id"); err != nil && !answered(err) {
 			return err
 		}
 		k.good("log-in", "accepted; "+whose(auth))
 		return nil
 	}
-	_, err := k.ask(ctx, p, "sys_user", "user_name="+auth.Username, "false", "sys_id", "user_name", "name", "time_zone", "active", "web_service_access_only")
+	_, err := k.ask(ctx, p, "sys_user", "user_name="+who, "false", "sys_id", "user_name", "name", "time_zone", "active", "web_service_access_only")
 	if err != nil && !answered(err) {
 		return err
 	}
 	for _, row := range p.rows {
-		if err != nil || !strings.EqualFold(p.value(row, "user_name").Text(), auth.Username) {
+		if err != nil || !strings.EqualFold(p.value(row, "user_name").Text(), who) {
 			continue
 		}
 		k.userID = strings.Clone(p.value(row, "sys_id").Text())
-		k.good("log-in", fmt.Sprintf("accepted as %s (%s)", auth.Username, p.value(row, "name").Plain()))
+		k.good("log-in", fmt.Sprintf("accepted as %s (%s)", who, p.value(row, "name").Plain()))
 		k.zone(strings.Clone(p.value(row, "time_zone").Text()))
 		return nil
 	}
-	k.good("log-in", "accepted as "+auth.Username+"; its own row of sys_user is not readable, so roles and time zone are not known")
+	k.good("log-in", "accepted as "+who+"; its own row of sys_user is not readable, so roles and time zone are not known")
 	return nil
 }
 
@@ -109,11 +110,11 @@ func (k *check) account(ctx context.Context) error {
 func whose(a Auth) string {
 	switch {
 	case a.Kind == "api_key":
-		return "which user the API key acts as cannot be asked, it is on the key's record in the instance (REST API Key)"
+		return "which user the API key acts as is not shown, it is on the key's record in the instance (REST API Key)"
 	case a.Grant == grantClient:
-		return "which user the token acts as cannot be asked, it is the OAuth Application User of the entry in the instance's Application Registry"
+		return "which user the token acts as is not shown, it is the OAuth Application User of the entry in the instance's Application Registry"
 	}
-	return "which user the token acts as cannot be asked, it is the one that the refresh token was given to"
+	return "which user the token acts as is not shown, it is the one that the refresh token was given to"
 }
 
 func (k *check) zone(zone string) {

@@ -178,7 +178,11 @@ func TestCheckOfAWrongLogInIsAFinding(t *testing.T) {
 	in2 := newInstance(t, sim.Options{})
 	s := admin(in2.url)
 	s.Auth.Kind, s.Auth.Username, s.Auth.Password, s.Auth.Key = "api_key", "", "", "integration-key"
-	if f := findings(t, open(t, s))["log-in"]; !f.OK || !strings.Contains(f.Detail, "API key") {
+	if f := findings(t, open(t, s))["log-in"]; !f.OK || !strings.Contains(f.Detail, "accepted as integration") {
 		t.Errorf("the finding is %+v", f)
+	}
+	in2.turn(t, "hide-rows=sys_user")
+	if f := findings(t, open(t, s))["log-in"]; !f.OK || !strings.Contains(f.Detail, "API key") {
+		t.Errorf("of a user that is not shown the finding is %+v", f)
 	}
 }

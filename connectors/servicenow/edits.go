@@ -85,6 +85,9 @@ func (t *Table) Edits(ctx context.Context, key string, paths []string, before st
 // own reports whether a user of the instance is the one that this connection logs in with, where that has a name.
 func (t *Table) own(user string) bool {
 	name := t.conn.client.auth.Username
+	if asked := t.conn.login.Load(); asked != nil {
+		name = *asked
+	}
 	return name != "" && strings.EqualFold(user, name)
 }
 

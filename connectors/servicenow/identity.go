@@ -22,8 +22,8 @@ const staleIdentity = time.Minute
 // identify asks who the instance is, and in which time zone the account lives: its own, or that of the instance. That
 // it cannot be asked is no reason to stop a scan.
 func (c *Connection) identify(ctx context.Context) (system, zone string) {
-	who := c.client.auth.Username
-	if who == "" || !plainValue(who) {
+	who := c.me(ctx)
+	if !plainValue(who) {
 		return "", ""
 	}
 	id := &c.identity
@@ -58,6 +58,28 @@ func (c *Connection) identify(ctx context.Context) (system, zone string) {
 		}
 	}
 	return id.system, id.zone
+}
+
+// me is the login name that this connection acts as: the one in the settings where that is what the user is known by,
+// else the one that the instance finds for whoever asks. "" where neither tells.
+func (c *Connection) me(ctx context.Context) string {
+	if a := c.client.auth; a.Kind == "basic" || a.Grant == grantPassword {
+		return a.Username
+	}
+	if name := c.login.Load(); name != nil {
+		return *name
+	}
+	p := pages.Get().(*page)
+	defer p.release()
+	// The value of gs.getUserID is the session's own user. An instance that does not run it finds nobody, or everybody.
+	if c.few(ctx, p, "sys_user", "sys_id=javascript:gs.getUserID()", "sys_id", "user_name") != nil || len(p.rows) != 1 {
+		return ""
+	}
+	name := strings.Clone(p.value(p.rows[0], "user_name").Text())
+	if name != "" {
+		c.login.Store(&name)
+	}
+	return name
 }
 
 // few reads the first rows that a query finds.

@@ -43,6 +43,12 @@ func TestAScanTellsWhichInstanceItWasAndInWhichZone(t *testing.T) {
 		}, nil, false, ""},
 		{"a key, which does not say whose it is", nil, func(s *servicenow.Settings) {
 			s.Auth = servicenow.Auth{Kind: "api_key", Key: "integration-key"}
+		}, true, "GMT"},
+		{"an application that gets tokens", nil, func(s *servicenow.Settings) {
+			s.Auth = granted("", "client_credentials").Auth
+		}, true, "GMT"},
+		{"a key of an account that cannot see itself", func(t *testing.T, in *instance) { in.turn(t, "hide-rows=sys_user?user_name=integration") }, func(s *servicenow.Settings) {
+			s.Auth = servicenow.Auth{Kind: "api_key", Key: "integration-key"}
 		}, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -487,7 +488,7 @@ func TestTokensOfEveryShapeAreTaken(t *testing.T) {
 func TestOAuthIsChecked(t *testing.T) {
 	in := newInstance(t, sim.Options{})
 	in.Insert("incident", nil)
-	for grant, want := range map[string]string{"client_credentials": "OAuth Application User", "password": "accepted as integration"} {
+	for grant, want := range map[string]string{"client_credentials": "accepted as integration", "password": "accepted as integration"} {
 		found, err := in.connect(t, granted(in.url, grant), nil).(connectors.Checker).Check(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -496,11 +497,16 @@ func TestOAuthIsChecked(t *testing.T) {
 		for _, f := range found {
 			all.WriteString(f.What + ": " + f.Detail + "\n")
 		}
-		for _, w := range []string{want, "token: grant " + grant, "replaced in 29m50s"} {
+		for _, w := range []string{want, "token: grant " + grant, "replaced in 29m50s", "write incident: import_transformer, incident_manager, itil"} {
 			if !strings.Contains(all.String(), w) {
 				t.Errorf("%s: no %q in\n%s", grant, w, all.String())
 			}
 		}
+	}
+	in.turn(t, "hide-rows=sys_user")
+	hidden, err := in.connect(t, granted(in.url, "client_credentials"), nil).(connectors.Checker).Check(t.Context())
+	if i := slices.IndexFunc(hidden, func(f connectors.Finding) bool { return strings.Contains(f.Detail, "OAuth Application User") }); err != nil || i < 0 {
+		t.Errorf("of a user that is not shown: %v %v", hidden, err)
 	}
 	s := granted(in.url, "password")
 	s.Auth.Password = "wrong"

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
@@ -137,7 +138,8 @@ type Connection struct {
 	settle      time.Duration
 	language    string
 	concurrency int
-	imports     map[string]*importSet // by table
+	imports     map[string]*importSet  // by table
+	login       atomic.Pointer[string] // name of the user, where the instance had to be asked
 
 	mu     sync.Mutex
 	tables map[string]*Table
