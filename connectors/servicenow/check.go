@@ -159,7 +159,16 @@ func (k *check) rights(ctx context.Context) error {
 		k.bad(what, "rows do not show "+strings.Join(missing, ", "), "let the user read these fields: without them changes cannot be told")
 		return nil
 	}
-	k.good(what, fmt.Sprintf("%d rows", max(a.total(), int64(len(p.rows)))))
+	all := max(a.total(), int64(len(p.rows)))
+	shown, err := (&Table{conn: k.conn, name: k.table}).Count(ctx, "")
+	switch {
+	case err != nil && !answered(err):
+		return err
+	case err == nil && shown < all:
+		k.good(what, fmt.Sprintf("%d rows, and %d more that access rules keep from this user", shown, all-shown))
+	default:
+		k.good(what, fmt.Sprintf("%d rows", all))
+	}
 	return nil
 }
 
