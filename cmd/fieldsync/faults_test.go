@@ -75,7 +75,7 @@ sync "desk" {
 
 // A troubled is a help desk, an instance on which requests fail, and a clock that both and fieldsync go by.
 type troubled struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	snow *snowsim.Server
 	env  map[string]string
@@ -83,7 +83,7 @@ type troubled struct {
 	now  time.Time
 }
 
-func newTroubled(t *testing.T, seed int64) *troubled {
+func newTroubled(t testing.TB, seed int64) *troubled {
 	w := &troubled{t: t, dir: t.TempDir(), now: time.Now().UTC().Truncate(time.Second)}
 	w.snow = snowsim.New(snowsim.Options{Seed: seed, Now: func() time.Time { return w.now }})
 	srv := httptest.NewServer(w.snow)
