@@ -1,7 +1,8 @@
-// Package servicenow keeps records of any ServiceNow table in step, through the Table API.
+// Package servicenow keeps records of any ServiceNow table in step, through the Table API, and where a mapping asks for
+// it through the Batch API (many writes in one request) or an import set (writes through a staging table).
 //
-// [New] makes the settings that a connection block fills; [Settings.Open] makes the connection. Every table is
-// a collection and its key is sys_id. Values are text exactly as they are raw on the wire: "1", "true",
+// [New] makes the settings that a connection block fills; [Settings.Open] makes the connection, and logs in by password,
+// API key or OAuth when first used. Every table is a collection, with the rows of those that extend it, and its key is sys_id. Values are text exactly as they are raw on the wire: "1", "true",
 // "2026-07-05 10:46:48" in UTC, a reference as the sys_id it holds. "" is null, and a path that is missing
 // from a record is unknown, because an access rule that hides a field and a field that does not exist look
 // the same.
@@ -10,7 +11,9 @@
 // version the caller names, so the caller reads again first. A misspelt field in a query is dropped by the
 // server and the query answers with everything: fields in queries are proved to exist before their answer is
 // believed, and what was searched for is compared again here. A page may be short or empty while more rows
-// follow, because access rules are applied after the limit: only the server's count ends a scan.
+// follow, because access rules are applied after the limit: only the server's count ends a scan. A token may be refused
+// at any time, which is no failure once: that request was not carried out, and is sent again with another token. A
+// write in a batch, or in an import set, is settled for itself whatever the status of the whole.
 //
 // Errors are [connectors.Error] with a hint for the operator; classify.go holds the table. Nothing here panics
 // on data, keeps cookies or follows redirects.
