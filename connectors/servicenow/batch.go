@@ -41,7 +41,7 @@ type outcome struct {
 // batching makes the gatherer of writes. A batch saves the way there and back of each write; on the instance they run
 // one after another, with no way back: each is answered, and settled, as if it had come alone.
 func (c *client) batching(size, slots int) {
-	c.writes = &gatherer[*batched]{size: size, slots: slots}
+	c.writes = &gatherer[*batched]{size: size, slots: slots, linger: defaultLinger}
 	c.writes.send = c.sendBatch
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/servicenow"
@@ -18,7 +19,9 @@ func inBatches(t *testing.T, in *instance, size int) *servicenow.Table {
 	t.Helper()
 	s := login(in.url, "integration")
 	s.Batch = size
-	return in.table(t, s)
+	tb := in.table(t, s)
+	tb.Linger(time.Minute) // groups go when they are full, however slow the machine
+	return tb
 }
 
 // requests counts the requests to a path since the first n of all.
@@ -80,7 +83,7 @@ func TestWritesAtTheSameTimeShareARequest(t *testing.T) {
 			t.Errorf("%d: %q after %s writes", i, got["short_description"], got["sys_mod_count"])
 		}
 	}
-	if n := len(in.Journal()) - before; n > 20 {
+	if n := len(in.Journal()) - before; n != 4 {
 		t.Errorf("%d requests for 100 writes in batches of 25", n)
 	}
 	before = len(in.Journal())
@@ -93,10 +96,11 @@ func TestWritesAtTheSameTimeShareARequest(t *testing.T) {
 		})
 	}
 	g.Wait()
-	if n := len(in.Journal()) - before; n > 20 {
+	if n := len(in.Journal()) - before; n != 1 {
 		t.Errorf("%d requests for 100 reads", n)
 	}
 	// One alone does without a batch.
+	tb.Linger(time.Millisecond)
 	before = len(in.Journal())
 	put(t, tb, keys[0], map[string]string{"short_description": "alone"}, "short_description")
 	if n := requests(in, "/api/now/v1/batch", before); n != 0 {
@@ -220,6 +224,7 @@ func TestATokenThatEndsBeforeABatchIsReplaced(t *testing.T) {
 	s := granted(in.url, "client_credentials")
 	s.Batch = 8
 	tb := in.table(t, s)
+	tb.Linger(time.Minute)
 	in.Revoke(false)
 	for i, err := range updateAll(t, tb, keys, titled) {
 		if err != nil || in.Get("incident", keys[i])["sys_mod_count"] != "1" {

@@ -1,6 +1,8 @@
 package servicenow
 
 import (
+	"time"
+
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -14,6 +16,11 @@ func ParseAddress(raw string, insecure bool) (root, version, table string, err e
 func Filter(native string, conds ...string) (query string, fields []string, err error) {
 	f, err := parseFilter(native)
 	return f.with(conds...), f.fields, err
+}
+
+// Linger makes those who come first wait so long for the others, before anybody has come.
+func (t *Table) Linger(d time.Duration) {
+	t.singles.linger, t.conn.client.writes.linger = d, d
 }
 
 // A Decoder decodes pages as scans do, one after another into the same memory.

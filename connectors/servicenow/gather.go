@@ -1,25 +1,27 @@
 package servicenow
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
 
-// linger is how long the first of several callers waits for the others: short beside a request, long beside what
+// defaultLinger is how long the first of several callers waits for the others: short beside a request, long beside what
 // callers that were answered together are apart.
-const linger = 5 * time.Millisecond
+const defaultLinger = 5 * time.Millisecond
 
 // A gatherer puts together what several callers want at the same time. Nobody waits longer than linger for company while
 // there is room for another request, and for company alone nobody waits at all once a group is full.
 type gatherer[T any] struct {
-	slots int // groups on their way at a time
-	send  func(group []T)
+	slots  int // groups on their way at a time
+	linger time.Duration
+	send   func(group []T)
 
 	mu      sync.Mutex
 	size    int // of a group, at most
 	waiting []T
 	running int
-	full    chan struct{} // of the group that gathers now; nil when none does
+	full    chan []T // takes the group that gathers now once it is full; nil when none gathers
 }
 
 // add hands one item over. It returns at once; send tells the item's owner what came of it.
@@ -32,40 +34,51 @@ func (g *gatherer[T]) add(item T) {
 		g.running++
 		go g.run(g.open())
 	case g.full != nil && len(g.waiting) >= g.size:
-		close(g.full)
+		g.full <- g.take()
 		g.full = nil
 	}
 }
 
-// open starts a group, for callers that hold the lock.
-func (g *gatherer[T]) open() chan struct{} {
-	full := make(chan struct{})
+// open starts a group, and take ends one, for callers that hold the lock.
+func (g *gatherer[T]) open() chan []T {
+	full := make(chan []T, 1)
 	if len(g.waiting) >= g.size {
-		close(full)
+		full <- g.take()
 	} else {
 		g.full = full
 	}
 	return full
 }
 
+func (g *gatherer[T]) take() []T {
+	n := min(len(g.waiting), g.size)
+	group := slices.Clone(g.waiting[:n])
+	g.waiting = slices.Delete(g.waiting, 0, n)
+	return group
+}
+
+// gathered is the group once it is full, or when it has waited long enough.
+func (g *gatherer[T]) gathered(full chan []T) []T {
+	t := time.NewTimer(g.linger)
+	defer t.Stop()
+	select {
+	case group := <-full:
+		return group
+	case <-t.C:
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.full != full { // it became full at the same moment
+		return <-full
+	}
+	g.full = nil
+	return g.take()
+}
+
 // run sends groups until nobody waits.
-func (g *gatherer[T]) run(full chan struct{}) {
+func (g *gatherer[T]) run(full chan []T) {
 	for {
-		t := time.NewTimer(linger)
-		select {
-		case <-full:
-		case <-t.C:
-		}
-		t.Stop()
-		g.mu.Lock()
-		if g.full == full {
-			g.full = nil
-		}
-		n := min(len(g.waiting), g.size)
-		group := append([]T(nil), g.waiting[:n]...)
-		g.waiting = append(g.waiting[:0], g.waiting[n:]...)
-		g.mu.Unlock()
-		if n > 0 {
+		if group := g.gathered(full); len(group) > 0 {
 			g.send(group)
 		}
 		g.mu.Lock()

@@ -168,7 +168,7 @@ func (c *Connection) Collection(ctx context.Context, name string) (connectors.Co
 		return nil, settingsError(fmt.Sprintf("%q cannot be the name of a table", name), "write the name, not the label: incident, sys_user, u_my_table")
 	}
 	t = &Table{conn: c, name: name, imports: c.imports[name], proved: map[string]bool{}}
-	t.singles = &gatherer[*single]{size: maxIn, slots: c.concurrency, send: t.readTogether}
+	t.singles = &gatherer[*single]{size: maxIn, slots: c.concurrency, linger: defaultLinger, send: t.readTogether}
 	if err := t.exists(ctx); err != nil {
 		return nil, err
 	}
