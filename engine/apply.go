@@ -58,7 +58,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	case r.used:
 		return acc, ErrPlanUsed
 	case len(r.footer.Stops) > 0 && a.Stops != r.footer.Digest:
-		by, err := r.e.Store.UseApproval(ctx, r.rules.Sync, r.footer.Digest, r.now())
+		by, err := r.e.Store.Approved(ctx, r.rules.Sync, r.footer.Digest, r.now())
 		if err != nil {
 			return acc, fmt.Errorf("look for an approval of the plan: %w", err)
 		}
@@ -95,7 +95,13 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 			c.left[d] = act
 		}
 	}
+	if acc.Approved != "" {
+		c.spend = sync.OnceValue(func() error { return r.useApproval(ctx) })
+	}
 	err := c.all(ctx)
+	if err == nil && c.spend != nil {
+		err = c.spend() // nothing had to be written
+	}
 	acc.Done, acc.Skipped, acc.Failed, acc.Stirred, acc.Averted = c.done, c.skipped, c.failed, c.stirred, c.averted+r.averted
 	acc.Complete = err == nil && !c.unsettled
 	if acc.Complete {
@@ -121,6 +127,27 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	r.log().Info("run ended", "run", acc.ID, "trigger", acc.Trigger, "done", acc.Done, "skipped", acc.Skipped, "failed", acc.Failed,
 		"conflicts", acc.Footer.Conflicts, "complete", acc.Complete)
 	return acc, err
+}
+
+// useApproval takes the approval of this plan away. The lease keeps others from doing so.
+func (r *Run) useApproval(ctx context.Context) error {
+	by, err := r.e.Store.UseApproval(context.WithoutCancel(ctx), r.rules.Sync, r.footer.Digest, r.started)
+	if err == nil && by == nil {
+		err = errors.New("it is not there any more")
+	}
+	if err != nil {
+		return fmt.Errorf("use up the approval: %w", err)
+	}
+	return nil
+}
+
+// intend makes an intent durable. The first one of an approved plan uses the approval up, before its call: a run that
+// dies earlier has written nothing, and leaves the approval to the next.
+func (c *carrier) intend(ctx context.Context, in *Intent) error {
+	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil || c.spend == nil {
+		return err
+	}
+	return c.spend()
 }
 
 // pruneBatch is how much of each kind one run forgets at most: a state full of old things shrinks over many runs.
@@ -163,6 +190,7 @@ type carrier struct {
 	run      int64
 	by       string // the person who asked for it, where that is not the rules
 	approval Approval
+	spend    func() error // uses up the approval that a person left in the state; nil: there is none
 
 	mu                    sync.Mutex
 	left                  map[string]plan.Action // of a saved plan: not met yet

@@ -70,7 +70,7 @@ func (c *carrier) attachment(ctx context.Context, u unit) error {
 	case copied != "":
 		res.Why = "a file with this content is there already"
 	default:
-		if err := r.book.Intend(ctx, []*Intent{&in}); err != nil {
+		if err := c.intend(ctx, &in); err != nil {
 			return fmt.Errorf("write down the intent: %w", err)
 		}
 		source.Size, source.Hash = body.size, body.hash

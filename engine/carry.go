@@ -226,7 +226,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 		}
 		in := &Intent{Link: ld.in.Link.ID, Kind: a.Kind, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: version,
 			Expected: c.shown(ld.in, s), New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run, By: c.by}
-		if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
+		if err := c.intend(ctx, in); err != nil {
 			return step{err: fmt.Errorf("write down the intent: %w", err)}
 		}
 		rec, err := up.Update(ctx, c.r.rules.Sides[s].Paths, key, version, in.New)
@@ -498,7 +498,7 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	}
 	in := &Intent{Link: a.Link, Kind: plan.Create, Side: s, Twin: ld.in.Link.Key[s.Other()], Marker: a.Marker,
 		New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run, By: c.by}
-	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
+	if err := c.intend(ctx, in); err != nil {
 		return step{err: fmt.Errorf("write down the intent: %w", err)}
 	}
 	rec, err := cr.Create(ctx, c.r.rules.Sides[s].Paths, in.New)
@@ -592,7 +592,7 @@ func (c *carrier) delete(ctx context.Context, ld loaded, a plan.Action) step {
 	}
 	in := &Intent{Link: a.Link, Kind: plan.Delete, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: cur.Version,
 		Expected: c.shown(ld.in, s), At: c.r.now(), Run: c.run, By: c.by}
-	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil {
+	if err := c.intend(ctx, in); err != nil {
 		return step{err: fmt.Errorf("write down the intent: %w", err)}
 	}
 	err = del.Delete(ctx, key, cur.Version)

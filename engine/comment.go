@@ -64,7 +64,7 @@ func (c *carrier) comment(ctx context.Context, u unit) (done bool, err error) {
 	}
 	in := Intent{Link: a.Link, Kind: plan.Comment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: e.ID,
 		New: record.Fields{e.Path: record.OfText(e.Text)}, Source: record.Fields{"": record.OfInt(int64(u.Source))}, At: r.now(), Run: c.run}
-	if err := r.book.Intend(ctx, []*Intent{&in}); err != nil {
+	if err := c.intend(ctx, &in); err != nil {
 		return false, fmt.Errorf("write down the intent: %w", err)
 	}
 	added, err := w.AddComment(ctx, e.Path, a.Key, e.Text)

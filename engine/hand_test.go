@@ -392,6 +392,50 @@ func TestAKeptApprovalLetsOneRunGoOn(t *testing.T) {
 	}
 }
 
+func TestAnApprovalOutlivesARunThatDiesBeforeItsFirstWrite(t *testing.T) {
+	w := newWorld(t)
+	w.job.Limits.Creates = engine.Limit{Number: 1}
+	w.ticket.Add(text("title", "a"))
+	w.ticket.Add(text("title", "b"))
+	acc, _, _ := w.tryApply(engine.Approval{})
+	ok := engine.PlanApproval{Sync: w.rules.Sync, Digest: acc.Footer.Digest, By: "ann", At: w.now, Until: w.now.Add(time.Hour)}
+	if err := w.engine.Store.Approve(t.Context(), ok); err != nil {
+		t.Fatal(err)
+	}
+	apply := func(ctx context.Context) (plan.Run, error) {
+		r, err := w.engine.Start(ctx, w.job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		return r.Apply(ctx, engine.Approval{})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.engine.Progress = func(p engine.Progress) {
+		if p.Phase == "carry out" {
+			cancel()
+		}
+	}
+	if acc, err := apply(ctx); err == nil || acc.Approved != "ann" || w.incident.Len() != 0 {
+		t.Fatalf("%+v, %v, %d incidents: want a run that dies before its first write", acc, err, w.incident.Len())
+	}
+	w.engine.Progress = nil
+	// One that dies in its first write has used it.
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Write {
+			return &connectors.Error{Kind: connectors.ErrOffline, Op: op.Name}
+		}
+		return nil
+	}
+	if acc, err := apply(t.Context()); err == nil || acc.Approved != "ann" {
+		t.Fatalf("%+v, %v: want the approval to be there for the next run", acc, err)
+	}
+	w.incident.Hook = nil
+	if acc, err := apply(t.Context()); err == nil || !acc.Stopped || w.incident.Len() != 0 {
+		t.Errorf("%+v, %v, %d incidents: the approval was used twice", acc, err, w.incident.Len())
+	}
+}
+
 func TestWhatIsOldIsForgottenAtTheEndOfARun(t *testing.T) {
 	w := edited(t)
 	if got := w.history("T-1"); len(got) == 0 {
