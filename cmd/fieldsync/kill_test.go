@@ -220,7 +220,8 @@ var columns = [2][]string{{"title", "urgency", "body"}, {"short_description", "u
 // act is one thing that somebody does.
 func (p *people) act() {
 	m := p.m
-	id := ticketID(p.r.IntN(p.n))
+	n := p.r.IntN(p.n)
+	id := ticketID(n)
 	if _, gone := p.gone[id]; gone {
 		return
 	}
@@ -231,6 +232,12 @@ func (p *people) act() {
 		value = pick(p.r, []string{"1", "2", "3"})
 	}
 	side := record.Side(p.r.IntN(2))
+	// Each text has one side that edits it. An instance knows no conditional writes: what a person writes there between
+	// the last look and a write of the same field is found in its audit, but not by a process that is killed right then.
+	owner := side
+	if field != 1 {
+		owner = record.Side((n + field/2) % 2)
+	}
 	inc := m.incident(id)
 	linked := inc != nil && m.count(`SELECT count(*) FROM tickets WHERE id = ? AND number = ?`, id, inc["number"]) == 1
 	switch x := p.r.IntN(100); {
@@ -255,12 +262,12 @@ func (p *people) act() {
 			p.update(inc, "work_notes", text)
 		}
 		p.done["comments"]++
-	case side == record.Left:
+	case owner == record.Left:
 		m.exec(`UPDATE tickets SET `+columns[0][field]+` = ?, updated_at = ? WHERE id = ?`, value, m.now().UTC(), id)
-		p.wrote(side, id, field, value)
+		p.wrote(owner, id, field, value)
 	case inc != nil:
 		p.update(inc, columns[1][field], value)
-		p.wrote(side, id, field, value)
+		p.wrote(owner, id, field, value)
 	}
 }
 
