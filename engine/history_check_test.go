@@ -17,7 +17,7 @@ package engine_test
 //	isolated         TestAPoisonousRecordChangesNoOther
 //
 // Beside those: comments are carried once, in order, never back, and internal ones never under a public thread
-// (checkTalk, checkCarried); unknown is not empty (announced); who lost its lease writes no more (own, thawed); a rule
+// (checkTalk, checkCarried), files too (checkFiles, checkFiled); unknown is not empty (announced); who lost its lease writes no more (own, thawed); a rule
 // writes only when it may (checkStrength); nothing stays in flight (checkEnd: "settled"); who is asked to wait does
 // (patient).
 
@@ -341,6 +341,7 @@ func (w *history) checkStrength(s *system, key string, before, f record.Fields) 
 // checkAlways is what must be so after every run.
 func (w *history) checkAlways() {
 	w.checkTalk()
+	w.checkFiles()
 	for _, s := range w.systems {
 		for _, key := range s.m.Keys() {
 			f := s.m.Get(key)
@@ -381,6 +382,7 @@ func (w *history) heal() {
 		}
 		_, waits := w.checkLinks("with scans for changes")
 		w.checkCarried(waits, "with scans for changes")
+		w.checkFiled("with scans for changes")
 	}
 	const bound = 8
 	quiet := false
@@ -459,6 +461,7 @@ func (w *history) checkEnd() {
 		}
 	}
 	w.checkCarried(waits, "")
+	w.checkFiled("")
 	w.nothingLost()
 }
 

@@ -19,15 +19,18 @@ type fault struct {
 
 // What can go wrong, by what is called.
 var faultKinds = map[string][]string{
-	"scan":     {"is cut off", "leaves a record out", "shows a record twice"},
-	"read":     {"is cut off"},
-	"find":     {"is cut off"},
-	"create":   {"times out before it happened", "times out after it happened", "times out and happens later", "answers nonsense after it happened"},
-	"update":   {"times out before it happened", "times out after it happened", "answers nonsense after it happened"},
-	"delete":   {"times out before it happened", "times out after it happened"},
-	"edits":    {"is cut off"},
-	"comments": {"is cut off"},
-	"comment":  {"times out before it happened", "times out after it happened", "times out and happens later", "answers nonsense after it happened"},
+	"scan":        {"is cut off", "leaves a record out", "shows a record twice"},
+	"read":        {"is cut off"},
+	"find":        {"is cut off"},
+	"create":      {"times out before it happened", "times out after it happened", "times out and happens later", "answers nonsense after it happened"},
+	"update":      {"times out before it happened", "times out after it happened", "answers nonsense after it happened"},
+	"delete":      {"times out before it happened", "times out after it happened"},
+	"edits":       {"is cut off"},
+	"attachments": {"is cut off"},
+	"open":        {"is cut off"},
+	"attach":      {"times out before it happened", "times out after it happened", "times out and happens later", "answers nonsense after it happened"},
+	"comments":    {"is cut off"},
+	"comment":     {"times out before it happened", "times out after it happened", "times out and happens later", "answers nonsense after it happened"},
 }
 
 // broken are what can go wrong with every call.

@@ -342,6 +342,7 @@ var callNames = slices.Concat([]string{
 var (
 	systemCalls = []string{"ticket scan", "incident scan", "ticket read", "incident read", "ticket find", "incident find",
 		"ticket create", "incident create", "ticket update", "incident update", "ticket delete", "incident delete",
-		"ticket edits", "incident edits", "ticket comments", "incident comments", "ticket comment", "incident comment"}
-	systemWrites = []string{"ticket update", "incident update", "incident create", "ticket create", "incident delete", "ticket comment", "incident comment"}
+		"ticket edits", "incident edits", "ticket comments", "incident comments",
+		"ticket attachments", "incident attachments", "ticket open", "incident open", "ticket attach", "incident attach", "ticket comment", "incident comment"}
+	systemWrites = []string{"ticket update", "incident update", "incident create", "ticket create", "incident delete", "ticket comment", "incident comment", "ticket attach", "incident attach"}
 )

@@ -75,7 +75,7 @@ func (w *history) picture(without ...string) string {
 }
 
 // quietly are the deeds whose outcome does not depend on when a run saw them, for lives that are compared.
-var quietly = []string{"edit", "edit", "edit", "edit", "clear", "create", "delete", "prio", "drift", "move", "rules", "say", "say"}
+var quietly = []string{"edit", "edit", "edit", "edit", "clear", "create", "delete", "prio", "drift", "move", "rules", "say", "say", "attach"}
 
 func drawCalm(t *rapid.T, most int) story {
 	s := story{Config: drawConfig(t)}
@@ -102,6 +102,8 @@ func (w *history) talkPicture() string {
 	var lines []string
 	for _, s := range w.systems {
 		for _, key := range s.keys {
+			_, files := s.m.Filed(filePaths[s.phys], key)
+			lines = append(lines, fmt.Sprintf("%s files %q", s.name, files))
 			for _, path := range threadPaths[s.phys] {
 				var said []string
 				for _, c := range s.m.Said(path, key) {

@@ -107,7 +107,8 @@ type config struct {
 	KeepDrift   bool
 	Poison      bool // the incidents refuse a certain text, also in the end
 	Talk        talk
-	Automation  int // 0 none, 1 in the same write, 2 after the answer
+	Files       [2]bool // attachments are carried to a side
+	Automation  int     // 0 none, 1 in the same write, 2 after the answer
 }
 
 func (c config) String() string {
@@ -125,6 +126,11 @@ func (c config) String() string {
 		{c.Automation == 1, "closing writes a note"}, {c.Automation == 2, "closing writes a note later"}} {
 		if f.is {
 			s += "; " + f.what
+		}
+	}
+	for s2, to := range c.Files {
+		if to {
+			s += "; files to " + []string{"tickets", "incidents"}[s2]
 		}
 	}
 	return s + "; " + c.Talk.Name
@@ -147,7 +153,7 @@ func says(p reconcile.Policy) string {
 // modelRules are the rules of a history. edition is how often people edited them.
 func modelRules(c config, edition int) *reconcile.Rules {
 	const L, R = record.Left, record.Right
-	r := &reconcile.Rules{Sync: "model", Digest: fmt.Sprintf("edition %d", edition), First: c.First, Comments: c.Talk.rules()}
+	r := &reconcile.Rules{Sync: "model", Digest: fmt.Sprintf("edition %d", edition), First: c.First, Comments: c.Talk.rules(), Attachments: c.fileRules()}
 	r.Sides[L] = reconcile.SideRules{Name: "ticket", Paths: modelTicket, Types: make([]record.Type, len(modelTicket)), Create: c.CreateLeft}
 	r.Sides[R] = reconcile.SideRules{Name: "incident", Paths: modelIncident, Types: make([]record.Type, len(modelIncident)), Create: true}
 	if c.Scoped {
@@ -246,6 +252,11 @@ func mirrored(r *reconcile.Rules) *reconcile.Rules {
 		m := *c
 		m.Paths, m.To = [2]string{c.Paths[1], c.Paths[0]}, [2]bool{c.To[1], c.To[0]}
 		out.Comments = &m
+	}
+	if a := r.Attachments; a != nil {
+		m := *a
+		m.Paths, m.To = [2]string{a.Paths[1], a.Paths[0]}, [2]bool{a.To[1], a.To[0]}
+		out.Attachments = &m
 	}
 	out.Match = nil
 	for _, m := range r.Match {

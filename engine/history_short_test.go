@@ -52,6 +52,7 @@ func (c config) simpler() (out []config) {
 		add(func(d *config) { d.Policy[i] = reconcile.Policy{Kind: reconcile.Ask} })
 	}
 	add(func(d *config) { d.Talk = talks[0] })
+	add(func(d *config) { d.Files = [2]bool{} })
 	add(func(d *config) { d.Automation = 0 })
 	add(func(d *config) { d.First = reconcile.First{Mode: reconcile.FirstSide} })
 	add(func(d *config) { d.Conditional = [2]bool{true, true} })

@@ -85,6 +85,8 @@ func (st step) String() string {
 		s = "somebody edits the rules"
 	case "say":
 		s = fmt.Sprintf("a person adds to the %s of %s %d", threadPaths[st.Side][st.Style%2], side, st.Who)
+	case "attach":
+		s = fmt.Sprintf("a person attaches a file to %s %d", side, st.Who)
 	case "gag", "ungag":
 		s = fmt.Sprintf("the comments of the %ss are made %s", side, map[string]string{"gag": "unreadable", "ungag": "readable"}[st.Do])
 	case "hide", "show":
@@ -166,6 +168,7 @@ func drawConfig(t *rapid.T) config {
 	c.Measured, c.KeepDrift, c.Poison = rapid.Bool().Draw(t, "measured"), !often("keep drift"), rapid.Bool().Draw(t, "poison")
 	c.Audit, c.Audited = rapid.Bool().Draw(t, "audit"), rapid.Bool().Draw(t, "audited")
 	c.Late, c.Slow = rapid.Bool().Draw(t, "late"), rapid.Bool().Draw(t, "slow")
+	c.Files = rapid.SampledFrom([][2]bool{{}, {}, {false, true}, {true, true}}).Draw(t, "files")
 	c.Talk = rapid.SampledFrom(talks).Draw(t, "talk")
 	c.Automation = rapid.IntRange(0, 2).Draw(t, "automation")
 	return c
@@ -185,7 +188,7 @@ func drawFault(t *rapid.T) fault {
 
 // peopleDo are what people do, the frequent things several times.
 var peopleDo = []string{"edit", "edit", "edit", "edit", "fight", "fight", "fight", "clear", "create", "create", "delete", "restore", "copy", "prio", "drift",
-	"move", "contact", "rules", "hide", "show", "resolve", "tamper", "say", "say", "say", "gag", "ungag"}
+	"move", "contact", "rules", "hide", "show", "resolve", "tamper", "attach", "attach", "say", "say", "say", "gag", "ungag"}
 
 func drawDeed(t *rapid.T, among []string) step {
 	return step{
@@ -255,7 +258,7 @@ func drawStory(t *rapid.T, most int) story {
 // freezable are the calls at which a process may stand still. What it was about to create or to say is there twice if
 // the other one did that meanwhile: no system can tell the two calls apart.
 var freezable = slices.DeleteFunc(slices.Clone(callNames), func(name string) bool {
-	return slices.Contains([]string{"ticket create", "incident create", "ticket comment", "incident comment", "lease"}, name)
+	return slices.Contains([]string{"ticket create", "incident create", "ticket comment", "incident comment", "ticket attach", "incident attach", "lease"}, name)
 })
 
 // possible takes out of a run what no engine could stand: that an update comes much later than it was decided, on a
@@ -440,6 +443,8 @@ func (w *history) deed(token string, st step) {
 		w.edited(s, key, record.Fields{p.Paths[st.Side]: record.NullValue})
 	case "delete":
 		w.deleted(s, key)
+	case "attach":
+		w.attach(s, key, token)
 	case "say":
 		w.say(s, key, token, st.Style%2)
 	case "copy":

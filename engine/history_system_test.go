@@ -57,6 +57,7 @@ func newSystem(w *history, phys record.Side) *system {
 	for _, path := range threadPaths[phys] {
 		s.m.Threads = append(s.m.Threads, connectors.Thread{Path: path})
 	}
+	s.m.Files = []connectors.Thread{{Path: filePaths[phys]}}
 	s.conditional = w.cfg.Conditional[phys]
 	s.m.Audited = w.cfg.Audited && !s.conditional
 	s.m.Normalise = func(path string, v record.Value) record.Value { return normalise(phys, path, v) }

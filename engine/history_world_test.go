@@ -52,6 +52,7 @@ type history struct {
 
 	said      []*saying
 	remarks   []*remark
+	papers    []*paper
 	patience  map[string]time.Time                // by record: when a system may be asked again
 	words     [2]map[string]map[record.Value]bool // by side and field: every text that may stand there
 	graves    [2]map[string]record.Fields
@@ -346,6 +347,9 @@ func (w *history) once(e *engine.Engine, j engine.Job, approved string) (acc pla
 		}
 		if a.Kind == plan.Comment {
 			w.planned[said(a.SideName, a.Key, a.Entry.Text)] = true
+		}
+		if a.Kind == plan.Attachment {
+			w.planned["attach "+a.SideName+" "+a.Key] = true
 		}
 		if a.Kind == plan.Delete {
 			w.planned["delete "+a.SideName+" "+a.Key] = true
