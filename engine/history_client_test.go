@@ -95,6 +95,9 @@ func (s *client) Scan(ctx context.Context, q connectors.Query, emit func(record.
 	}
 	seen := 0
 	w, err := s.m.Scan(ctx, q, alive(s.c, func(rec record.Record) error {
+		if !s.indexed(rec.Key) {
+			return nil
+		}
 		seen++
 		switch {
 		case kind == "is cut off" && seen > 1:
@@ -118,7 +121,7 @@ func (s *client) Scan(ctx context.Context, q connectors.Query, emit func(record.
 	if q.Since != "" {
 		s.w.asked, s.w.delivered = s.w.asked+1, s.w.delivered+seen
 	}
-	if s.w.cfg.Late { // what began before now may still be committed: the next scan begins before that
+	if s.w.cfg.Late || s.w.cfg.Lag { // what began before now may still be committed: the next scan begins before that
 		w.Next = s.now().Add(-latest).UTC().Format(time.RFC3339Nano)
 	}
 	return w, s.c.leave(name, n)
@@ -144,7 +147,12 @@ func (s *client) Read(ctx context.Context, paths, keys []string, emit func(recor
 
 func (s *client) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
 	return s.lookup("find", paths, emit, func(emit func(record.Record) error) error {
-		return s.m.Find(ctx, paths, path, values, emit)
+		return s.m.Find(ctx, paths, path, values, func(rec record.Record) error {
+			if !s.indexed(rec.Key) {
+				return nil
+			}
+			return emit(rec)
+		})
 	})
 }
 

@@ -103,6 +103,7 @@ type config struct {
 	Audit       bool // runs that ask for changes alone look at the other links, too
 	Late        bool // people's transactions are committed later than their stamps say
 	Slow        bool // a create that got no answer may happen later
+	Lag         bool // and what is new shows up late: lists and searches come from an index
 	Measured    bool
 	KeepDrift   bool
 	Poison      bool // the incidents refuse a certain text, also in the end
@@ -122,7 +123,7 @@ func (c config) String() string {
 		is   bool
 		what string
 	}{{c.CreateLeft, "incidents make tickets"}, {!c.Conditional[0], "tickets without conditional writes"}, {!c.Conditional[1], "incidents without conditional writes"},
-		{c.Scoped, "only queue noc"}, {c.Incremental, "scans for changes"}, {c.Incremental && c.Audit, "audits"}, {c.Audited && c.Conditional != [2]bool{true, true}, "which keep what was replaced"}, {c.Late, "late commits"}, {c.Slow, "slow creates"}, {c.Measured, "measured clocks"}, {c.KeepDrift, "drift is kept"}, {c.Poison, "poison stays poison"},
+		{c.Scoped, "only queue noc"}, {c.Incremental, "scans for changes"}, {c.Incremental && c.Audit, "audits"}, {c.Audited && c.Conditional != [2]bool{true, true}, "which keep what was replaced"}, {c.Late, "late commits"}, {c.Slow, "slow creates"}, {c.Lag, "lagging index"}, {c.Measured, "measured clocks"}, {c.KeepDrift, "drift is kept"}, {c.Poison, "poison stays poison"},
 		{c.Automation == 1, "closing writes a note"}, {c.Automation == 2, "closing writes a note later"}} {
 		if f.is {
 			s += "; " + f.what

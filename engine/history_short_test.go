@@ -60,7 +60,7 @@ func (c config) simpler() (out []config) {
 	for _, off := range []func(*config) *bool{
 		func(d *config) *bool { return &d.CreateLeft }, func(d *config) *bool { return &d.Scoped }, func(d *config) *bool { return &d.Incremental },
 		func(d *config) *bool { return &d.Measured }, func(d *config) *bool { return &d.KeepDrift }, func(d *config) *bool { return &d.Poison },
-		func(d *config) *bool { return &d.Late }, func(d *config) *bool { return &d.Audit }, func(d *config) *bool { return &d.Audited }, func(d *config) *bool { return &d.Slow },
+		func(d *config) *bool { return &d.Late }, func(d *config) *bool { return &d.Lag }, func(d *config) *bool { return &d.Audit }, func(d *config) *bool { return &d.Audited }, func(d *config) *bool { return &d.Slow },
 	} {
 		add(func(d *config) { *off(d) = false })
 	}

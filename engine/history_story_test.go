@@ -168,6 +168,7 @@ func drawConfig(t *rapid.T) config {
 	c.Measured, c.KeepDrift, c.Poison = rapid.Bool().Draw(t, "measured"), !often("keep drift"), rapid.Bool().Draw(t, "poison")
 	c.Audit, c.Audited = rapid.Bool().Draw(t, "audit"), rapid.Bool().Draw(t, "audited")
 	c.Late, c.Slow = rapid.Bool().Draw(t, "late"), rapid.Bool().Draw(t, "slow")
+	c.Lag = c.Slow && rapid.Bool().Draw(t, "lag")
 	c.Files = rapid.SampledFrom([][2]bool{{}, {}, {false, true}, {true, true}}).Draw(t, "files")
 	c.Talk = rapid.SampledFrom(talks).Draw(t, "talk")
 	c.Automation = rapid.IntRange(0, 2).Draw(t, "automation")
@@ -452,8 +453,9 @@ func (w *history) deed(token string, st step) {
 			return
 		}
 		f := s.m.Get(key)
-		w.created(s, s.m.Add(f), f)
-		w.copies++
+		copied := s.m.Add(f)
+		delete(s.born, copied) // nobody could know that its marker is taken, otherwise
+		w.created(s, copied, f)
 	case "prio":
 		w.systems[0].m.Edit(w.pick(w.systems[0], st.Who), record.Fields{"prio": record.OfText(fmt.Sprint(st.Style))})
 	case "drift":

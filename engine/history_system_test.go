@@ -25,15 +25,22 @@ type system struct {
 	stamp       time.Time     // of a transaction that began earlier and is committed now; zero: none
 	made        int
 	keys        []string // of all records that ever were
-	gagged      bool     // comments cannot be read now
+	born        map[string]time.Time
+	gagged      bool // comments cannot be read now
 }
 
 // latest is how long the longest transaction takes from its stamp to its commit, and settles how long after a create
-// that was never answered its record may still appear.
+// that was never answered its record may still appear; lags is how long a new record is in no index.
 const (
 	latest  = 45 * time.Second
 	settles = 20 * time.Second
+	lags    = 10 * time.Second
 )
+
+// indexed reports whether a record is found by lists and searches yet.
+func (s *system) indexed(key string) bool {
+	return !s.w.cfg.Lag || !s.w.now.Before(s.born[key].Add(lags))
+}
 
 // now is the system's clock: coarse, and not ours.
 func (s *system) now() time.Time {
@@ -45,7 +52,7 @@ func (s *system) now() time.Time {
 }
 
 func newSystem(w *history, phys record.Side) *system {
-	s := &system{w: w, phys: phys, hidden: map[string]bool{}}
+	s := &system{w: w, phys: phys, hidden: map[string]bool{}, born: map[string]time.Time{}}
 	if phys == record.Left {
 		s.name, s.skew, s.tick = "ticket", 2*time.Second, time.Second
 		s.m = memory.New(memory.Text("level", "log", "note", "number", "origin", "prio", "queue", "status", "tags", "title")...)
@@ -67,6 +74,7 @@ func newSystem(w *history, phys record.Side) *system {
 	}
 	s.m.NewKey = func(int) string {
 		s.keys = append(s.keys, s.newKey())
+		s.born[s.keys[len(s.keys)-1]] = s.w.now
 		return s.keys[len(s.keys)-1]
 	}
 	return s

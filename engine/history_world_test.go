@@ -57,7 +57,6 @@ type history struct {
 	words     [2]map[string]map[record.Value]bool // by side and field: every text that may stand there
 	graves    [2]map[string]record.Fields
 	buried    [2]map[string]bool // keys whose twin must not be made again
-	copies    int
 	linked    map[[2]string]bool
 	planned   map[string]bool // writes that the preview of this run announced
 	touched   map[string]int  // epoch in which somebody last wrote a field of a record

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"runtime/debug"
@@ -209,6 +210,17 @@ func (b *systemBug) AddComment(ctx context.Context, path, key, text string) (con
 	return c, err
 }
 
+func (b *systemBug) Attach(ctx context.Context, path, key string, a connectors.Attachment, content io.ReadSeeker) (connectors.Attachment, error) {
+	got, err := b.client.Attach(ctx, path, key, a, content)
+	if b.insistent && errors.Is(err, connectors.ErrOutcome) {
+		if _, err := content.Seek(0, io.SeekStart); err != nil {
+			return got, err
+		}
+		return b.client.Attach(ctx, path, key, a, content)
+	}
+	return got, err
+}
+
 func (b *systemBug) Overtaken(before, after string) bool {
 	return !b.heedless && b.client.Overtaken(before, after)
 }
@@ -282,6 +294,7 @@ func frozen(s story) story {
 
 // refused turns a story into one in which systems are busy.
 func refused(s story) story {
+	s.Config.Poison = false
 	return eachRun(s, func(i int, tr *trouble) {
 		tr.Faults = []fault{{Name: systemWrites[i%2], N: 1, Kind: broken[i/2%2]}}
 	})
@@ -303,6 +316,21 @@ func talkative(s story) story {
 		steps = append(steps, st)
 	}
 	s.Steps = append([]step{{Do: "create"}, {Do: "run", Wait: 5}, {Do: "run", Wait: 60}}, steps...)
+	return s
+}
+
+// papered turns a story into one in which people attach a file before each run and its answer gets lost.
+func papered(s story) story {
+	s.Config.Files, s.Config.Scoped = [2]bool{true, true}, false
+	steps := []step{{Do: "create"}, {Do: "run", Wait: 5}, {Do: "run", Wait: 60}}
+	for i, st := range s.Steps {
+		if st.Do == "run" {
+			steps = append(steps, step{Do: "attach", Side: record.Side(i % 2), Wait: 5})
+			st.Run = trouble{Faults: []fault{{Name: []string{"incident attach", "ticket attach"}[i%2], N: 1, Kind: "times out after it happened"}}}
+		}
+		steps = append(steps, st)
+	}
+	s.Steps = steps
 	return s
 }
 
@@ -442,6 +470,7 @@ var planted = []bug{
 		}
 	})},
 	{name: "a comment without an answer is added again", tune: talkative, system: inSystem(systemBug{insistent: true})},
+	{name: "a file without an answer is added again", tune: papered, system: inSystem(systemBug{insistent: true})},
 	{name: "internal comments are carried as public ones", tune: talkative, rules: func(r *reconcile.Rules) {
 		if r.Comments != nil {
 			r.Comments.Paths = [2]string{threadPaths[0][internal], threadPaths[1][public]}
