@@ -63,7 +63,8 @@ type Connection interface {
 // A Collection is one kind of record.
 type Collection interface {
 	// Scan emits every record that q selects, each with Values in the order of q.Paths. A record passed to
-	// emit, its text included, is valid only until emit returns. An error from emit ends the scan and is
+	// emit, its text included, is valid only until emit returns. An index may be late to list a record, as long as
+	// Window.Next allows for that; the values are never older than what Read has shown. An error from emit ends the scan and is
 	// returned as it is. Any error means that the scan did not happen: its records prove nothing about
 	// the ones that were not seen. Keys may come twice (a record moved while it was paged).
 	Scan(ctx context.Context, q Query, emit func(record.Record) error) (Window, error)

@@ -338,6 +338,11 @@ func (c *carrier) load(ctx context.Context, u unit, hand [2]*Moved) (loaded, err
 		}
 		l = *stored
 	}
+	for _, s := range record.Sides {
+		if u.Unseen[s] {
+			hand[s] = notSeen
+		}
+	}
 	in, prints, err := c.r.input(ctx, l, hand)
 	if err != nil {
 		return loaded{}, err

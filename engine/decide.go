@@ -35,6 +35,9 @@ type unit struct {
 	Item *plan.Item `json:"i,omitempty"`
 	Lead bool       `json:"d,omitempty"` // carrying this unit out does everything for its link
 	Only bool       `json:"o,omitempty"` // there is nothing to decide: only the fingerprint is remembered
+	// Unseen are the sides of which this run had observed nothing when it decided. A search may have brought the
+	// record along since then: the decision is made again without it, or it would not be the one that was planned.
+	Unseen [2]bool `json:"u,omitzero"`
 	// Threads, Files and Beside only have to be remembered, but files beside an action, whose content it carries.
 	Threads []Thread `json:"t,omitempty"`
 	Files   []File   `json:"f,omitempty"`
@@ -240,7 +243,7 @@ func (p *pass) settle() error {
 		if ds[i].Quiet() && len(a.in.Link.Meant) == 0 {
 			err = p.r.spoolQuiet(p.ctx, a, ds[i])
 		} else {
-			err = p.r.spoolDecision(p.ctx, a.in, ds[i])
+			err = p.r.spoolDecision(p.ctx, a, ds[i])
 		}
 		if err != nil {
 			return err

@@ -85,3 +85,23 @@ func TestAnExplanationKnowsTheClocksThatRunsMeasured(t *testing.T) {
 		t.Errorf("the plan writes, the explanation says %v: %s", v.Outcome, v.Why)
 	}
 }
+
+func TestWhatASearchBringsAlongChangesNoDecisionThatWasPlanned(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Fields[0].Policy = reconcile.Policy{Kind: reconcile.Newest}
+	for _, m := range []*memory.Store{w.ticket, w.incident} {
+		m.Clock = connectors.Clock{Measured: true}
+	}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.minute()
+	w.incident.Add(w.incident.Get("sys1")) // a copy, whose twin is looked for in every run
+	w.ticket.Edit("T-1", text("title", "left"))
+	w.incident.Edit("sys1", text("summary", "right"))
+	w.apply()
+	w.minute()
+	w.ticket.Edit("T-1", text("status", "open"))
+	w.wantPlan("the ticket is newer by now, and nobody has looked at the incident", `update incident sys1 state="open"`, "conflict  sys2 ", "conflict T-1 sys1 summary")
+	w.apply()
+	w.wantIncident("sys1", text("summary", "right", "state", "open"))
+}

@@ -8,6 +8,9 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
+// notSeen at hand stands for a record that was not observed, whatever the spool has of it by now.
+var notSeen = &Moved{}
+
 // input gathers what is known of a link now: what was observed in this run, else what was seen last. The
 // fingerprints are of the records that this run observed. Moved records that the caller has at hand save asking
 // the spool.
@@ -23,9 +26,11 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 		}
 		var m Moved
 		there := false
-		if hand[s] != nil {
+		switch hand[s] {
+		default:
 			m, there = *hand[s], true
-		} else {
+		case notSeen: // what was seen last counts
+		case nil:
 			var err error
 			if m, there, err = r.spool.Get(ctx, s, key); err != nil {
 				return in, prints, err
