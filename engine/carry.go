@@ -43,6 +43,9 @@ func (c *carrier) updates(ctx context.Context, ld loaded, acts []plan.Action) er
 	for _, a := range acts {
 		w.failed[a.Side] = true
 	}
+	if err := c.inOrder(ctx, ld, acts); err != nil {
+		return err
+	}
 	for _, a := range acts {
 		if !c.allowed(a) {
 			w.wait = true
@@ -64,6 +67,31 @@ func (c *carrier) updates(ctx context.Context, ld loaded, acts []plan.Action) er
 		if err := c.afterWrite(ctx, &ld, &w, a, c.update(ctx, a, ld)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// inOrder puts the write first that the other one hangs on, whichever side that is: what a rule asks for on one side
+// may be over once the other side was written.
+func (c *carrier) inOrder(ctx context.Context, ld loaded, acts []plan.Action) error {
+	if len(acts) != 2 {
+		return nil
+	}
+	var hangs [2]bool // by side: its write is another one, or none, after that of its twin
+	for _, s := range record.Sides {
+		in, o := ld.in, s.Other()
+		in.Record[o].Values = slices.Clone(in.Record[o].Values)
+		for _, set := range ld.d.Sets[o] {
+			in.Record[o].Values[set.Slot] = set.To
+		}
+		ds, err := c.r.decideAll(ctx, []reconcile.Input{in})
+		if err != nil {
+			return err
+		}
+		hangs[s] = !sameSets(ds[0].Sets[s], ld.d.Sets[s])
+	}
+	if first := acts[0].Side; hangs[first] && !hangs[first.Other()] {
+		slices.Reverse(acts)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/memory"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
+	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 // Each of these was found by a random history first.
@@ -104,4 +105,34 @@ func TestWhatASearchBringsAlongChangesNoDecisionThatWasPlanned(t *testing.T) {
 	w.wantPlan("the ticket is newer by now, and nobody has looked at the incident", `update incident sys1 state="open"`, "conflict  sys2 ", "conflict T-1 sys1 summary")
 	w.apply()
 	w.wantIncident("sys1", text("summary", "right", "state", "open"))
+}
+
+func TestOfTwoWritesTheOneGoesFirstThatTheOtherHangsOn(t *testing.T) {
+	for _, side := range record.Sides { // that the first write is on
+		t.Run(side.String(), func(t *testing.T) {
+			w := newWorld(t)
+			leads := [2]int{3, 3} // status and state
+			w.rules.Fields[1].Policy.Side = side.Other()
+			// What the losing side shows as long as it says "done", the other one gets.
+			note := [2]int{2, 2} // queue and number
+			rule := reconcile.Rule{Name: "closing", At: "m.hcl:28", Paths: [2][]int{{note[0]}, {note[1]}}, Reads: [2][]int{{note[0]}, {note[1]}}}
+			rule.Reads[side] = []int{leads[side]}
+			rule.Paths[side] = []int{leads[side]}
+			rule.When = func(e reconcile.Env) (bool, error) {
+				return e.Values[side] != nil && e.Values[side][leads[side]].Text() == "done", nil
+			}
+			rule.To[side.Other()] = func(reconcile.Env) ([]record.Value, error) { return []record.Value{record.OfText("solved")}, nil }
+			w.rules.Fields[2] = rule
+			w.ticket.Add(text("title", "a", "status", "new"))
+			w.apply()
+			w.minute()
+			w.ticket.Edit("T-1", text("status", []string{"done", "open"}[side]))
+			w.incident.Edit("sys1", text("state", []string{"open", "done"}[side]))
+			w.apply()
+			w.apply()
+			if got := [2]record.Fields{w.ticket.Get("T-1"), w.incident.Get("sys1")}[side.Other()][[]string{"queue", "number"}[side.Other()]]; got.Text() == "solved" {
+				t.Errorf("%s was written, although nothing asks for it once the other side is open", got)
+			}
+		})
+	}
 }
