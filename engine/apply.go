@@ -347,11 +347,11 @@ func (c *carrier) load(ctx context.Context, u unit, hand [2]*Moved) (loaded, err
 	if err != nil {
 		return loaded{}, err
 	}
-	ds, err := c.r.decideAll(ctx, []reconcile.Input{in})
+	d, err := c.r.decideOne(ctx, &in)
 	if err != nil {
 		return loaded{}, err
 	}
-	return loaded{in, prints, ds[0], u.Keys}, nil
+	return loaded{in, prints, d, u.Keys}, nil
 }
 
 // settleAll settles the units gathered so far, bringing their records back together.

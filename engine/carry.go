@@ -108,11 +108,10 @@ func (c *carrier) afterTwin(ctx context.Context, ld loaded, rec *record.Record, 
 	next.in.Record[s].Label, next.in.Record[s].Version = rec.Label, rec.Version
 	p := newPrinter(c.r.rules.Digest).of(rec.Key, next.in.Record[s].Values)
 	next.prints[s] = &p
-	ds, err := c.r.decideAll(ctx, []reconcile.Input{next.in})
-	if err != nil {
+	next.in.Past = nil
+	if next.d, err = c.r.decideOne(ctx, &next.in); err != nil {
 		return ld, err
 	}
-	next.d = ds[0]
 	return next, nil
 }
 
@@ -442,11 +441,9 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 	made := newPrinter(c.r.rules.Digest).of(rec.Key, rec.Values)
 	next.prints = ld.prints
 	next.prints[a.Side] = &made
-	ds, err := c.r.decideAll(ctx, []reconcile.Input{next.in})
-	if err != nil {
+	if next.d, err = c.r.decideOne(ctx, &next.in); err != nil {
 		return err
 	}
-	next.d = ds[0]
 	if a.Link != 0 {
 		acceptBlanks(&next.d, back.Side)
 	}

@@ -240,6 +240,7 @@ func (p *pass) settle() error {
 		return err
 	}
 	for i, a := range p.asked {
+		a.in = ins[i]
 		if ds[i].Quiet() && len(a.in.Link.Meant) == 0 {
 			err = p.r.spoolQuiet(p.ctx, a, ds[i])
 		} else {
@@ -277,7 +278,7 @@ func oneKey(s record.Side, key string) [2]string {
 	return k
 }
 
-// decideAll decides a batch, fetching the look-ups that it needs.
+// decideAll decides a batch, fetching the look-ups that it needs, and gives the inputs what is to be recalled.
 func (r *Run) decideAll(ctx context.Context, ins []reconcile.Input) ([]reconcile.Decision, error) {
 	ds := make([]reconcile.Decision, len(ins))
 	todo := make([]int, len(ins))
@@ -311,7 +312,27 @@ func (r *Run) decideAll(ctx context.Context, ins []reconcile.Input) ([]reconcile
 		}
 		todo = again
 	}
+	for i := range ins {
+		again, err := r.recall(ctx, &ins[i], &ds[i])
+		if err != nil {
+			return nil, err
+		}
+		if again {
+			ds[i] = reconcile.Decide(r.rules, ins[i])
+		}
+	}
 	return ds, nil
+}
+
+// decideOne is decideAll for one.
+func (r *Run) decideOne(ctx context.Context, in *reconcile.Input) (reconcile.Decision, error) {
+	ins := []reconcile.Input{*in}
+	ds, err := r.decideAll(ctx, ins)
+	if err != nil {
+		return reconcile.Decision{}, err
+	}
+	*in = ins[0]
+	return ds[0], nil
 }
 
 // held looks again at links that wait although nothing moved on them: a person may have decided, a deadline

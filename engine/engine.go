@@ -46,6 +46,7 @@ type Job struct {
 	// FullSince asks for a full scan if the last complete one started before it; zero: never for this reason.
 	FullSince time.Time
 	Trigger   string // for the account of the run
+	Peers     []Peer // syncs that may write to the same records
 }
 
 // An End is one side's collection.

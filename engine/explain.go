@@ -121,11 +121,11 @@ func (r *Run) live(ctx context.Context, l record.Link) (loaded, error) {
 			in.Presence[s] = reconcile.OutOfScope
 		}
 	}
-	ds, err := r.decideAll(ctx, []reconcile.Input{in})
+	d, err := r.decideOne(ctx, &in)
 	if err != nil {
 		return loaded{}, err
 	}
-	return loaded{in: in, d: ds[0], keys: l.Key}, nil
+	return loaded{in: in, d: d, keys: l.Key}, nil
 }
 
 // seenConflict finds a stored conflict of one field and what a person saw of it; else it names those that wait.

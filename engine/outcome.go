@@ -134,7 +134,9 @@ func (r *Run) restless(in reconcile.Input, link record.Link, stored [2][]record.
 		}
 	}
 	d := reconcile.Decide(r.rules, in)
-	return len(d.Sets[0])+len(d.Sets[1])+len(d.Needs) > 0
+	return len(d.Sets[0])+len(d.Sets[1])+len(d.Needs) > 0 || slices.ContainsFunc(d.Verdicts, func(v reconcile.Verdict) bool {
+		return v.Outcome == reconcile.Conflict && v.Policy == reconcile.PingPong // to be told
+	})
 }
 
 // settled is what a side shows after a write as far as this run has decided about it: what was observed, with

@@ -179,11 +179,10 @@ func (r *Run) replay(ctx context.Context, in Intent, done write) (Fold, bool, er
 	if in.Source == nil {
 		past.Presence[o] = reconcile.Gone
 	}
-	ds, err := r.decideAll(ctx, []reconcile.Input{past})
+	d, err := r.decideOne(ctx, &past)
 	if err != nil {
 		return Fold{}, false, err
 	}
-	d := ds[0]
 	if in.Kind != plan.Delete {
 		got := record.Fields{}
 		for _, set := range d.Sets[in.Side] {

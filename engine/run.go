@@ -33,6 +33,8 @@ type Run struct {
 	footer   plan.Footer
 	waiting  map[string][]Waiting // of records without a link, by waitKey
 	tally    *tally
+	ruledMu  sync.Mutex
+	ruled    map[int64]bool // runs: whether they had the rules of now
 	unsureMu sync.Mutex
 	unsure   [2]map[string]string // key → why where cannot tell whether it is in scope
 	adding   []Spooled

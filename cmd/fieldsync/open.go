@@ -271,13 +271,28 @@ func (p *project) job(ctx context.Context, s *mapping.Sync, o jobOptions) (engin
 	if diags.HasErrors() {
 		return j, diagnosed{p.Files, diags}
 	}
-	j.Rules = compiled.Rules
+	j.Rules, j.Peers = compiled.Rules, p.peers(s)
 	if len(compiled.Lookups) > 0 {
 		j.Fetch = func(ctx context.Context, needs []reconcile.Needed) error {
 			return p.fetch(ctx, compiled.Lookups, needs)
 		}
 	}
 	return j, nil
+}
+
+// peers are the other syncs that have a collection of s.
+func (p *project) peers(s *mapping.Sync) []engine.Peer {
+	var out []engine.Peer
+	for _, o := range p.Syncs {
+		for i, theirs := range o.Sides {
+			for k, ours := range s.Sides {
+				if o != s && theirs.Connection == ours.Connection && theirs.Collection == ours.Collection {
+					out = append(out, engine.Peer{Sync: o.Name, Side: [2]record.Side{record.Side(k), record.Side(i)}, At: o.FieldsAt()})
+				}
+			}
+		}
+	}
+	return out
 }
 
 // fetch gets rows of live translations.

@@ -32,6 +32,15 @@ type syncBody struct {
 	broken      bool   // has errors: cannot run
 }
 
+// FieldsAt says where the fields of s stand: file:line by name.
+func (s *Sync) FieldsAt() map[string]string {
+	where := make(map[string]string, len(s.body.fields))
+	for _, f := range s.body.fields {
+		where[f.name] = at(f.at)
+	}
+	return where
+}
+
 type matchBlock struct {
 	paths [2]ref
 	at    hcl.Range

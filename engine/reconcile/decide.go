@@ -115,7 +115,7 @@ func (c *docket) collect(d *Decision) {
 			for k, to := range v.To[s] {
 				slot := rule.Paths[s][k]
 				created := d.Life == CreateOn && d.Side == s
-				if c.shows(s, slot, to) || created && to.Empty() || setAt(d.Sets[s], slot) != nil {
+				if c.stands(s, slot, to) || created && to.Empty() || setAt(d.Sets[s], slot) != nil {
 					continue
 				}
 				d.Sets[s] = append(d.Sets[s], Set{Slot: slot, To: to, Rule: v.Rule, At: rule.At})
@@ -128,8 +128,8 @@ func (c *docket) collect(d *Decision) {
 	}
 }
 
-// shows reports whether side s shows a value in a slot, or what it made of just that value.
-func (c *docket) shows(s record.Side, slot int, to record.Value) bool {
+// stands reports whether side s shows a value in a slot, or what it made of just that value.
+func (c *docket) stands(s record.Side, slot int, to record.Value) bool {
 	if m := c.in.meant(s, slot); m != nil {
 		return to == m.Stored || to == m.Wrote
 	}

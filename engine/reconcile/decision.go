@@ -31,6 +31,7 @@ type Input struct {
 	Time     time.Time            // run.time, and the clock for deadlines
 	Since    map[string]time.Time // field rule → since when its conflict waits
 	Decided  map[string]Choice    // field rule → what a person decided
+	Past     []Past               // what happened lately; nil unless something is about to be written again
 }
 
 // A Clock is a side's clock against ours, for newest.

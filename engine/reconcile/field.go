@@ -15,8 +15,20 @@ type field struct {
 	faults [2]error // why there is no Implied[s]
 }
 
-// field decides one rule of a link whose records are both there. With L and R the rule's values now, l and
-// r those in base, f: L→R and g: R→L, the first row that matches wins:
+// field decides one rule of a link whose records are both there: by the table, unless that would be one turn too many.
+func (c *docket) field(i int) Verdict {
+	f := c.look(i)
+	v := f.decide()
+	why := f.pingPong(&v)
+	if why == "" {
+		return v
+	}
+	f.v.To, f.v.Policy = [2][]record.Value{}, PingPong
+	return f.conflict(v.Row, why)
+}
+
+// decide is the table. With L and R the rule's values now, l and r those in base, f: L→R and g: R→L, the first row
+// that matches wins:
 //
 //	row  base  L moved  R moved  further                             verdict
 //	 0   -     -        -        when is false; strength says no     skip
@@ -28,9 +40,8 @@ type field struct {
 //	 6   yes   yes      yes                                          conflict: the policy decides
 //	 7   yes   no       no       the rule was edited                 the leading side writes, or conflict
 //	 8   no    -        -        first contact                       the sync's first mode
-func (c *docket) field(i int) Verdict {
+func (f *field) decide() Verdict {
 	const L, R = record.Left, record.Right
-	f := c.look(i)
 	if ok, err := f.applies(f.rule); err != nil {
 		return f.fail(0, err)
 	} else if !ok {

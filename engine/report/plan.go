@@ -242,8 +242,17 @@ func (o *out) conflict(sides [2]string, c *plan.Conflict) {
 		o.line("      ", clean(c.Why))
 		return
 	}
+	if c.Policy == pingPong {
+		o.line("      ", pad(clean(c.Field), pathWidth), pad(contest(sides, c), valueWidth))
+		o.line("      ", pingPong, ": ", clean(c.Why))
+		o.hint("      ", "change one of the two so that they agree; or decide once: "+ResolveCommand(c.Sync, c, sides[0])+" (or "+sides[1]+")")
+		return
+	}
 	o.line("      ", pad(clean(c.Field), pathWidth), pad(contest(sides, c), valueWidth), " ", o.paint(faint, wayOut(sides, c)))
 }
+
+// pingPong is the policy of a conflict between a rule and whoever sets its value back each time.
+const pingPong = "ping-pong"
 
 // contest shows what each side made of the value that both agreed on.
 func contest(sides [2]string, c *plan.Conflict) string {
