@@ -216,7 +216,7 @@ func newReplay(t *testing.T, rows [][]string) *replay {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rp.db.Close() })
-	rp.exec(`CREATE TABLE tickets (id INTEGER PRIMARY KEY, number TEXT, title TEXT, category TEXT, impact TEXT, urgency TEXT, status TEXT, team TEXT, priority TEXT, updated_at DATETIME DEFAULT CURRENT_TIMESTAMP)`)
+	rp.exec(`CREATE TABLE tickets (id INTEGER PRIMARY KEY, number TEXT, title TEXT, category TEXT, impact TEXT, urgency TEXT, status TEXT, team TEXT, priority TEXT, updated_at DATETIME)`)
 	return rp
 }
 
@@ -337,7 +337,7 @@ func (rp *replay) agents() {
 		if was.String == value {
 			continue
 		}
-		rp.exec(`UPDATE tickets SET `+column+` = ?, updated_at = strftime('%Y-%m-%d %H:%M:%f', 'now') WHERE id = ?`, value, tk.id)
+		rp.exec(`UPDATE tickets SET `+column+` = ?, updated_at = ? WHERE id = ?`, value, rp.now.Format("2006-01-02 15:04:05.000"), tk.id)
 		rp.last[0][byNumber[tk.number]][column] = replayEdit{value, rp.dayNo}
 		rp.ticketEdits++
 	}
@@ -361,7 +361,8 @@ func (rp *replay) sync(full bool) {
 
 func (rp *replay) run(args ...string) (string, int) {
 	var out bytes.Buffer
-	code := run(context.Background(), append(args, "-d", rp.dir), stdio{In: strings.NewReader(""), Out: &out, Err: &out,
+	// This machine lives in the time of the log, too: a clock that jumps against the instance's stops a run.
+	code := run(context.Background(), append(args, "-d", rp.dir), stdio{In: strings.NewReader(""), Out: &out, Err: &out, Now: func() time.Time { return rp.now },
 		Getenv: func(name string) (string, bool) { v, ok := rp.env[name]; return v, ok }})
 	return out.String(), code
 }

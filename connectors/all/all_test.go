@@ -31,7 +31,7 @@ func TestEachConstructorMakesSettingsOfItsOwn(t *testing.T) {
 func TestSettingsDecodeAndOpenWithoutContact(t *testing.T) {
 	for name, body := range map[string]string{
 		"file":       `path = "tickets.csv"`,
-		"sql":        "dsn = \"helpdesk.db\"\ncollection \"tickets\" {\n key = \"id\"\n modified = \"updated_at\"\n}",
+		"sql":        "dsn = \"helpdesk.db\"\ncollection \"tickets\" {\n key = [\"id\"]\n modified = \"updated_at\"\n}",
 		"servicenow": "url = \"https://acme.service-now.com\"\nauth \"basic\" {\n username = \"u\"\n password = \"p\"\n}",
 	} {
 		t.Run(name, func(t *testing.T) {
