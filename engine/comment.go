@@ -99,7 +99,7 @@ func (c *carrier) edit(ctx context.Context, u unit) (done bool, err error) {
 	}
 	in := Intent{Link: a.Link, Kind: plan.Comment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: e.ID, Version: e.Copy,
 		Expected: record.Fields{e.Path: record.OfText(e.Was)}, New: record.Fields{e.Path: record.OfText(e.Text)}, Source: record.Fields{"": record.OfInt(int64(u.Source))}, At: r.now(), Run: c.run}
-	if err := r.book.Intend(ctx, []*Intent{&in}); err != nil {
+	if err := c.intend(ctx, &in); err != nil {
 		return false, fmt.Errorf("write down the intent: %w", err)
 	}
 	_, err = w.EditComment(ctx, e.Path, a.Key, e.Copy, e.Was, e.Text)
