@@ -175,13 +175,12 @@ type people struct {
 	quit chan struct{}
 	wg   sync.WaitGroup
 
-	n        int // tickets
-	serial   int
-	last     [2]map[string]map[string]string // side → ticket → field → what was last written there
-	said     [2]map[string][]string          // side → ticket → comments
-	gone     map[string]record.Side          // tickets that were deleted, and such whose incident was
-	done     map[string]int
-	rejected error
+	n      int // tickets
+	serial int
+	last   [2]map[string]map[string]string // side → ticket → field → what was last written there
+	said   [2]map[string][]string          // side → ticket → comments
+	gone   map[string]record.Side          // tickets that were deleted, and such whose incident was
+	done   map[string]int
 }
 
 func newPeople(m *mortal, seed int64) *people {
