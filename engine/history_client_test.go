@@ -167,7 +167,7 @@ func (s *client) write(op string, do func() error) error {
 		return timeout(name)
 	case "times out and happens later":
 		if s.w.cfg.Slow {
-			s.w.at(s.w.now.Add(settles-5*time.Second), func() { do() })
+			s.w.at(s.w.now.Add(settles-lags-5*time.Second), func() { do() })
 		}
 		return timeout(name)
 	}

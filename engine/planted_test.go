@@ -423,7 +423,7 @@ func ended(s story) story {
 // unanswered turns a story into one in which writes get no answer and the process then dies.
 func unanswered(s story) story {
 	return eachRun(s, func(i int, tr *trouble) {
-		name := systemWrites[i%len(systemWrites)]
+		name := systemWrites[i%5] // of records
 		tr.Faults = []fault{{Name: name, N: 1, Kind: faultKinds["update"][i/2%2]}}
 		if i%3 == 0 {
 			tr.Faults, tr.Die = nil, &point{Name: name, N: 1, After: true}
