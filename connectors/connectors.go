@@ -166,8 +166,8 @@ type Creator interface {
 	Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error)
 }
 
-// A Settler says how long after a create that was never answered its record may still appear: what the
-// system's longest transaction takes. Before that the create is not sent again. Other collections settle at once.
+// A Settler says how long after it was sent a write that was never answered may still take effect: what the system's
+// longest transaction takes. Before that it is neither sent again nor given up. Other collections settle at once.
 type Settler interface {
 	Settles() time.Duration
 }

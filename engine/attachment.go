@@ -228,10 +228,8 @@ func (r *Run) recoverEntry(ctx context.Context, in Intent) (until time.Time, err
 		r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", in.Key, "done", true)
 		return until, r.book.Fold(ctx, []Fold{*found})
 	}
-	if s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler); ok {
-		if until := in.At.Add(s.Settles()); until.After(r.now()) {
-			return until, nil
-		}
+	if until := r.settles(in); until.After(r.now()) {
+		return until, nil
 	}
 	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", in.Key, "done", false)
 	return until, r.book.Fold(ctx, []Fold{{Intent: in.ID}})

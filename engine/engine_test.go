@@ -550,6 +550,55 @@ func TestACreateThatMayStillAppearIsWaitedForAndNotSentAgain(t *testing.T) {
 	w.wantPlan("settled")
 }
 
+func TestAnUpdateThatMayStillTakeEffectIsWaitedForBeforeAnybodyDecidesAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		lands time.Duration // after which the update that was never answered takes effect; 0: never
+		least time.Duration
+		most  time.Duration
+	}{
+		{"one that takes effect late", 10 * time.Second, 10 * time.Second, 20 * time.Second},
+		{"one that never does", 0, time.Minute, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.ticket.Add(text("title", "a", "status", "new"))
+			w.apply()
+			w.job.Ends[1].Handle = &instance{Store: w.incident, settles: time.Minute}
+			w.ticket.Edit("T-1", text("title", "b"))
+			gone := false
+			w.incident.Hook = func(_ context.Context, op memory.Op) error {
+				if op.Name == "update" {
+					gone = true // with the process that sent it
+					return &connectors.Error{Kind: connectors.ErrOutcome, Op: "update"}
+				}
+				if gone && op.Name == "read" {
+					return &connectors.Error{Kind: connectors.ErrBusy, Op: "read"}
+				}
+				return nil
+			}
+			if _, _, err := w.tryApply(engine.Approval{}); err != nil {
+				t.Fatal(err)
+			}
+			w.incident.Hook = nil
+			w.open()
+			start := w.now
+			w.engine.Sleep = func(_ context.Context, d time.Duration) error {
+				if w.now = w.now.Add(d); tt.lands > 0 && w.now.Sub(start) == tt.lands {
+					w.incident.EditAs("fieldsync", "sys1", text("summary", "b"))
+				}
+				return nil
+			}
+			w.apply()
+			if waited := w.now.Sub(start); waited < tt.least || waited > tt.most {
+				t.Errorf("waited %s, want %s to %s", waited, tt.least, tt.most)
+			}
+			w.wantIncident("sys1", text("summary", "b"))
+			w.wantPlan("settled")
+		})
+	}
+}
+
 func TestACreateThatNeverAppearsIsSentAgainWithTheSameMarkerOnceItCannotAppearAnyMore(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))

@@ -71,6 +71,14 @@ func (e *Engine) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// settles is until when a write that was never answered may still take effect; zero where it cannot.
+func (r *Run) settles(in Intent) time.Time {
+	if s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler); ok {
+		return in.At.Add(s.Settles())
+	}
+	return time.Time{}
+}
+
 // recoverOne settles an intent, or says until when to wait for it.
 func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err error) {
 	if in.Kind == plan.Comment || in.Kind == plan.Attachment {
@@ -86,10 +94,8 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 			return until, err
 		}
 		if len(found) == 0 {
-			if s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler); ok {
-				if until := in.At.Add(s.Settles()); until.After(r.now()) {
-					return until, nil
-				}
+			if until := r.settles(in); until.After(r.now()) {
+				return until, nil
 			}
 			break
 		}
@@ -116,6 +122,12 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 		}
 		_, there := found[in.Key]
 		done = !there
+	}
+	// What was sent and never answered may still be carried out, over whatever somebody writes there meanwhile.
+	if in.Kind != plan.Create && !done {
+		if until := r.settles(in); until.After(r.now()) {
+			return until, nil
+		}
 	}
 	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", cmpOr(in.Key, rec.Key), "done", done)
 	w := write{kind: in.Kind, side: in.Side, rec: &rec, run: in.Run, at: in.At}
