@@ -29,7 +29,10 @@ connection "sql" "helpdesk" {
   }
 }
 
-# The alarm system, through its bridge for alarm properties.
-connection "properties" "noc" {
-  url = env("NOC_URL")
+# The DataMiner system, through the bridge: DataMiner has no method of its own that sets alarm
+# properties. A real one wants a token = env(…) beside the url.
+connection "dataminer" "noc" {
+  bridge {
+    url = env("NOC_URL")
+  }
 }

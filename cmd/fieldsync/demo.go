@@ -18,7 +18,7 @@ import (
 	_ "github.com/mattn/go-sqlite3" // the help desk of the demo is a SQLite file
 	"github.com/spf13/cobra"
 
-	alarmsim "github.com/fieldsync/fieldsync/connectors/properties/sim"
+	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 	"github.com/fieldsync/fieldsync/mappings"
 )

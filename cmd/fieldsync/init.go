@@ -96,7 +96,7 @@ type question struct{ setting, text, standard string }
 
 var questions = map[string][]question{
 	"file":       {{"path", "path of the file (CSV, NDJSON or JSON)", ""}, {"key", "its column or member that is the key", "id"}},
-	"properties": {{"url", "address of the bridge", ""}, {"collection", "collection", "alarm_properties"}},
+	"dataminer":  {{"url", "address of the system", ""}, {"username", "user", "env:NOC_USER"}, {"password", "password", "env:NOC_PASSWORD"}, {"collection", "collection", "elements"}},
 	"servicenow": {{"url", "address of the instance", ""}, {"username", "user", "env:SNOW_USER"}, {"password", "password", "env:SNOW_PASSWORD"}, {"collection", "table", "incident"}},
 	"sql":        {{"dsn", "database file or address", ""}, {"collection", "table", ""}},
 	"":           {{"url", "address", ""}, {"collection", "collection", ""}},

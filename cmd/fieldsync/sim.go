@@ -22,11 +22,11 @@ func (a *app) simCmd() *cobra.Command {
 		Long: `Starts a real HTTP server that behaves like the system, prints its address and its
 users, and runs until it is interrupted. What is in it is gone then.`,
 		Example: `  fieldsync sim servicenow --listen 127.0.0.1:8081 --incidents 50
-  fieldsync sim properties --listen 127.0.0.1:8082`,
+  fieldsync sim dataminer --listen 127.0.0.1:8082`,
 		Args: knownCommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.simServiceNow(), a.simProperties())
+	c.AddCommand(a.simServiceNow(), a.simDataMiner())
 	return c
 }
 

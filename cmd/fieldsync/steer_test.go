@@ -24,7 +24,7 @@ import (
 	_ "github.com/mattn/go-sqlite3" // help desks of the scripts
 	"github.com/rogpeppe/go-internal/testscript"
 
-	alarmsim "github.com/fieldsync/fieldsync/connectors/properties/sim"
+	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 )
 

@@ -5,8 +5,8 @@ package all
 
 import (
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/dataminer"
 	"github.com/fieldsync/fieldsync/connectors/file"
-	"github.com/fieldsync/fieldsync/connectors/properties"
 	"github.com/fieldsync/fieldsync/connectors/rest"
 	"github.com/fieldsync/fieldsync/connectors/servicenow"
 	"github.com/fieldsync/fieldsync/connectors/sql"
@@ -16,7 +16,7 @@ import (
 func Registry() connectors.Registry {
 	return connectors.Registry{
 		"file":       file.New,
-		"properties": properties.New,
+		"dataminer":  dataminer.New,
 		"rest":       rest.New,
 		"servicenow": servicenow.New,
 		"sql":        sql.New,

@@ -10,7 +10,7 @@ import (
 type kept struct {
 	Defined []string          `json:"defined"`
 	Alarms  map[string]*Alarm `json:"alarms"`
-	Root    int               `json:"root"`
+	Root    int64             `json:"root"`
 }
 
 // Save writes what is in the system, for Load.

@@ -1,9 +1,11 @@
-package properties_test
+package dataminer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -15,42 +17,44 @@ import (
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/connectortest"
-	"github.com/fieldsync/fieldsync/connectors/properties"
-	"github.com/fieldsync/fieldsync/connectors/properties/sim"
+	"github.com/fieldsync/fieldsync/connectors/dataminer"
+	"github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 var (
-	_ connectors.Describer = (*properties.Collection)(nil)
-	_ connectors.Finder    = (*properties.Collection)(nil)
-	_ connectors.Updater   = (*properties.Collection)(nil)
-	_ connectors.Requirer  = (*properties.Collection)(nil)
-	_ connectors.Checker   = (*properties.Connection)(nil)
+	_ connectors.Describer = (*dataminer.AlarmProperties)(nil)
+	_ connectors.Finder    = (*dataminer.AlarmProperties)(nil)
+	_ connectors.Updater   = (*dataminer.AlarmProperties)(nil)
+	_ connectors.Requirer  = (*dataminer.AlarmProperties)(nil)
+	_ connectors.Checker   = (*dataminer.Connection)(nil)
 )
 
 var defined = []string{"Incident Status", "Incident Number", "Ticket ID"}
 
-// open starts h and opens the alarm properties on it.
-func open(t *testing.T, h http.Handler, token connectors.Secret) (*properties.Connection, *properties.Collection) {
+// bridged starts h and opens the alarm properties on it, through the bridge.
+func bridged(t *testing.T, h http.Handler, token connectors.Secret) (*dataminer.Connection, *dataminer.AlarmProperties) {
+	t.Helper()
+	return bridgedWith(t, h, dataminer.Settings{PageSize: 3, Bridge: &dataminer.Bridge{Token: token}})
+}
+
+func bridgedWith(t *testing.T, h http.Handler, s dataminer.Settings) (*dataminer.Connection, *dataminer.AlarmProperties) {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	s := &properties.Settings{URL: srv.URL + "/", PageSize: 3}
-	if token != "" {
-		s.Auth = &properties.Auth{Kind: "bearer", Token: token}
-	}
+	s.Bridge.URL = srv.URL + "/"
 	conn, err := s.Open(connectors.Env{Name: "noc", HTTP: srv.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := conn.Collection(t.Context(), properties.CollectionName)
+	c, err := conn.Collection(t.Context(), "alarm_properties")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conn.(*properties.Connection), c.(*properties.Collection)
+	return conn.(*dataminer.Connection), c.(*dataminer.AlarmProperties)
 }
 
-func TestConformance(t *testing.T) {
+func TestAlarmPropertiesConform(t *testing.T) {
 	connectortest.Run(t, connectortest.Suite{
 		Paths: []string{"Incident Status", "id", "Ticket ID", "severity", "Incident Number"},
 		Sample: func(i int) record.Fields {
@@ -63,7 +67,7 @@ func TestConformance(t *testing.T) {
 		Open: func(t *testing.T) connectortest.System {
 			now := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 			s := sim.New(sim.Options{Properties: defined, Now: func() time.Time { return now }})
-			conn, c := open(t, s, "")
+			conn, c := bridged(t, s, "")
 			return connectortest.System{
 				Connection: conn, Collection: c,
 				Add: func(_ *testing.T, f record.Fields) string {
@@ -89,7 +93,7 @@ func TestConformance(t *testing.T) {
 
 func TestAWriteOfWhatIsThereIsNotSent(t *testing.T) {
 	s := sim.New(sim.Options{Properties: defined})
-	_, c := open(t, s, "")
+	_, c := bridged(t, s, "")
 	key := s.RaiseAlarm("Input bitrate low", "major", map[string]string{"Ticket ID": "T-1"})
 	for _, f := range []record.Fields{
 		{"Ticket ID": record.OfText("T-1"), "Incident Number": record.NullValue},
@@ -101,7 +105,7 @@ func TestAWriteOfWhatIsThereIsNotSent(t *testing.T) {
 		}
 	}
 	for _, r := range s.Journal() {
-		if r.Method == http.MethodPost {
+		if strings.HasSuffix(r.Path, "/alarm-properties") {
 			t.Errorf("sent %s", r.Body)
 		}
 	}
@@ -120,7 +124,7 @@ func TestAWriteOfWhatIsThereIsNotSent(t *testing.T) {
 		t.Errorf("revision %d, %d writes, properties (-want +got):\n%s", a.Revision, s.Writes(), d)
 	}
 	for _, r := range s.Journal() {
-		if r.Method == http.MethodPost && strings.Contains(r.Body, "Ticket ID") {
+		if strings.HasSuffix(r.Path, "/alarm-properties") && strings.Contains(r.Body, "Ticket ID") {
 			t.Errorf("sent what was there: %s", r.Body)
 		}
 	}
@@ -128,7 +132,7 @@ func TestAWriteOfWhatIsThereIsNotSent(t *testing.T) {
 
 func TestMissingPropertiesAreNamed(t *testing.T) {
 	s := sim.New(sim.Options{Properties: []string{"Ticket ID", "Incident status"}})
-	_, c := open(t, s, "")
+	_, c := bridged(t, s, "")
 	key := s.RaiseAlarm("Input bitrate low", "major", nil)
 
 	err := c.Require(t.Context(), []string{"id", "Ticket ID", "Incident Status", "Incident Number"})
@@ -168,7 +172,7 @@ func TestMissingPropertiesAreNamed(t *testing.T) {
 
 func TestWritesTheSystemDoesNotTake(t *testing.T) {
 	s := sim.New(sim.Options{Properties: defined})
-	_, c := open(t, s, "")
+	_, c := bridged(t, s, "")
 	key := s.RaiseAlarm("Input bitrate low", "major", nil)
 	for path, value := range map[string]string{"severity": "minor", "id": "1/2/3"} {
 		_, err := c.Update(t.Context(), []string{"id"}, key, "", record.Fields{path: record.OfText(value)})
@@ -186,11 +190,11 @@ func TestWritesTheSystemDoesNotTake(t *testing.T) {
 func TestWhatAnswersCanBe(t *testing.T) {
 	answer := func(status int, body string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/fieldsync/info" {
+			if r.URL.Path == "/api/custom/fieldsync/info" {
 				_, _ = w.Write([]byte(`{"contract":1,"timeUTC":1772442900000,"alarmProperties":["Ticket ID"]}`))
 				return
 			}
-			if r.Method == http.MethodGet && r.URL.Query().Has("id") {
+			if body, _ := io.ReadAll(r.Body); bytes.Contains(body, []byte(`"ids"`)) {
 				_, _ = w.Write([]byte(`{"alarms":[{"dma":1,"element":2,"root":3}],"next":"","asOf":1772442900000}`))
 				return
 			}
@@ -207,7 +211,7 @@ func TestWhatAnswersCanBe(t *testing.T) {
 		body        string
 		read, write error
 	}{
-		{"wrong token", 401, `{"error":"no"}`, connectors.ErrAuth, connectors.ErrAuth},
+		{"wrong token", 401, `{"errors":[{"title":"no","detail":"no"}]}`, connectors.ErrAuth, connectors.ErrAuth},
 		{"missing rights", 403, ``, connectors.ErrDenied, connectors.ErrDenied},
 		{"too many", 429, ``, connectors.ErrBusy, connectors.ErrBusy},
 		{"a failure", 500, ``, connectors.ErrBusy, connectors.ErrOutcome},
@@ -216,10 +220,10 @@ func TestWhatAnswersCanBe(t *testing.T) {
 		{"JSON without alarms", 200, `{}`, connectors.ErrProtocol, connectors.ErrOutcome},
 		{"cut JSON", 200, `{"alarms":[`, connectors.ErrProtocol, connectors.ErrOutcome},
 		{"a redirect", 304, ``, connectors.ErrProtocol, connectors.ErrProtocol},
-		{"a request it does not like", 400, `{"error":"no"}`, connectors.ErrRefused, connectors.ErrRefused},
+		{"a request it does not like", 400, `{"errors":[{"title":"no","detail":"no"}]}`, connectors.ErrRefused, connectors.ErrRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, c := open(t, answer(tt.status, tt.body), "")
+			_, c := bridged(t, answer(tt.status, tt.body), "")
 			_, err := c.Scan(t.Context(), connectors.Query{Paths: []string{"id"}}, func(record.Record) error { return nil })
 			if !errors.Is(err, tt.read) {
 				t.Errorf("scan: %v, want kind %v", err, tt.read)
@@ -237,7 +241,7 @@ func TestWhatAnswersCanBe(t *testing.T) {
 
 func TestLogInAndAddress(t *testing.T) {
 	s := sim.New(sim.Options{Properties: defined, Token: "s3cret"})
-	conn, _ := open(t, s, "s3cret")
+	conn, _ := bridged(t, s, "s3cret")
 	found, err := conn.Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -247,17 +251,18 @@ func TestLogInAndAddress(t *testing.T) {
 			t.Errorf("finding %+v", f)
 		}
 	}
-	conn, _ = open(t, s, "mallory")
-	if _, err := conn.Check(t.Context()); !errors.Is(err, connectors.ErrAuth) || strings.Contains(err.Error(), "mallory") {
-		t.Errorf("a wrong token: %v", err)
+	conn, _ = bridged(t, s, "mallory")
+	found, err = conn.Check(t.Context())
+	if err != nil || len(found) != 1 || found[0].OK || !strings.Contains(found[0].Hint, "token") || strings.Contains(fmt.Sprint(found), "mallory") {
+		t.Errorf("a wrong token: %+v, %v", found, err)
 	}
-	conn, _ = open(t, http.NotFoundHandler(), "")
+	conn, _ = bridged(t, http.NotFoundHandler(), "")
 	if _, err := conn.Check(t.Context()); !errors.Is(err, connectors.ErrConfig) || connectors.Hint(err) == "" {
 		t.Errorf("another service: %v", err)
 	}
 	srv := httptest.NewServer(s)
 	srv.Close()
-	c, err := (&properties.Settings{URL: srv.URL}).Open(connectors.Env{})
+	c, err := (&dataminer.Settings{Bridge: &dataminer.Bridge{URL: srv.URL}}).Open(connectors.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,40 +271,10 @@ func TestLogInAndAddress(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		s    properties.Settings
-		ok   bool
-	}{
-		{"https", properties.Settings{URL: "https://dma.example.net/api/custom"}, true},
-		{"http on this machine", properties.Settings{URL: "http://127.0.0.1:8082"}, true},
-		{"http by its name", properties.Settings{URL: "http://localhost:8082"}, true},
-		{"http elsewhere", properties.Settings{URL: "http://dma.example.net"}, false},
-		{"no scheme", properties.Settings{URL: "dma.example.net"}, false},
-		{"another scheme", properties.Settings{URL: "ftp://dma.example.net"}, false},
-		{"a user in the address", properties.Settings{URL: "https://me:pw@dma.example.net"}, false},
-		{"a query in the address", properties.Settings{URL: "https://dma.example.net?x=1"}, false},
-		{"an unknown log-in", properties.Settings{URL: "https://dma.example.net", Auth: &properties.Auth{Kind: "basic"}}, false},
-		{"an empty token", properties.Settings{URL: "https://dma.example.net", Auth: &properties.Auth{Kind: "bearer"}}, false},
-		{"a page too large", properties.Settings{URL: "https://dma.example.net", PageSize: 5000}, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, err := tt.s.Open(connectors.Env{})
-			if (err == nil) != tt.ok || err != nil && (!errors.Is(err, connectors.ErrConfig) || connectors.Hint(err) == "") {
-				t.Errorf("the error is %v", err)
-			}
-			if err != nil && strings.Contains(err.Error(), "pw") {
-				t.Errorf("%q shows the password", err)
-			}
-		})
-	}
-}
-
 func TestAnAlarmThatChangesDuringAScanIsNotMissed(t *testing.T) {
 	now := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	s := sim.New(sim.Options{Properties: defined, Now: func() time.Time { return now }})
-	_, c := open(t, s, "")
+	_, c := bridged(t, s, "")
 	var keys []string
 	for range 10 {
 		keys = append(keys, s.RaiseAlarm("Input bitrate low", "major", nil))
@@ -325,14 +300,14 @@ func TestAnAlarmThatChangesDuringAScanIsNotMissed(t *testing.T) {
 	if len(last) != 10 || last[keys[8]] != record.OfText("T-8") || last[keys[0]] != record.OfText("T-0") {
 		t.Errorf("saw %v", last)
 	}
-	if !w.Clock.Measured || w.Next != strconv.FormatInt(now.UnixMilli(), 10) {
+	if !w.Clock.Measured || w.Next != strconv.FormatInt(now.Add(-2*time.Minute).UnixMilli(), 10) {
 		t.Errorf("window %+v", w)
 	}
 }
 
 func TestFindByWhatAnAlarmAlwaysHas(t *testing.T) {
 	s := sim.New(sim.Options{Properties: defined})
-	_, c := open(t, s, "")
+	_, c := bridged(t, s, "")
 	key := s.RaiseAlarm("Input bitrate low", "major", nil)
 	var got []string
 	keep := func(r record.Record) error { got = append(got, r.Key); return nil }
