@@ -67,6 +67,7 @@ func scripts(folder string, environment map[string]string) testscript.Params {
 			"sqlite":     sqlite,
 			"snow":       snow,
 			"alarms":     alarms,
+			"ilert":      ilert,
 			"port":       port,
 			"digest":     digest,
 			"restorable": restorable,

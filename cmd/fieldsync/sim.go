@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	ilertsim "github.com/fieldsync/fieldsync/connectors/ilert/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -22,11 +23,12 @@ func (a *app) simCmd() *cobra.Command {
 		Long: `Starts a real HTTP server that behaves like the system, prints its address and its
 users, and runs until it is interrupted. What is in it is gone then.`,
 		Example: `  fieldsync sim servicenow --listen 127.0.0.1:8081 --incidents 50
-  fieldsync sim dataminer --listen 127.0.0.1:8082`,
+  fieldsync sim dataminer --listen 127.0.0.1:8082
+  fieldsync sim ilert --listen 127.0.0.1:8083 --alerts 3`,
 		Args: knownCommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.simServiceNow(), a.simDataMiner())
+	c.AddCommand(a.simServiceNow(), a.simDataMiner(), a.simIlert())
 	return c
 }
 
@@ -60,7 +62,7 @@ func (a *app) simServiceNow() *cobra.Command {
 			for _, u := range snowsim.DefaultUsers() {
 				users = append(users, simUser{u.Login, u.Password, u.APIKey, fmt.Sprint(u.Roles)})
 			}
-			return a.simulate(c.Context(), "ServiceNow", listen, s, users, snowsim.DefaultClients()...)
+			return a.simulate(c.Context(), "ServiceNow", listen, "", s, users, snowsim.DefaultClients()...)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` on this machine; port 0 takes a free one")
@@ -91,14 +93,14 @@ func upset(s *snowsim.Server, switches, faults []string) error {
 }
 
 // usages are lines of help in two columns.
-func usages(list []snowsim.Usage) string {
+func usages[U snowsim.Usage | ilertsim.Usage](list []U) string {
 	width := 0
 	for _, u := range list {
-		width = max(width, len(u.Text))
+		width = max(width, len(snowsim.Usage(u).Text))
 	}
 	var b strings.Builder
 	for _, u := range list {
-		fmt.Fprintf(&b, "  %-*s  %s\n", width, u.Text, u.What)
+		fmt.Fprintf(&b, "  %-*s  %s\n", width, snowsim.Usage(u).Text, snowsim.Usage(u).What)
 	}
 	return b.String()
 }
@@ -111,13 +113,13 @@ type simUser struct {
 	Roles    string `json:"roles,omitempty"`
 }
 
-// simulate serves h until ctx ends.
-func (a *app) simulate(ctx context.Context, name, listen string, h http.Handler, users []simUser, clients ...snowsim.Client) error {
+// simulate serves h until ctx ends. root is the path under which the system's API begins.
+func (a *app) simulate(ctx context.Context, name, listen, root string, h http.Handler, users []simUser, clients ...snowsim.Client) error {
 	l, err := listenLoopback(listen)
 	if err != nil {
 		return err
 	}
-	addr := "http://" + l.Addr().String()
+	addr := "http://" + l.Addr().String() + root
 	if a.json {
 		view := map[string]any{"system": name, "url": addr}
 		if users != nil {

@@ -51,7 +51,7 @@ func (a *app) simDataMiner() *cobra.Command {
 					}
 				}
 			}
-			return a.simulate(c.Context(), "DataMiner", listen, s, []simUser{{Login: nocsim.User, Password: nocsim.Password}})
+			return a.simulate(c.Context(), "DataMiner", listen, "", s, []simUser{{Login: nocsim.User, Password: nocsim.Password}})
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` on this machine; port 0 takes a free one")

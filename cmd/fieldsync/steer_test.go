@@ -25,6 +25,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
+	ilertsim "github.com/fieldsync/fieldsync/connectors/ilert/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 )
 
@@ -32,6 +33,7 @@ import (
 type world struct {
 	snow   *snowsim.Server
 	alarms *alarmsim.Server
+	ilert  *ilertsim.Server
 
 	mu      sync.Mutex
 	gate    chan struct{} // not nil: scans of incidents wait until it is closed

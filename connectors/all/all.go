@@ -7,6 +7,7 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/dataminer"
 	"github.com/fieldsync/fieldsync/connectors/file"
+	"github.com/fieldsync/fieldsync/connectors/ilert"
 	"github.com/fieldsync/fieldsync/connectors/rest"
 	"github.com/fieldsync/fieldsync/connectors/servicenow"
 	"github.com/fieldsync/fieldsync/connectors/sql"
@@ -17,6 +18,7 @@ func Registry() connectors.Registry {
 	return connectors.Registry{
 		"file":       file.New,
 		"dataminer":  dataminer.New,
+		"ilert":      ilert.New,
 		"rest":       rest.New,
 		"servicenow": servicenow.New,
 		"sql":        sql.New,

@@ -32,6 +32,7 @@ func TestSettingsDecodeAndOpenWithoutContact(t *testing.T) {
 	for name, body := range map[string]string{
 		"file":       `path = "tickets.csv"`,
 		"sql":        "dsn = \"helpdesk.db\"\ncollection \"tickets\" {\n key = [\"id\"]\n modified = \"updated_at\"\n}",
+		"ilert":      "auth \"bearer\" {\n token = \"t\"\n}\ncollection \"core\" {\n sources = [310455, \"Zabbix core\"]\n}",
 		"servicenow": "url = \"https://acme.service-now.com\"\nauth \"basic\" {\n username = \"u\"\n password = \"p\"\n}",
 	} {
 		t.Run(name, func(t *testing.T) {

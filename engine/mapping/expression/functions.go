@@ -24,6 +24,14 @@ var natives = map[string]*builtin.Function{
 		Func:  cut,
 		Types: []reflect.Type{reflect.TypeFor[func(string, int) string]()},
 	},
+	"prefixed": {
+		Name: "prefixed",
+		Func: prefixed,
+		Types: []reflect.Type{
+			reflect.TypeFor[func(string, string, []any) string](),
+			reflect.TypeFor[func(string, string, []string) string](),
+		},
+	},
 	"time_format": {
 		Name: "time_format",
 		Func: timeFormat,
@@ -64,6 +72,57 @@ func cut(args ...any) (any, error) {
 		n--
 	}
 	return s, nil
+}
+
+// prefixed puts a word before a text, with a space between, in place of those of the words that stand there already; an
+// empty word only takes them away. Null stays null.
+func prefixed(args ...any) (any, error) {
+	if len(args) != 3 {
+		return nil, errors.New("prefixed takes a text, a word to put before it, and the list of words that it replaces")
+	}
+	if args[0] == nil {
+		return nil, nil
+	}
+	text, isText := args[0].(string)
+	word, isWord := args[1].(string)
+	words, isList := wordsOf(args[2])
+	if !isText || !isWord && args[1] != nil || !isList {
+		return nil, fmt.Errorf("prefixed takes a text, a word and a list of words, not %s, %s and %s", describe(args[0]), describe(args[1]), describe(args[2]))
+	}
+	for again := true; again; {
+		again = false
+		for _, w := range words {
+			rest, found := strings.CutPrefix(text, w)
+			if found && w != "" && (rest == "" || strings.HasPrefix(rest, " ")) {
+				text, again = strings.TrimLeft(rest, " "), true
+			}
+		}
+	}
+	switch {
+	case word == "":
+		return text, nil
+	case text == "":
+		return word, nil
+	}
+	return word + " " + text, nil
+}
+
+func wordsOf(arg any) ([]string, bool) {
+	switch list := arg.(type) {
+	case []string:
+		return list, true
+	case []any:
+		out := make([]string, len(list))
+		for i, e := range list {
+			s, ok := e.(string)
+			if !ok {
+				return nil, false
+			}
+			out[i] = s
+		}
+		return out, true
+	}
+	return nil, false
 }
 
 // timeFormat writes a time, or a text that is one, in a layout of Go; null stays null.
