@@ -229,17 +229,7 @@ func snow(ts *testscript.TestScript, neg bool, args []string) {
 	if s == nil {
 		ts.Fatalf("snow start first")
 	}
-	fields := func(pairs []string) map[string]string {
-		f := map[string]string{}
-		for _, p := range pairs {
-			k, v, ok := strings.Cut(p, "=")
-			if !ok {
-				ts.Fatalf("%q is not FIELD=VALUE", p)
-			}
-			f[k] = v
-		}
-		return f
-	}
+	fields := func(texts []string) map[string]string { return pairs(ts, texts) }
 	id := func() string {
 		found := s.Find("incident", "correlation_id", args[1])
 		if len(found) != 1 {
@@ -328,10 +318,15 @@ func snow(ts *testscript.TestScript, neg bool, args []string) {
 //	alarms start NAME…      starts one with these properties defined, and sets NOC_URL
 //	alarms raise NAME ENV   raises an alarm and puts its key into an environment variable
 //	alarms define NAME      defines a property
-//	alarms show             prints name and properties of each alarm
+//	alarms severity KEY SEVERITY, alarms clear KEY
+//	alarms switch NAME=VALUE, alarms recycle   ends all sessions
+//	alarms ticket KEY ENV FIELD=VALUE…  makes a ticket linked to an alarm, "" for none
+//	alarms edit KEY FIELD=VALUE…        edits a ticket
+//	alarms show, alarms tickets         prints names, properties and fields
+//	alarms writes                       counts what was written
 func alarms(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: alarms start|raise|define|show")
+		ts.Fatalf("usage: alarms start|raise|define|severity|clear|switch|recycle|ticket|edit|show|tickets|writes")
 	}
 	w := worldOf(ts)
 	switch args[0] {
@@ -344,18 +339,53 @@ func alarms(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(args[2], w.alarms.RaiseAlarm(args[1], "Major", nil))
 	case "define":
 		w.alarms.Define(args[1])
+	case "severity":
+		w.alarms.ChangeSeverity(args[1], args[2])
+	case "clear":
+		w.alarms.ClearAlarm(args[1])
+	case "switch":
+		ts.Check(w.alarms.Switch(args[1]))
+	case "recycle":
+		w.alarms.Recycle()
+	case "ticket":
+		ts.Setenv(args[2], w.alarms.AddTicket(pairs(ts, args[3:]), args[1]))
+	case "edit":
+		w.alarms.EditTicket(args[1], pairs(ts, args[2:]))
+	case "writes":
+		fmt.Fprintln(ts.Stdout(), w.alarms.Writes())
 	case "show":
-		out := ts.Stdout()
 		for _, a := range w.alarms.All() {
-			fmt.Fprint(out, a.Name)
-			for _, name := range slices.Sorted(maps.Keys(a.Properties)) {
-				fmt.Fprintf(out, "|%s=%s", name, a.Properties[name])
-			}
-			fmt.Fprintln(out)
+			line(ts.Stdout(), a.Name, a.Properties)
+		}
+	case "tickets":
+		for _, t := range w.alarms.Tickets() {
+			line(ts.Stdout(), fmt.Sprint(t.ID), t.Fields)
 		}
 	default:
 		ts.Fatalf("alarms %s?", args[0])
 	}
+}
+
+// pairs reads FIELD=VALUE.
+func pairs(ts *testscript.TestScript, texts []string) map[string]string {
+	f := map[string]string{}
+	for _, p := range texts {
+		k, v, ok := strings.Cut(p, "=")
+		if !ok {
+			ts.Fatalf("%q is not FIELD=VALUE", p)
+		}
+		f[k] = v
+	}
+	return f
+}
+
+// line prints a name and values by their names.
+func line(out io.Writer, name string, values map[string]string) {
+	fmt.Fprint(out, name)
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(out, "|%s=%s", k, values[k])
+	}
+	fmt.Fprintln(out)
 }
 
 // port ENV puts a free port of this machine into an environment variable.

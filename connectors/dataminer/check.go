@@ -87,10 +87,6 @@ func (c *Connection) checkBridge(ctx context.Context) ([]connectors.Finding, err
 	if c.web == nil {
 		found = append(found, ofClock(clockOf(i.Time, began, c.bridge.now())))
 	}
-	if c.ticketing == sdm && i.Ticketing != sdm {
-		found = append(found, connectors.Finding{What: "tickets", Detail: fmt.Sprintf("the bridge serves %q", i.Ticketing),
-			Hint: `the Ticketing solution is not installed, or the script was built without it; take ticketing = "sdm" out where no rule needs tickets`})
-	}
 	return found, nil
 }
 

@@ -3,9 +3,9 @@
 //
 // Two ways lead into a DataMiner system, and a connection may have either or both. The Web Services API v1 (url and
 // auth "basic") reads alarms, reads and writes properties of elements, services and views, and has the tickets of the
-// legacy Ticketing app. It has no method that sets an alarm property, and none for the tickets of today's Ticketing: for those
+// legacy Ticketing app. It has no method that sets an alarm property: for that
 // there is the bridge, a script in the folder bridge that an administrator publishes as a User-Defined API. Its
-// protocol is described there. A collection says in which way it is reached, and refuses plainly where that is not set up.
+// protocol is described there. The tickets of today's Ticketing have no public interface at all and are not served. A collection says in which way it is reached, and refuses plainly where that is not set up.
 //
 // What shapes this package: every change of an alarm makes a record with another id, so that an alarm is known by its tree,
 // "agent/element/root alarm". Every property that is set makes such a record too, so that only what differs is written.
@@ -33,8 +33,7 @@ type Settings struct {
 	URL          string  `hcl:"url,optional"`           // of the Web Services, or the host alone
 	PageSize     int     `hcl:"page_size,optional"`     // records a request where there are pages; default 200
 	Cleared      string  `hcl:"cleared,optional"`       // what an alarm is once it has cleared: "gone" (default) or "kept"
-	Ticketing    string  `hcl:"ticketing,optional"`     // "legacy" or "sdm"; "" has no tickets
-	TicketType   string  `hcl:"ticket_type,optional"`   // legacy: name or GUID; needed where there are several
+	TicketType   string  `hcl:"ticket_type,optional"`   // of the legacy Ticketing app: name or GUID; needed where there are several
 	InsecureHTTP bool    `hcl:"insecure_http,optional"` // allow http:// to other machines
 	Auth         *Auth   `hcl:"auth,block"`
 	Bridge       *Bridge `hcl:"bridge,block"`
@@ -61,12 +60,10 @@ const (
 	maxPageSize     = 1000
 )
 
-// The ways in which Settings.Cleared and Settings.Ticketing can be written.
+// The ways in which Settings.Cleared can be written.
 const (
 	clearedGone = "gone"
 	clearedKept = "kept"
-	legacy      = "legacy"
-	sdm         = "sdm"
 )
 
 // Open checks the settings and makes the connection. It contacts nothing.
@@ -79,14 +76,6 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 		return nil, settingsError(fmt.Sprintf("page_size is %d", s.PageSize), fmt.Sprintf("write a number from 1 to %d", maxPageSize))
 	case s.Cleared != "" && s.Cleared != clearedGone && s.Cleared != clearedKept:
 		return nil, settingsError(fmt.Sprintf("cleared is %q", s.Cleared), `write "gone", or "kept" to go on with alarms that have cleared`)
-	case s.Ticketing != "" && s.Ticketing != legacy && s.Ticketing != sdm:
-		return nil, settingsError(fmt.Sprintf("ticketing is %q", s.Ticketing), `write "legacy" for the Ticketing app of before 10.6, or "sdm" for the Ticketing solution of today`)
-	case s.Ticketing == legacy && s.Auth == nil:
-		return nil, settingsError("legacy tickets are reached through the Web Services", `add auth "basic" { username, password }`)
-	case s.Ticketing == sdm && s.Bridge == nil:
-		return nil, settingsError("the tickets of today's Ticketing are reached through the bridge", "add bridge { token }")
-	case s.TicketType != "" && s.Ticketing != legacy:
-		return nil, settingsError("ticket_type is for legacy tickets", `write ticketing = "legacy", or take ticket_type out`)
 	}
 	w := wire{http: env.HTTP, now: env.Now, log: env.Log, pause: firstPause}
 	if w.http == nil {
@@ -98,7 +87,7 @@ func (s *Settings) Open(env connectors.Env) (connectors.Connection, error) {
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
-	c := &Connection{kept: s.Cleared == clearedKept, pageSize: size, ticketing: s.Ticketing, ticketType: s.TicketType, log: w.log}
+	c := &Connection{kept: s.Cleared == clearedKept, pageSize: size, ticketType: s.TicketType}
 	if s.Auth != nil {
 		if s.Auth.Kind != "basic" {
 			return nil, settingsError(fmt.Sprintf("auth %q is not known", s.Auth.Kind), `write auth "basic" { username, password }: the Web Services have no other log-in for programs`)
@@ -134,9 +123,7 @@ type Connection struct {
 	bridge      *bridge // nil: none
 	kept        bool    // alarms that have cleared stay
 	pageSize    int
-	ticketing   string
 	ticketType  string
-	log         *slog.Logger
 	collections map[string]connectors.Collection
 }
 
@@ -144,7 +131,9 @@ type Connection struct {
 func (c *Connection) table() map[string]connectors.Collection {
 	t := map[string]connectors.Collection{}
 	if c.web != nil {
-		t["alarms"] = &Alarms{web: c.web, kept: c.kept, details: map[string]detail{}}
+		alarms := &Alarms{web: c.web, kept: c.kept, details: map[string]detail{}}
+		t["alarms"] = alarms
+		t["tickets"] = &Tickets{web: c.web, alarms: alarms, pageSize: c.pageSize, name: c.ticketType}
 		for _, k := range kinds {
 			t[k.collection] = &Objects{web: c.web, kind: k}
 		}
@@ -157,10 +146,10 @@ func (c *Connection) table() map[string]connectors.Collection {
 
 // names are all the collections, and what each needs.
 var names = map[string]string{
-	"alarms": "web", "elements": "web", "services": "web", "views": "web", "alarm_properties": "bridge",
+	"alarms": "web", "elements": "web", "services": "web", "views": "web", "tickets": "web", "alarm_properties": "bridge",
 }
 
-// Collection returns one of alarms, alarm_properties, elements, services and views. It contacts nothing.
+// Collection returns one of alarms, alarm_properties, elements, services, tickets and views. It contacts nothing.
 func (c *Connection) Collection(_ context.Context, name string) (connectors.Collection, error) {
 	if found := c.collections[name]; found != nil {
 		return found, nil
@@ -174,11 +163,7 @@ func (c *Connection) Collection(_ context.Context, name string) (connectors.Coll
 		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: name + " are reached through the bridge, since DataMiner has no method for them, and this connection has none",
 			Hint: "publish the script in connectors/dataminer/bridge as a User-Defined API and add bridge { token }"}
 	}
-	if name == "tickets" {
-		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "two unrelated applications of DataMiner's have tickets, and this connection does not say which one it means",
-			Hint: `write ticketing = "legacy" for the Ticketing app of before 10.6, or "sdm" for the Ticketing solution of today`}
-	}
-	all := append(sortedKeys(names), "tickets")
+	all := sortedKeys(names)
 	hint := "there are " + strings.Join(all, ", ")
 	if near := connectors.Nearest(name, all); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)

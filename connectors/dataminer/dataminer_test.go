@@ -23,6 +23,11 @@ var (
 	_ connectors.Finder    = (*dataminer.Objects)(nil)
 	_ connectors.Updater   = (*dataminer.Objects)(nil)
 	_ connectors.Requirer  = (*dataminer.Objects)(nil)
+	_ connectors.Describer = (*dataminer.Tickets)(nil)
+	_ connectors.Finder    = (*dataminer.Tickets)(nil)
+	_ connectors.Creator   = (*dataminer.Tickets)(nil)
+	_ connectors.Updater   = (*dataminer.Tickets)(nil)
+	_ connectors.Requirer  = (*dataminer.Tickets)(nil)
 )
 
 // A clock that tests move.
@@ -129,9 +134,6 @@ func TestSettings(t *testing.T) {
 		{"an empty password", dataminer.Settings{URL: "dma", Auth: auth("u", "")}, false},
 		{"a page too large", dataminer.Settings{URL: "dma", Auth: auth("u", "pw"), PageSize: 5000}, false},
 		{"a third way with cleared alarms", dataminer.Settings{URL: "dma", Auth: auth("u", "pw"), Cleared: "maybe"}, false},
-		{"a third ticketing", dataminer.Settings{URL: "dma", Auth: auth("u", "pw"), Ticketing: "jira"}, false},
-		{"legacy tickets without a log-in", dataminer.Settings{URL: "dma", Bridge: &dataminer.Bridge{}, Ticketing: "legacy"}, false},
-		{"tickets of today without a bridge", dataminer.Settings{URL: "dma", Auth: auth("u", "pw"), Ticketing: "sdm"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := tt.s.Open(connectors.Env{})
@@ -221,7 +223,7 @@ func TestACollectionThatIsNotReachedSaysSoPlainly(t *testing.T) {
 		{"elements without a log-in", bridge, "elements", []string{"Web Services", `auth "basic"`}},
 		{"alarms without a log-in", bridge, "alarms", []string{"Web Services", `auth "basic"`}},
 		{"alarm properties without a bridge", s.settings(), "alarm_properties", []string{"bridge", "DataMiner has no method"}},
-		{"tickets of no generation", s.settings(), "tickets", []string{`ticketing = "legacy"`}},
+		{"tickets without a log-in", bridge, "tickets", []string{"Web Services"}},
 		{"a misspelt one", s.settings(), "element", []string{`did you mean "elements"?`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

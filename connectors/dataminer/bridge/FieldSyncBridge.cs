@@ -21,6 +21,7 @@ public class Script
 {
     private const int Contract = 1;
     private const int LargestPage = 1000;
+    private const int KeptDays = 7; // how long alarms that have cleared are listed where somebody asks for them
 
     [AutomationEntryPoint(AutomationEntryPointType.Types.OnApiTrigger)]
     public ApiTriggerOutput OnApiTrigger(IEngine engine, ApiTriggerInput requestData)
@@ -102,7 +103,7 @@ public class Script
             throw new BadRequestException("property not defined: " + property);
         }
 
-        var trees = ids == null ? Active(engine) : ids.Select(id => Tree(engine, id)).Where(a => a != null);
+        var trees = ids == null ? Listed(engine, cleared) : ids.Select(id => Tree(engine, id)).Where(a => a != null);
         var found = trees
             .Where(a => cleared || !IsCleared(a))
             .Where(a => Changed(a) >= since)
@@ -126,8 +127,8 @@ public class Script
         };
     }
 
-    // The newest record of each active tree.
-    private static IEnumerable<AlarmEventMessage> Active(IEngine engine)
+    // The newest record of each active tree and, where they are asked for, of those that had a record in the last days.
+    private static IEnumerable<AlarmEventMessage> Listed(IEngine engine, bool cleared)
     {
         var answer = engine.SendSLNetSingleResponseMessage(new GetActiveAlarmsMessage(-1)) as ActiveAlarmsResponseMessage;
         if (answer == null || answer.ActiveAlarms == null)
@@ -136,7 +137,21 @@ public class Script
             throw new InvalidOperationException("the active alarms could not be read");
         }
 
-        return answer.ActiveAlarms
+        IEnumerable<AlarmEventMessage> records = answer.ActiveAlarms;
+        if (cleared)
+        {
+            var now = DateTime.Now;
+            var history = engine.SendSLNetMessage(new GetAlarmDetailsFromDbMessage
+            {
+                StartTime = now.AddDays(-KeptDays),
+                EndTime = now,
+                AlarmTable = true,
+                Filter = new AlarmFilter(),
+            });
+            records = records.Concat((history ?? new DMSMessage[0]).OfType<AlarmEventMessage>());
+        }
+
+        return records
             .Where(a => a != null && a.TreeID != null)
             .GroupBy(Key)
             .Select(g => g.OrderBy(a => a.AlarmID).Last());
@@ -264,10 +279,11 @@ public class Script
         return Changed(a).ToString("D15", CultureInfo.InvariantCulture) + "/" + Key(a);
     }
 
-    // The time of the newest record. ToUniversalTime leaves a time in UTC as it is and takes any other for one of this Agent.
+    // The time of the newest record: which of its two times moves with every change is not documented, so the later one counts.
+    // ToUniversalTime leaves a time in UTC as it is and takes any other for one of this Agent.
     private static long Changed(AlarmEventMessage a)
     {
-        return Milliseconds(a.TimeOfArrival.ToUniversalTime());
+        return Math.Max(Milliseconds(a.CreationTime.ToUniversalTime()), Milliseconds(a.TimeOfArrival.ToUniversalTime()));
     }
 
     private static long Milliseconds(DateTime utc)

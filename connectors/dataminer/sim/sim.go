@@ -80,6 +80,8 @@ type Server struct {
 	switches map[string]string
 	faults   []*fault
 	calls    []time.Time // of the bridge, for its rate limit
+	tickets  []*Ticket   // in the order they were made; nil where one was removed
+	slide    func()      // what happens after the first page of tickets
 }
 
 // New makes a system without alarms.

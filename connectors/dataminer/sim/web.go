@@ -87,6 +87,13 @@ func init() {
 		"getpropertiesforelement":     {[]string{"dmaID", "elementID"}, propertiesOf(Element, "elementID")},
 		"getpropertiesforservice":     {[]string{"dmaID", "serviceID"}, propertiesOf(Service, "serviceID")},
 		"getpropertiesforview":        {[]string{"viewID"}, propertiesOf(View, "viewID")},
+		"gettickettypes":              {nil, (*Server).ticketTypes},
+		"getticketfields":             {[]string{"ticketTypeID"}, (*Server).fieldsOfType},
+		"getactiveticketsv2":          {[]string{"pageNumber", "count", "filter"}, (*Server).activeTickets},
+		"gethistoryticketsv2":         {[]string{"utcStartTime", "utcEndTime", "pageNumber", "count", "filter"}, (*Server).historyTickets},
+		"getticketv2":                 {[]string{"ticketID", "includeHistory"}, (*Server).getTicket},
+		"createticket":                {[]string{"ticket"}, (*Server).createTicket},
+		"updateticket":                {[]string{"ticket"}, (*Server).updateTicket},
 		"setpropertyvalue":            {[]string{"objectType", "dmaID", "objectID", "propertyName", "propertyValue"}, (*Server).setPropertyValue},
 	}
 }
@@ -118,6 +125,9 @@ func (s *Server) call(r *http.Request, name string, body []byte) (int, any) {
 			return s.wrap(false)
 		}
 		return s.fails("NoConnectionWebApiException", "No connection available")
+	}
+	if strings.Contains(strings.ToLower(name), "ticket") && s.switches["generation"] != "legacy" {
+		return s.fails("WebApiException", "Ticketing is not available")
 	}
 	status, out := m.run(s, a)
 	if status != http.StatusOK {
