@@ -208,6 +208,12 @@ type Deleter interface {
 	Delete(ctx context.Context, key, version string) error
 }
 
+// A Retirer keeps its records for good. Retire brings one to the end that the system has for it (it is resolved, closed), so
+// that a test record troubles nobody, and says in a word what has become of it.
+type Retirer interface {
+	Retire(ctx context.Context, key string) (became string, err error)
+}
+
 // A Checker says in findings what a person needs to know before the first run: who is logged in, with which
 // rights, what is missing. The error is for a system that could not be asked at all.
 type Checker interface {

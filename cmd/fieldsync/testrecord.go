@@ -119,6 +119,10 @@ func (t *testRecord) remove(ctx context.Context, rec record.Record) {
 		return
 	}
 	d, ok := t.end.Handle.(connectors.Deleter)
+	if r, retires := t.end.Handle.(connectors.Retirer); !ok && retires {
+		t.retire(ctx, r, rec)
+		return
+	}
 	if !ok {
 		t.say(false, called(rec)+" stays: records cannot be deleted through this connector", "delete it by hand; no sync takes it for its own")
 		return
@@ -128,6 +132,16 @@ func (t *testRecord) remove(ctx context.Context, rec record.Record) {
 		return
 	}
 	t.say(true, called(rec)+" was taken away again", "")
+}
+
+// retire ends a record that stays, since its system deletes none.
+func (t *testRecord) retire(ctx context.Context, r connectors.Retirer, rec record.Record) {
+	became, err := r.Retire(ctx, rec.Key)
+	if err != nil {
+		t.say(false, fmt.Sprintf("%s stays as it is: %v", called(rec), err), "end it by hand; no sync takes it for its own")
+		return
+	}
+	t.say(true, fmt.Sprintf("%s was %s: the system deletes no records, and no sync takes it for its own", called(rec), became), "")
 }
 
 // called is what people find a record by: not the line that every test record has.

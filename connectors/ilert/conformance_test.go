@@ -25,6 +25,7 @@ var (
 	_ connectors.Creator    = (*ilert.Collection)(nil)
 	_ connectors.Settler    = (*ilert.Collection)(nil)
 	_ connectors.Updater    = (*ilert.Collection)(nil)
+	_ connectors.Retirer    = (*ilert.Collection)(nil)
 	_ connectors.Counter    = (*ilert.Collection)(nil)
 	_ connectors.Commenter  = (*ilert.Collection)(nil)
 	_ connectors.Collection = (*ilert.Collection)(nil)

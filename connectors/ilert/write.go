@@ -262,3 +262,14 @@ func (c *Collection) look(ctx context.Context, there func() (bool, error)) error
 
 // Settles is how long after an event that was taken its alert may still appear.
 func (c *Collection) Settles() time.Duration { return c.conn.settle }
+
+// Retire resolves an alert: nobody can delete one.
+func (c *Collection) Retire(ctx context.Context, key string) (string, error) {
+	op := "resolve alert " + key
+	a, err := c.one(ctx, op, key)
+	if err != nil {
+		return "", err
+	}
+	_, err = c.lead(ctx, op, a, resolved)
+	return "resolved", err
+}
