@@ -133,6 +133,7 @@ type Field struct {
 	Native    string // the system's own name of the type
 	MaxLength int    // characters; 0: not limited or not known
 	ReadOnly  bool   // the system sets it, or this user may not
+	Once      bool   // it can be given to a new record, and is never changed
 	Required  bool   // a create without it is refused
 	Append    bool   // a write adds an entry and never replaces (journals)
 	Reference string // collection it points to

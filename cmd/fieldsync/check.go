@@ -320,6 +320,7 @@ type fieldView struct {
 	Native    string       `json:"native,omitempty"`
 	MaxLength int          `json:"max_length,omitempty"`
 	ReadOnly  bool         `json:"read_only,omitempty"`
+	Once      bool         `json:"once,omitempty"`
 	Required  bool         `json:"required,omitempty"`
 	Append    bool         `json:"append,omitempty"`
 	Reference string       `json:"reference,omitempty"`
@@ -336,7 +337,7 @@ func schemaView(s *connectors.Schema) map[string]any {
 	fields := []fieldView{}
 	for _, f := range s.Fields {
 		v := fieldView{Path: f.Path, Label: f.Label, Type: f.Type.String(), Native: f.Native, MaxLength: f.MaxLength, ReadOnly: f.ReadOnly,
-			Required: f.Required, Append: f.Append, Reference: f.Reference, Closed: f.Closed}
+			Once: f.Once, Required: f.Required, Append: f.Append, Reference: f.Reference, Closed: f.Closed}
 		for _, c := range f.Choices {
 			v.Choices = append(v.Choices, choiceView{c.Value, c.Label})
 		}
@@ -411,7 +412,7 @@ func (a *app) printSchema(s *connectors.Schema) error {
 			is   bool
 			says string
 		}{
-			{f.Path == s.Key, "key"}, {f.Path == s.Label, "label"}, {f.ReadOnly, "read-only"}, {f.Required, "required"},
+			{f.Path == s.Key, "key"}, {f.Path == s.Label, "label"}, {f.ReadOnly, "read-only"}, {f.Once, "set once"}, {f.Required, "required"},
 			{f.Append, "adds entries"}, {f.Reference != "", "to " + f.Reference},
 		} {
 			if n.is {

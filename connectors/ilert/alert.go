@@ -55,7 +55,7 @@ func typed(name string, k record.Kind) path {
 
 // sendable makes a path one that new alerts are given.
 func (p path) sendable() path {
-	p.sent, p.ReadOnly, p.Native = p.Path, false, "set on creation only"
+	p.sent, p.ReadOnly, p.Once = p.Path, false, true
 	return p
 }
 
@@ -92,7 +92,7 @@ var paths = func() []path {
 		case pathSummary:
 			p.Required = true
 		case pathStatus:
-			p.ReadOnly, p.Native = false, "forward only"
+			p.ReadOnly = false
 		}
 	}
 	return list

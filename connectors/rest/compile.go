@@ -388,6 +388,7 @@ func (c *compiler) write(w *Write, method string, names ...string) *write {
 func (c *compiler) field(f *Field) *field {
 	out := &field{createOnly: c.truth(f.CreateOnly), layout: c.word(f.Layout, "")}
 	out.Path, out.Label = f.Path, c.word(f.Title, "")
+	out.Once = out.createOnly
 	kind := c.word(f.Type, "any", slices.Sorted(maps.Keys(types))...)
 	out.Type = types[kind]
 	if kind != "any" {

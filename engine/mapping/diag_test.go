@@ -264,6 +264,8 @@ func TestMistakesAgainstTheSystemsAreShown(t *testing.T) {
 		{"a step out of a text", [][2]string{{`"short_description"`, `"state.x"`}}, true, hcl.DiagWarning, "Path is not described", "state.x", `"state.x"`},
 		{"a key that is written", [][2]string{{`"short_description"`, `"sys_id"`}}, false, hcl.DiagError, "A key cannot be written", "match block", `"sys_id"`},
 		{"a read-only path that is written", [][2]string{{`"short_description"`, `"number"`}}, false, hcl.DiagError, "Path is read-only", "away from incident", `"number"`},
+		{"a path of new records that is kept in step", [][2]string{{`"short_description"`, `"origin"`}}, false, hcl.DiagError, "Path is set once", `strength = "on_create"`, `"origin"`},
+		{"a path of new records as a last value", [][2]string{{titleField, titleField + "on_gone \"ticket\" {\n then = \"update\"\n set = { origin = \"9\" }\n}\n"}}, false, hcl.DiagError, "Path is set once", "new records", `origin`},
 		{"a journal that is written", [][2]string{{`"short_description"`, `"work_notes"`}}, false, hcl.DiagError, "A journal cannot be kept in step", "comments block", `"work_notes"`},
 		{"a create without a marker", [][2]string{create, {`"correlation_id"`, `"number"`}}, false, hcl.DiagError, "No marker for new records", "Add match", `true`},
 		{"a row with a value that is no choice", [][2]string{field("ticket = \"status\"\nincident = \"state\"\nvia = translation.state"), {`["open", "2"]`, `["open", "22"]`}}, false, hcl.DiagError, "Not one of the choices", `never "22". Did you mean "2"?`, `"22"`},
@@ -304,6 +306,18 @@ func TestMistakesAgainstTheSystemsAreShown(t *testing.T) {
 				t.Errorf("compiled: %t", got != nil)
 			}
 		})
+	}
+}
+
+func TestAPathOfNewRecordsMayBeGivenToThem(t *testing.T) {
+	f := field("flow = \"ticket -> incident\"\nticket = \"title\"\nincident = \"origin\"\nstrength = \"on_create\"")
+	c, diags := mapping.Parse(map[string][]byte{"sound.hcl": []byte(strings.Replace(sound, f[0], f[1], 1))}, "nowhere", options())
+	if len(diags) > 0 {
+		t.Fatal(show(c, diags))
+	}
+	s, _ := c.Sync("main")
+	if _, diags := c.Compile(s, [2]*connectors.Schema{tickets(), incidents()}); len(diags) > 0 {
+		t.Error(show(c, diags))
 	}
 }
 

@@ -132,6 +132,7 @@ func incidents() *connectors.Schema {
 	}
 	s.Fields = append(s.Fields,
 		connectors.Field{Path: "work_notes", Type: record.Type{Kind: record.Text}, Append: true},
+		connectors.Field{Path: "origin", Type: record.Type{Kind: record.Text}, Once: true},
 		connectors.Field{Path: "caller_id", Type: record.Type{Kind: record.Text}, Reference: "sys_user", Required: true},
 	)
 	s.Threads = []connectors.Thread{{Path: "comments", Readers: connectors.Public}, {Path: "work_notes", Readers: connectors.Staff}}

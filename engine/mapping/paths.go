@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -22,6 +23,9 @@ func (k *compiler) collect() {
 				k.use(i, p)
 				if f.leads[i] {
 					k.write(i, p)
+					if f.strength != reconcile.OnCreate {
+						k.once(i, p)
+					}
 				}
 			}
 		}
@@ -33,6 +37,7 @@ func (k *compiler) collect() {
 		for _, set := range g.set {
 			k.use(1-i, set.path)
 			k.writable(1-i, set.path)
+			k.once(1-i, set.path)
 		}
 	}
 }
@@ -95,6 +100,17 @@ func (k *compiler) write(side int, p ref) {
 	}
 	k.writers[side][p.text] = p.at
 	k.writable(side, p)
+}
+
+// once refuses writes of p to records that are there already, where the system takes it with a new one only.
+func (k *compiler) once(side int, p ref) {
+	if k.schema[side] == nil {
+		return
+	}
+	if f, _ := k.schema[side].Field(p.text); f.Once {
+		s := k.s.Sides[side]
+		k.fail(p.at, "Path is set once", "%q of %s can be given to new records and is never changed. Let the field flow to %s only, with strength = \"on_create\", or away from it.", p.text, s.Collection, s.Name)
+	}
 }
 
 // writable checks that p may be written at all.

@@ -53,7 +53,7 @@ func Propose(names [2]string, described [2]*schema) []Proposal {
 			continue
 		}
 		taken[0][p.i], taken[1][p.j] = true, true
-		q := Proposal{Name: identifierOf(b.Path), Paths: [2]string{a.Path, b.Path}, To: [2]bool{!a.ReadOnly, !b.ReadOnly}, Why: p.why}
+		q := Proposal{Name: identifierOf(b.Path), Paths: [2]string{a.Path, b.Path}, To: [2]bool{!a.ReadOnly && !a.Once, !b.ReadOnly && !b.Once}, Why: p.why}
 		for s, f := range [2]connectors.Field{a, b} {
 			if computed(described[s], f) {
 				q.To[s], q.Why = false, q.Why+"; on the "+names[s]+" it follows from impact and urgency"
