@@ -56,6 +56,7 @@ func (s *Server) wire(a *Alert, alone bool) map[string]any {
 		m["mergeState"] = "HALF_MERGED"
 		if !alone {
 			m["onlyInLists"] = true
+			delete(m, "labels")
 		}
 	}
 	return m
