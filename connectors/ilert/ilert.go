@@ -16,6 +16,7 @@
 package ilert
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -56,6 +57,12 @@ type CollectionSettings struct {
 	IntegrationKey connectors.Secret `hcl:"integration_key,optional"`
 	From           string            `hcl:"from,optional"`         // alerts reported before are left out
 	CommentText    string            `hcl:"comment_text,optional"` // cuts author and text of a comment out of a log entry
+}
+
+// Veil leaves the address and the team: they tell this account from another. A collection that is added for another
+// sync, or another page size, makes it no other system.
+func (s *Settings) Veil() (shown any, secrets []string) {
+	return &struct{ URL, Team string }{cmp.Or(s.URL, defaultURL), s.Team}, nil
 }
 
 // New returns empty settings, for a [connectors.Registry].
