@@ -181,14 +181,10 @@ func (c *Alarms) deliver(ctx context.Context, op string, all []webAlarm, paths [
 		}
 	}
 	return together(ctx, len(all), func(ctx context.Context, i int) (record.Record, error) {
-		var properties map[string]string
-		if own {
-			var err error
-			if properties, err = c.properties(ctx, op, &all[i]); err != nil {
-				return record.Record{}, err
-			}
+		if !own {
+			return all[i].record(paths, nil, nil), nil
 		}
-		return all[i].record(paths, properties, defined), nil
+		return c.detailed(ctx, op, &all[i], paths, defined)
 	}, emit)
 }
 
@@ -221,6 +217,36 @@ func together(ctx context.Context, n int, work func(ctx context.Context, i int) 
 	return err
 }
 
+// detailed is an alarm with its properties. The record that was listed may be gone from under us, because the alarm has changed
+// meanwhile: then the newest one is asked. Properties that are refused all the same are not known, which holds what depends on
+// them and nothing more.
+func (c *Alarms) detailed(ctx context.Context, op string, a *webAlarm, paths []string, defined map[string]bool) (record.Record, error) {
+	properties, err := c.properties(ctx, op, a)
+	if errors.Is(err, connectors.ErrRefused) || errors.Is(err, errNoDetails) {
+		listed := a.version()
+		if a, err = c.current(ctx, op, a.key()); err != nil || a == nil {
+			return record.Record{}, err // gone in between
+		}
+		if properties, err = c.properties(ctx, op, a); err != nil && a.version() == listed {
+			c.web.log.Warn("properties are not shown", "op", op, "alarm", a.key(), "err", err)
+			r := a.record(paths, nil, nil)
+			for i, p := range paths {
+				if _, known := alarmPathOf(p); !known {
+					r.Values[i] = record.UnknownValue
+				}
+			}
+			return r, nil
+		}
+	}
+	if err != nil {
+		return record.Record{}, err
+	}
+	return a.record(paths, properties, defined), nil
+}
+
+// errNoDetails is the cause where the details of an alarm have no properties, also none that are not set.
+var errNoDetails = errors.New("no details")
+
 // record reads paths. A property that is not set is null, also where an alarm's details leave it out; one that does not exist
 // is absent.
 func (a *webAlarm) record(paths []string, properties map[string]string, defined map[string]bool) record.Record {
@@ -249,7 +275,7 @@ func (c *Alarms) properties(ctx context.Context, op string, a *webAlarm) (map[st
 		return nil, err
 	}
 	if d == nil || d.PropertiesAlarm == nil {
-		return nil, &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: "the details of alarm " + key + " have no properties",
+		return nil, &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Err: errNoDetails, Detail: "the details of alarm " + key + " have no properties",
 			Hint: "GetAlarmDetailsV2 needs DataMiner 10.3.0 CU20, 10.4.0 CU8 or 10.4.11"}
 	}
 	known = detail{version, valuesOf(d.PropertiesAlarm)}

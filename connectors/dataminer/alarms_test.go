@@ -2,6 +2,7 @@ package dataminer_test
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/connectortest"
 	"github.com/fieldsync/fieldsync/connectors/dataminer"
+	"github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -121,7 +123,7 @@ func TestAnAlarmThatClearsBetweenLookAndWriteIsNotWritten(t *testing.T) {
 	s := newSystem(t)
 	key := s.RaiseAlarm("Input bitrate low", "Minor", nil)
 	settings := &dataminer.Settings{Bridge: &dataminer.Bridge{URL: s.url}}
-	s.http.Transport = clearing{s.http.Transport, func() { s.ClearAlarm(key) }}
+	s.http.Transport = interposed{s.http.Transport, "alarm-properties", func() { s.ClearAlarm(key) }}
 	_, err := s.collection(t, settings, "alarm_properties").(connectors.Updater).Update(t.Context(), []string{"id"}, key, "", record.Fields{"Incident Number": record.OfText("INC1")})
 	if !errors.Is(err, connectors.ErrNotFound) || !strings.Contains(err.Error(), "cleared") || s.Writes() != 0 {
 		t.Errorf("%d writes, %v", s.Writes(), err)
@@ -186,5 +188,52 @@ func TestALongSearchHasRoom(t *testing.T) {
 	err := c.Find(t.Context(), []string{"Ticket ID"}, "Ticket ID", values, func(r record.Record) error { got = append(got, r.Key); return nil })
 	if d := cmp.Diff([]string{key}, got); err != nil || d != "" {
 		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+}
+
+func TestAnAlarmThatChangesDuringAScanIsReadAsItIsThen(t *testing.T) {
+	for _, missing := range []string{"missing=null", "missing=error"} {
+		s := newSystem(t, missing)
+		key := s.RaiseAlarm("Input bitrate low", "Minor", nil)
+		gone := s.RaiseAlarm("Fan failure", "Minor", nil)
+		s.http.Transport = interposed{s.http.Transport, "GetAvailableAlarmProperties", func() {
+			s.ChangeSeverity(key, "Major")
+			s.ClearAlarm(gone)
+		}}
+		var got []string
+		_, err := s.collection(t, s.settings(), "alarms").Scan(t.Context(), connectors.Query{Paths: []string{"severity", "Ticket ID"}}, func(r record.Record) error {
+			got = append(got, r.Key+" "+stringOf(r.Values))
+			return nil
+		})
+		if d := cmp.Diff([]string{key + ` ["Major" null]`}, got); err != nil || d != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", missing, err, d)
+		}
+	}
+}
+
+func TestPropertiesThatAreRefusedAreNotKnown(t *testing.T) {
+	s := newSystem(t, "missing=error")
+	s.RaiseAlarm("Input bitrate low", "Minor", nil)
+	s.AddObject(sim.Element, "Encoder 7", unset)
+	for name, method := range map[string]string{"alarms": "GetAlarmDetailsV2", "elements": "GetPropertiesForElement"} {
+		refusing := &http.Client{Transport: replaced{s.http.Transport, method, `{"Message":"No access","ExceptionType":"Skyline.DataMiner.Web.Common.WebApiException"}`}}
+		conn, err := s.settings().Open(connectors.Env{Name: "noc", HTTP: refusing, Now: s.clock.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := conn.Collection(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		_, err = c.Scan(t.Context(), connectors.Query{Paths: []string{"severity", "Ticket ID"}}, func(r record.Record) error {
+			if n++; r.Values[0].Empty() || r.Values[1] != record.UnknownValue {
+				t.Errorf("%s: %s", name, stringOf(r.Values))
+			}
+			return nil
+		})
+		if err != nil || n != 1 {
+			t.Errorf("%s: %d records, %v", name, n, err)
+		}
 	}
 }

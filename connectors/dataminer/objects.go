@@ -224,10 +224,7 @@ func (c *Objects) deliver(ctx context.Context, op string, all []object, paths []
 			var err error
 			properties, err = c.properties(ctx, op, &all[i])
 			if errors.Is(err, connectors.ErrRefused) {
-				// It may have been removed since it was listed. Then it is not there; else the refusal stands.
-				if o, gone := c.object(ctx, op, c.kind.key(&all[i])); gone == nil && o == nil {
-					return record.Record{}, nil
-				}
+				return c.hidden(ctx, op, &all[i], paths, err)
 			}
 			if err != nil {
 				return record.Record{}, err
@@ -235,6 +232,23 @@ func (c *Objects) deliver(ctx context.Context, op string, all []object, paths []
 		}
 		return c.record(&all[i], paths, properties), nil
 	}, emit)
+}
+
+// hidden is an object whose properties are refused. It may have been removed since it was listed, and is not there then; else
+// its properties are not known, which holds what depends on them and nothing more.
+func (c *Objects) hidden(ctx context.Context, op string, listed *object, paths []string, refused error) (record.Record, error) {
+	o, err := c.object(ctx, op, c.kind.key(listed))
+	if err != nil || o == nil {
+		return record.Record{}, err
+	}
+	c.web.log.Warn("properties are not shown", "op", op, c.kind.noun, c.kind.key(o), "err", refused)
+	r := c.record(o, paths, nil)
+	for i, p := range paths {
+		if c.kind.property(p) {
+			r.Values[i] = record.UnknownValue
+		}
+	}
+	return r, nil
 }
 
 func (c *Objects) record(o *object, paths []string, properties map[string]string) record.Record {

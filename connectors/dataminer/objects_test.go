@@ -34,17 +34,18 @@ func (r replaced) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(r.body)), Request: req}, nil
 }
 
-// clearing does something right before a write of the bridge arrives.
-type clearing struct {
+// interposed does something right before a call arrives.
+type interposed struct {
 	http.RoundTripper
-	do func()
+	method string
+	do     func()
 }
 
-func (c clearing) RoundTrip(req *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(req.URL.Path, "/alarm-properties") {
-		c.do()
+func (i interposed) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(req.URL.Path, "/"+i.method) {
+		i.do()
 	}
-	return c.RoundTripper.RoundTrip(req)
+	return i.RoundTripper.RoundTrip(req)
 }
 
 func sample(i int) record.Fields {
