@@ -17,7 +17,7 @@ var switches = []struct {
 	what   string
 }{
 	{"generation", []string{"legacy", "sdm", "none"}, "which ticketing there is"},
-	{"link", []string{"root", "record"}, "by which number a ticket names its alarm"},
+	{"link", []string{"root", "record", "root-alone"}, "by which number a ticket names its alarm, and whether its element beside it"},
 	{"refusal", []string{"200", "500"}, "how a wrong password is answered: with a message inside a success, or as an error"},
 	{"envelope", []string{"d", "bare"}, "whether results stand in a member d"},
 	{"missing", []string{"null", "error"}, "how an id that does not exist is answered"},

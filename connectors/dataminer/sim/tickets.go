@@ -126,9 +126,10 @@ func (s *Server) dmaTicket(t *Ticket) map[string]any {
 	links := []any{}
 	if a := s.alarms[t.Alarm]; a != nil {
 		w := a.wire()
-		links = append(links,
-			map[string]any{"Name": "Alarm", "DisplayName": "Alarm", "Values": []any{map[string]any{"Type": "Alarm", "Value": []int64{int64(w.DMA), s.linked(a)}}}},
-			map[string]any{"Name": "Element", "DisplayName": "Element", "Values": []any{map[string]any{"Type": "Element", "Value": []int{w.DMA, w.Element}}}})
+		links = append(links, map[string]any{"Name": "Alarm", "DisplayName": "Alarm", "Values": []any{map[string]any{"Type": "Alarm", "Value": []int64{int64(w.DMA), s.linked(a)}}}})
+		if s.switches["link"] != "root-alone" {
+			links = append(links, map[string]any{"Name": "Element", "DisplayName": "Element", "Values": []any{map[string]any{"Type": "Element", "Value": []int{w.DMA, w.Element}}}})
+		}
 	}
 	return map[string]any{"__type": "Skyline.DataMiner.Web.Common.v1.DMATicket", "DataMinerID": agent, "ID": t.ID, "UID": fmt.Sprintf("5c2f7f0e-3f6a-4b0e-9a39-%012x", t.ID),
 		"TicketTypeID": ticketTypeID, "TimeCreatedUTC": t.Created.UnixMilli(), "StateColor": "#FF8000", "IsClosed": t.Fields["State"] == closedState, "Fields": fields, "LinkFields": links}
