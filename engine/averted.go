@@ -73,6 +73,9 @@ func (w *sent) replaced(path string, now record.Value, edits []connectors.Edit) 
 	if ours < 0 {
 		ours = last(edits, mine)
 	}
+	if ours < 0 && !w.done { // the system may have stored the write in its own way
+		ours = last(edits, func(e connectors.Edit) bool { return e.Own })
+	}
 	if ours < 0 {
 		return m, false
 	}

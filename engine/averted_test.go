@@ -310,10 +310,15 @@ func TestADeathBetweenTheWriteAndItsDetectionLosesNothing(t *testing.T) {
 		{"and bob edited something else meanwhile", "update", true, func(w *world) {
 			w.incident.EditAs("bob", "sys1", text("state", "open"))
 		}, "hers"},
+		{"and the instance has stored it in its own way", "update", true, func(w *world) { w.rules.Digest = "others" }, "hers"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := contested(t)
-			w.ticket.Edit("T-1", text("title", "ours"))
+			sent := "ours"
+			if strings.Contains(tt.name, "in its own way") {
+				sent = " ours " // the instance trims
+			}
+			w.ticket.Edit("T-1", text("title", sent))
 			w.between(text("summary", "hers"))
 			edit := w.incident.Hook
 			dead := errors.New("killed")
