@@ -3,7 +3,6 @@ package engine_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -1001,30 +1000,8 @@ func TestWhatAnUnansweredUpdateReplacedIsInHistory(t *testing.T) {
 	w.incident.Hook = nil
 	w.now = w.now.Add(time.Minute)
 	w.apply()
-	db, err := sql.Open("sqlite3", "file:"+w.statePath+"?mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	rows, err := db.Query("SELECT value FROM history WHERE path = 'summary'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var kept []string
-	for rows.Next() {
-		var blob []byte
-		if err := rows.Scan(&blob); err != nil {
-			t.Fatal(err)
-		}
-		vs, err := record.DecodeValues(blob)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kept = append(kept, vs[0].Text())
-	}
-	if !slices.Contains(kept, "right") {
-		t.Errorf("history has %q, and not what the update replaced", kept)
+	if told := w.told(record.Right, "summary"); !slices.ContainsFunc(told, func(s string) bool { return strings.HasPrefix(s, `"right" → "left"`) }) {
+		t.Errorf("the history of the record is %q, without what the update replaced", told)
 	}
 }
 

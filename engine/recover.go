@@ -71,12 +71,22 @@ func (e *Engine) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// settles is until when a write that was never answered may still take effect; zero where it cannot.
+// heldBack is how long after its intent a write may be sent at most: limits, waits that a system asks for, and repeats
+// come between.
+const heldBack = 10 * time.Minute
+
+// settles is until when a write that was never answered may still take effect; zero where it cannot. When it was sent
+// nobody knows, only that it was before this run began.
 func (r *Run) settles(in Intent) time.Time {
-	if s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler); ok {
-		return in.At.Add(s.Settles())
+	s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler)
+	if !ok {
+		return time.Time{}
 	}
-	return time.Time{}
+	sent := in.At.Add(heldBack)
+	if sent.After(r.started) {
+		sent = r.started
+	}
+	return sent.Add(s.Settles())
 }
 
 // recoverOne settles an intent, or says until when to wait for it.
@@ -239,13 +249,15 @@ func (r *Run) overwritten(ctx context.Context, f *Fold, in Intent, w write) erro
 			f.Lost = append(f.Lost, lost)
 		}
 	}
-	if len(w.meant) == 0 || in.Link == 0 || in.By != "" {
+	if len(f.Lost) == 0 || in.Link == 0 {
 		return nil
 	}
 	l, err := r.book.LinkByID(ctx, in.Link)
 	if err == nil && l != nil && l.Status != record.Ended {
-		means(l, w.meant)
-		f.Link = l
+		if in.By == "" {
+			means(l, w.meant)
+		}
+		f.Link = l // so that it is in this link's history, too
 	}
 	return err
 }
