@@ -219,8 +219,7 @@ var columns = [2][]string{{"title", "urgency", "body"}, {"short_description", "u
 // act is one thing that somebody does.
 func (p *people) act() {
 	m := p.m
-	n := p.r.IntN(p.n)
-	id := ticketID(n)
+	id := ticketID(p.r.IntN(p.n))
 	if _, gone := p.gone[id]; gone {
 		return
 	}
@@ -231,12 +230,6 @@ func (p *people) act() {
 		value = pick(p.r, []string{"1", "2", "3"})
 	}
 	side := record.Side(p.r.IntN(2))
-	// Each text has one side that edits it. An instance knows no conditional writes: what a person writes there between
-	// the last look and a write of the same field is found in its audit, but not by a process that is killed right then.
-	owner := side
-	if field != 1 {
-		owner = record.Side((n + field/2) % 2)
-	}
 	inc := m.incident(id)
 	linked := inc != nil && m.count(`SELECT count(*) FROM tickets WHERE id = ? AND number = ?`, id, inc["number"]) == 1
 	switch x := p.r.IntN(100); {
@@ -261,12 +254,12 @@ func (p *people) act() {
 			p.update(inc, "work_notes", text)
 		}
 		p.done["comments"]++
-	case owner == record.Left:
+	case side == record.Left:
 		m.exec(`UPDATE tickets SET `+columns[0][field]+` = ?, updated_at = ? WHERE id = ?`, value, m.now().UTC(), id)
-		p.wrote(owner, id, field, value)
+		p.wrote(side, id, field, value)
 	case inc != nil:
 		p.update(inc, columns[1][field], value)
-		p.wrote(owner, id, field, value)
+		p.wrote(side, id, field, value)
 	}
 }
 
@@ -332,13 +325,26 @@ func (p *people) check() {
 		for s := range p.last {
 			for field, value := range p.last[s][id] {
 				if field != "urgency" && ticket[field] != value && !kept[id][value] {
-					t.Errorf("%s: %q, which somebody wrote into %s of the %s, is neither live nor in the history", id, value, field, record.Side(s))
+					t.Errorf("%s: %q, which somebody wrote into %s of the %s, is neither live nor in the history\n%s", id, value, field, record.Side(s), p.story(id, list[0]["sys_id"], field))
 				}
 			}
 		}
 		p.checkTalk(id, list[0]["sys_id"])
 	}
 	p.done["live pairs"] = live
+}
+
+// story is what the instance and fieldsync remember of a field of a ticket.
+func (p *people) story(id, sysID, field string) string {
+	column := map[string]string{"title": "short_description", "body": "description"}[field]
+	var b strings.Builder
+	for _, e := range p.m.snow.Load().Find("sys_audit", "documentkey", sysID) {
+		if e["fieldname"] == column {
+			fmt.Fprintf(&b, "  audit %s: %q → %q by %s (%s)\n", e["sys_created_on"], e["oldvalue"], e["newvalue"], e["user"], e["record_checkpoint"])
+		}
+	}
+	out, _ := p.m.run("blame", "desk", id, field)
+	return b.String() + out
 }
 
 // checkTalk holds both sides to each comment once.
