@@ -278,6 +278,23 @@ func TestARuleIsBoundToItsSourceAndSeveralMayShareOne(t *testing.T) {
 	}
 }
 
+func TestATestRecordThatStaysIsInNoScanAndFoundByItsMarker(t *testing.T) {
+	acc := account(t, nil)
+	key := connectors.TestMark + "0123456789ab"
+	id := acc.Raise(sim.Alert{Summary: "x", Key: key})
+	c := collection(t, acc, settings(), "alerts")
+	if got, w := scan(t, c, connectors.Query{Paths: []string{"id"}}); len(got) != 0 || strings.Contains(w.Next, text(id)) {
+		t.Errorf("delivered %v, next %s", keysOf(got), w.Next)
+	}
+	n := 0
+	if err := c.Find(t.Context(), []string{"id"}, "alertKey", []record.Value{record.OfText(key)}, func(record.Record) error { n++; return nil }); err != nil || n != 1 {
+		t.Errorf("found %d, %v", n, err)
+	}
+	if became, err := c.Retire(t.Context(), text(id)); err != nil || became != "resolved" {
+		t.Errorf("became %q, %v", became, err)
+	}
+}
+
 func TestAnotherTeamsAlertsAreNotThere(t *testing.T) {
 	acc := account(t, nil)
 	mine, theirs := acc.Raise(sim.Alert{Summary: "mine"}), acc.Raise(sim.Alert{Summary: "theirs", Source: 310460})
