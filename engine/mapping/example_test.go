@@ -38,6 +38,13 @@ type database struct {
 	} `hcl:"collection,block"`
 }
 
+type dataMiner struct {
+	Bridge struct {
+		URL   string            `hcl:"url"`
+		Token connectors.Secret `hcl:"token,optional"`
+	} `hcl:"bridge,block"`
+}
+
 type properties struct {
 	URL   string            `hcl:"url,optional"`
 	Token connectors.Secret `hcl:"token,optional"`
@@ -46,6 +53,7 @@ type properties struct {
 func (*serviceNow) Open(connectors.Env) (connectors.Connection, error) { return nil, context.Canceled }
 func (*database) Open(connectors.Env) (connectors.Connection, error)   { return nil, context.Canceled }
 func (*properties) Open(connectors.Env) (connectors.Connection, error) { return nil, context.Canceled }
+func (*dataMiner) Open(connectors.Env) (connectors.Connection, error)  { return nil, context.Canceled }
 
 func options() mapping.Options {
 	return mapping.Options{
@@ -53,6 +61,7 @@ func options() mapping.Options {
 			"servicenow": func() connectors.Config { return new(serviceNow) },
 			"sql":        func() connectors.Config { return new(database) },
 			"properties": func() connectors.Config { return new(properties) },
+			"dataminer":  func() connectors.Config { return new(dataMiner) },
 		},
 		Getenv: func(name string) (string, bool) {
 			v, ok := map[string]string{"SNOW_USER": "sync", "SNOW_PASSWORD": "hunter2", "HELPDESK_DSN": "file:desk.db"}[name]
