@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
@@ -188,35 +186,6 @@ func (c *Alarms) deliver(ctx context.Context, op string, all []webAlarm, paths [
 	}, emit)
 }
 
-// together makes n records, a few at a time, and emits one at a time.
-func together(ctx context.Context, n int, work func(ctx context.Context, i int) (record.Record, error), emit func(record.Record) error) error {
-	var mu sync.Mutex
-	var failed error
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(inFlight)
-	for i := range n {
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			r, err := work(ctx, i)
-			mu.Lock()
-			defer mu.Unlock()
-			if failed == nil && (err != nil || r.Key != "") {
-				if failed = err; err == nil {
-					failed = emit(r)
-				}
-			}
-			return failed
-		})
-	}
-	err := g.Wait()
-	if failed != nil {
-		return failed // and not that the others were stopped
-	}
-	return err
-}
-
 // detailed is an alarm with its properties. The record that was listed may be gone from under us, because the alarm has changed
 // meanwhile: then the newest one is asked. Properties that are refused all the same are not known, which holds what depends on
 // them and nothing more.
@@ -320,18 +289,7 @@ func parts(key string, n int) ([]int64, bool) {
 // Read asks for each alarm by its tree. One that has cleared is gone, or not, as the settings say.
 func (c *Alarms) Read(ctx context.Context, paths []string, keys []string, emit func(record.Record) error) error {
 	const op = "read alarms"
-	keys = distinct(keys)
-	var mu sync.Mutex
-	var found []webAlarm
-	err := together(ctx, len(keys), func(ctx context.Context, i int) (record.Record, error) {
-		a, err := c.current(ctx, op, keys[i])
-		if a != nil {
-			mu.Lock()
-			found = append(found, *a)
-			mu.Unlock()
-		}
-		return record.Record{}, err
-	}, nil)
+	found, err := gathered(ctx, keys, func(ctx context.Context, key string) (*webAlarm, error) { return c.current(ctx, op, key) })
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -311,18 +310,7 @@ func (c *Objects) object(ctx context.Context, op, key string) (*object, error) {
 // Read asks for each object by its id.
 func (c *Objects) Read(ctx context.Context, paths []string, keys []string, emit func(record.Record) error) error {
 	op := "read " + c.kind.collection
-	keys = distinct(keys)
-	var mu sync.Mutex
-	var found []object
-	err := together(ctx, len(keys), func(ctx context.Context, i int) (record.Record, error) {
-		o, err := c.object(ctx, op, keys[i])
-		if o != nil {
-			mu.Lock()
-			found = append(found, *o)
-			mu.Unlock()
-		}
-		return record.Record{}, err
-	}, nil)
+	found, err := gathered(ctx, keys, func(ctx context.Context, key string) (*object, error) { return c.object(ctx, op, key) })
 	if err != nil {
 		return err
 	}
@@ -332,28 +320,11 @@ func (c *Objects) Read(ctx context.Context, paths []string, keys []string, emit 
 // Find looks through all objects: there is no method that searches for a property.
 func (c *Objects) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
 	op := "find " + c.kind.collection
-	texts := wanted(values)
-	if path == pathID {
-		return c.Read(ctx, paths, texts, emit)
-	}
-	if len(texts) == 0 {
-		return nil
-	}
-	at := slices.Index(paths, path)
-	if at < 0 {
-		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "the path is not among those asked for", Fields: []string{path}}
-	}
-	if err := c.Require(ctx, []string{path}); err != nil {
-		return err
-	}
-	all, err := c.all(ctx, op)
-	if err != nil {
-		return err
-	}
-	return c.deliver(ctx, op, all, paths, func(r record.Record) error {
-		if v := r.Values[at]; !v.Known() || v.Empty() || !slices.Contains(texts, v.Plain()) {
-			return nil
+	return among(ctx, op, c, paths, path, values, func(emit func(record.Record) error) error {
+		all, err := c.all(ctx, op)
+		if err != nil {
+			return err
 		}
-		return emit(r)
-	})
+		return c.deliver(ctx, op, all, paths, emit)
+	}, emit)
 }

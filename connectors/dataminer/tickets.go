@@ -321,18 +321,7 @@ func (c *Tickets) one(ctx context.Context, op, key string) (*ticket, error) {
 // Read asks for each ticket by its id.
 func (c *Tickets) Read(ctx context.Context, paths []string, keys []string, emit func(record.Record) error) error {
 	const op = "read tickets"
-	keys = distinct(keys)
-	var mu sync.Mutex
-	var found []ticket
-	err := together(ctx, len(keys), func(ctx context.Context, i int) (record.Record, error) {
-		t, err := c.one(ctx, op, keys[i])
-		if t != nil {
-			mu.Lock()
-			found = append(found, *t)
-			mu.Unlock()
-		}
-		return record.Record{}, err
-	}, nil)
+	found, err := gathered(ctx, keys, func(ctx context.Context, key string) (*ticket, error) { return c.one(ctx, op, key) })
 	if err != nil {
 		return err
 	}
@@ -342,28 +331,11 @@ func (c *Tickets) Read(ctx context.Context, paths []string, keys []string, emit 
 // Find looks through all tickets: how the filters of the lists are written is not published.
 func (c *Tickets) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
 	const op = "find tickets"
-	texts := wanted(values)
-	if path == pathID {
-		return c.Read(ctx, paths, texts, emit)
-	}
-	if len(texts) == 0 {
-		return nil
-	}
-	at := slices.Index(paths, path)
-	if at < 0 {
-		return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "the path is not among those asked for", Fields: []string{path}}
-	}
-	if err := c.Require(ctx, []string{path}); err != nil {
-		return err
-	}
-	all, err := c.all(ctx, op)
-	if err != nil {
-		return err
-	}
-	return c.deliver(ctx, op, all, paths, func(r record.Record) error {
-		if v := r.Values[at]; !v.Known() || v.Empty() || !slices.Contains(texts, v.Plain()) {
-			return nil
+	return among(ctx, op, c, paths, path, values, func(emit func(record.Record) error) error {
+		all, err := c.all(ctx, op)
+		if err != nil {
+			return err
 		}
-		return emit(r)
-	})
+		return c.deliver(ctx, op, all, paths, emit)
+	}, emit)
 }
