@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
@@ -64,6 +65,10 @@ func (t *collection) openCabinets(ctx context.Context, blocks []Attachments) err
 func (t *collection) cabinet(op, path string) (*cabinet, error) {
 	if c := t.cabinets[path]; c != nil {
 		return c, nil
+	}
+	if path == "" { // the mapping names no kind, as there is none
+		path = "files"
+		op = strings.Replace(op, "  ", " attachments ", 1)
 	}
 	return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("%s declares no attachments %q", t.name, path),
 		Hint: fmt.Sprintf("say in the connection where they stand: collection %q { attachments %q { table = \"…\", parent = \"…\", name = \"…\", content = \"…\" } }", t.name, path)}

@@ -5,6 +5,8 @@ import (
 	dsql "database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
@@ -34,6 +36,12 @@ type thread struct {
 // openThreads checks the comments blocks of a collection against the database.
 func (t *collection) openThreads(ctx context.Context, blocks []Comments) error {
 	t.threads = map[string]*thread{}
+	if len(blocks) == 0 {
+		var err error
+		if blocks, err = t.usualComments(ctx); err != nil {
+			return err
+		}
+	}
 	for _, b := range blocks {
 		th := &thread{}
 		var err error
@@ -52,6 +60,44 @@ func (t *collection) openThreads(ctx context.Context, blocks []Comments) error {
 		t.threadList = append(t.threadList, connectors.Thread{Path: b.Name, Readers: th.readers, Editable: !th.rel.view})
 	}
 	return nil
+}
+
+// usualComments finds comments that nobody had to declare: a table of the usual name, with columns of usual names.
+func (t *collection) usualComments(ctx context.Context) ([]Comments, error) {
+	if len(t.key) != 1 {
+		return nil, nil
+	}
+	one := strings.TrimSuffix(t.rel.name, "s")
+	all, err := t.conn.relations(ctx, t.conn)
+	if err != nil {
+		return nil, t.conn.fail("open "+t.name, err, nil)
+	}
+	for _, table := range []string{"comments", one + "_comments", t.rel.name + "_comments"} {
+		i := slices.IndexFunc(all, func(r relation) bool { return r.name == table })
+		if i < 0 || table == t.rel.name {
+			continue
+		}
+		columns, err := t.conn.columns(ctx, t.conn, all[i])
+		if err != nil {
+			return nil, t.conn.fail("open "+t.name, err, nil)
+		}
+		first := func(names ...string) string {
+			for _, name := range names {
+				if slices.ContainsFunc(columns, func(c column) bool { return c.name == name }) {
+					return name
+				}
+			}
+			return ""
+		}
+		b := Comments{Name: "comments", Table: table, Key: first("id"), Text: first("text", "body", "comment", "content", "note", "message"),
+			Author: first("author", "created_by", "author_name"), Time: first("created_at", "created_on", "created", "time"),
+			Internal: first("internal", "is_internal")}
+		if parent := first(one+"_id", t.rel.name+"_id", one, "parent_id"); parent != "" && b.Key != "" && b.Text != "" {
+			b.Parent = []string{parent}
+			return []Comments{b}, nil
+		}
+	}
+	return nil, nil
 }
 
 func (t *collection) thread(op, path string) (*thread, error) {

@@ -134,3 +134,32 @@ func TestACommentThatWasEditedSinceIsReadAgain(t *testing.T) {
 		t.Errorf("an edit of ours has the stamp %v, want %d", got, d.now.Load())
 	}
 }
+
+func TestATableOfCommentsWithTheUsualNamesNeedsNoBlock(t *testing.T) {
+	for _, tt := range []struct {
+		name, schema string
+		found        bool
+	}{
+		{"comments of their own", `CREATE TABLE comments (id INTEGER PRIMARY KEY, ticket_id TEXT, body TEXT, author TEXT, created_at TEXT);
+			INSERT INTO comments VALUES (1, 'T-1', 'hello', 'ann', '2026-03-01 12:00:00')`, true},
+		{"named after the table", `CREATE TABLE ticket_comments (id INTEGER PRIMARY KEY, tickets_id TEXT, text TEXT, author TEXT, created_on TEXT);
+			INSERT INTO ticket_comments VALUES (1, 'T-1', 'hello', 'ann', '2026-03-01 12:00:00')`, true},
+		{"somebody else's", `CREATE TABLE comments (id INTEGER PRIMARY KEY, article_id TEXT, body TEXT)`, false},
+		{"without a text", `CREATE TABLE comments (id INTEGER PRIMARY KEY, ticket_id TEXT, stars INTEGER)`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t, `CREATE TABLE tickets (id TEXT PRIMARY KEY, title TEXT); INSERT INTO tickets VALUES ('T-1', 'a'); `+tt.schema)
+			_, col := d.open(t, sql.Table{Name: "tickets"})
+			s, err := col.(connectors.Describer).Describe(t.Context())
+			if err != nil || (len(s.Threads) == 1) != tt.found {
+				t.Fatalf("threads %v, %v", s.Threads, err)
+			}
+			if !tt.found {
+				return
+			}
+			if diff := cmp.Diff([]string{"T-1 ann 12:00: hello"}, texts(t, col.(connectors.CommentReader), "comments")); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -120,8 +120,8 @@ func (k *compiler) files(side int, p ref) (string, connectors.Readers) {
 	}
 	switch {
 	case len(names) == 0:
-		k.fail(p.at, "No attachments here", "The collection %q of side %q keeps no attachments that can be carried. Where they stand in a table of their own, declare it in the connection: collection %q { attachments \"files\" { table = \"…\" } }.",
-			s.Collection, s.Name, s.Collection)
+		k.add(warn(p.at, "No attachments here", "The collection %q of side %q keeps no attachments that can be carried: none are, and the fields flow. Where they stand in a table of their own, declare it in the connection: collection %q { attachments \"files\" { table = \"…\" } }.",
+			s.Collection, s.Name, s.Collection))
 	case p.text == "":
 		k.fail(p.at, "Several kinds of attachments", "The collection %q of side %q keeps its attachments under %s. Say which of them: %s = %q.", s.Collection, s.Name, oneOf(names), s.Name, names[0])
 	default:

@@ -124,7 +124,7 @@ func (k *compiler) thread(side int, p ref) connectors.Thread {
 	}
 	switch {
 	case len(names) == 0:
-		k.fail(p.at, "No comments here", "The collection %q of side %q keeps no comments that can be carried. Where they stand in a table of their own, declare it in the connection: collection %q { comments %q { table = \"…\" } }.", s.Collection, s.Name, s.Collection, p.text)
+		k.add(warn(p.at, "No comments here", "The collection %q of side %q keeps no comments that can be carried: none are, and the fields flow. Where they stand in a table of their own, declare it in the connection: collection %q { comments %q { table = \"…\" } }.", s.Collection, s.Name, s.Collection, p.text))
 	case sc.Hidden || sc.Open:
 		k.add(warn(p.at, "Path is not described", "The collection %q of side %q does not describe %q; it may have fields that this user cannot see.%s", s.Collection, s.Name, p.text, suggestion(p.text, names)))
 	default:
