@@ -66,9 +66,8 @@ func (t *collection) cabinet(op, path string) (*cabinet, error) {
 	if c := t.cabinets[path]; c != nil {
 		return c, nil
 	}
-	if path == "" { // the mapping names no kind, as there is none
-		path = "files"
-		op = strings.Replace(op, "  ", " attachments ", 1)
+	if path == "" {
+		path = "files" // the mapping names no kind, as there is none
 	}
 	return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: fmt.Sprintf("%s declares no attachments %q", t.name, path),
 		Hint: fmt.Sprintf("say in the connection where they stand: collection %q { attachments %q { table = \"…\", parent = \"…\", name = \"…\", content = \"…\" } }", t.name, path)}
@@ -79,7 +78,7 @@ var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // Attachments asks for the rows of the table of files, and for the sizes of their contents, which databases know without
 // reading them.
 func (t *collection) Attachments(ctx context.Context, path string, keys []string, since time.Time, emit func(string, connectors.Attachment) error) error {
-	op := "list " + path + " of " + t.name
+	op := strings.TrimSpace("list attachments "+path) + " of " + t.name
 	c, err := t.cabinet(op, path)
 	if err != nil {
 		return err

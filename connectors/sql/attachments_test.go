@@ -126,3 +126,13 @@ func TestAttachmentsBlocksThatAreWrong(t *testing.T) {
 		})
 	}
 }
+
+func TestACollectionWithoutFilesSaysWhereToNameThem(t *testing.T) {
+	d := newDesk(t, `CREATE TABLE tickets (id TEXT PRIMARY KEY, title TEXT)`)
+	_, col := d.open(t, sql.Table{Name: "tickets"})
+	err := col.(connectors.AttachmentReader).Attachments(t.Context(), "", nil, time.Time{}, func(string, connectors.Attachment) error { return nil })
+	const want = `list attachments of tickets: wrong settings: tickets declares no attachments "files"`
+	if err == nil || err.Error() != want || !strings.Contains(connectors.Hint(err), `attachments "files" { table`) {
+		t.Errorf("got %v (%s), want %s", err, connectors.Hint(err), want)
+	}
+}
