@@ -30,7 +30,8 @@ var mayImport = map[string][]string{
 	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"},                                         // connectors for Error and its hint
 	"engine/state/storetest":    {"engine", "engine/plan", "engine/reconcile", "engine/record"},
 	"engine/report":             {"engine/plan", "engine/record"},
-	"engine/console":            {"engine", "engine/report", "engine/plan", "engine/record"},
+	"engine/access":             {},
+	"engine/console":            {"engine", "engine/access", "engine/report", "engine/plan", "engine/record"},
 	"engine":                    {"connectors", "engine/reconcile", "engine/plan", "engine/record"},
 	"connectors":                {"engine/record"},
 	"connectors/*":              {"connectors", "engine/record"},
