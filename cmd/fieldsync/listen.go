@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/fieldsync/fieldsync/engine/access"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -31,50 +31,43 @@ type mappingStatus struct {
 	Diagnostics []diagnostic `json:"diagnostics,omitempty"`
 }
 
+// handler is everything that a running service answers.
 func (s *service) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		s.mu.Lock()
-		ready := s.ready
-		s.mu.Unlock()
-		if !ready {
-			http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
-			return
-		}
-		io.WriteString(w, "ready\n")
-	})
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
-		st, err := s.status(r.Context())
-		if err != nil {
-			s.log.Error("status cannot be read", "err", err)
-			http.Error(w, "the state cannot be read; see the log", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		out := &masked{w: w, secrets: s.app.out.secrets}
-		_ = report.JSON(out, st) // the reader went away: nobody to tell
-		out.flush()
-	})
-	return localOnly(mux)
+	mux := s.routes()
+	return (&access.Gate{Loopback: access.Run, Local: true}).Wrap(mux)
 }
 
-// localOnly refuses names other than this machine's, so that no page of another site can read these through a
-// name that it points here.
-func localOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
-			return
-		}
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
-	})
+// routes is every route of the service with who may use it.
+func (s *service) routes() *access.Mux {
+	mux := &access.Mux{}
+	mux.Handle("GET /healthz", access.Open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })))
+	mux.Handle("GET /readyz", access.Open(http.HandlerFunc(s.serveReady)))
+	mux.Handle("GET /status", access.Require(access.Look, http.HandlerFunc(s.serveStatus)))
+	return mux
+}
+
+func (s *service) serveReady(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	ready := s.ready
+	s.mu.Unlock()
+	if !ready {
+		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, "ready\n")
+}
+
+func (s *service) serveStatus(w http.ResponseWriter, r *http.Request) {
+	st, err := s.status(r.Context())
+	if err != nil {
+		s.log.Error("status cannot be read", "err", err)
+		http.Error(w, "the state cannot be read; see the log", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	out := &masked{w: w, secrets: s.app.out.secrets}
+	_ = report.JSON(out, st) // the reader went away: nobody to tell
+	out.flush()
 }
 
 func (s *service) status(ctx context.Context) (serviceStatus, error) {
