@@ -73,8 +73,20 @@ type Store interface {
 	// UseApproval is Approved, and uses it up.
 	UseApproval(ctx context.Context, sync, digest string, now time.Time) (*PlanApproval, error)
 
+	// Pause keeps the pause of a sync, in place of an earlier one. The sync need never have run.
+	Pause(ctx context.Context, p Pause) error
+	// Resume forgets the pause of a sync; false if it had none.
+	Resume(ctx context.Context, sync string) (bool, error)
+	// Pauses lists the pauses, by sync.
+	Pauses(ctx context.Context) ([]Pause, error)
+
+	// Note keeps an act.
+	Note(ctx context.Context, a Act) error
+	// Acts emits the newest acts first, at most limit.
+	Acts(ctx context.Context, limit int, emit func(Act) error) error
+
 	// Prune forgets what is older than before: history, links that ended, accounts of runs (but the newest of
-	// each sync), tombs, used plans and approvals that are over since then; of each kind the oldest, at most
+	// each sync), tombs, used plans, acts, and approvals that are over since then; of each kind the oldest, at most
 	// this many. It returns how much that was. A tomb that is alive keeps its link.
 	Prune(ctx context.Context, before time.Time, most int) (int64, error)
 
@@ -102,6 +114,23 @@ type PlanApproval struct {
 	By     string    `json:"by"`
 	At     time.Time `json:"at"`
 	Until  time.Time `json:"until"` // not valid from then on
+}
+
+// A Pause keeps a sync from being run by the service, other than on request.
+type Pause struct {
+	Sync string    `json:"sync"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
+	Why  string    `json:"why,omitempty"`
+}
+
+// An Act is something that somebody did through the service or the command line, for the audit log.
+type Act struct {
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Action  string    `json:"action"`            // what was done: "pause"
+	Subject string    `json:"subject,omitempty"` // to what: a sync, a link, the digest of a plan
+	Why     string    `json:"why,omitempty"`
 }
 
 // A Book is the memory of one sync. Links that it hands out belong to the caller.

@@ -20,6 +20,7 @@ var aged = []struct{ table, find string }{
 		AND id <> coalesce((SELECT id FROM run WHERE run.sync = old.sync ORDER BY good DESC LIMIT 1), 0)`},
 	{"used_plan", "SELECT rowid FROM used_plan WHERE at < ?1 LIMIT ?2"},
 	{"approval", "SELECT rowid FROM approval WHERE until < ?1 LIMIT ?2"},
+	{"act", "SELECT id FROM (SELECT id, at FROM act ORDER BY id LIMIT ?2) WHERE at < ?1"},
 }
 
 // Prune forgets what is older than before, a bounded part of it. It looks first, since mostly there is nothing.

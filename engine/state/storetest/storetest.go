@@ -66,6 +66,8 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		"comments and attachments wait beside the fields":               beside,
 		"how far was listened comes back as it was stored":              heard,
 		"an approval is used once and ends":                             approvals,
+		"a pause stays until it is ended":                               pauses,
+		"acts come newest first and are forgotten when they are old":    acts,
 		"what is old is forgotten bit by bit":                           prune,
 		"a spool gives back what was put last":                          spoolRecords,
 		"a spool finds by match hash":                                   spoolMatching,
@@ -202,6 +204,9 @@ func emitErrors(t *testing.T, s engine.Store) {
 	if err := errors.Join(sp.Put(ctx, left, []engine.Moved{{Record: record.Record{Key: "T-1"}, Match: []uint64{5}}}), sp.Add(ctx, []engine.Spooled{{Order: 1}})); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Note(ctx, engine.Act{At: noon, By: "ada", Action: "pause"}); err != nil {
+		t.Fatal(err)
+	}
 	for name, err := range map[string]error{
 		"Prints":        b.Prints(ctx, left, func(engine.Print) error { return stop }),
 		"Links":         b.Links(ctx, record.Live, func(record.Link) error { return stop }),
@@ -213,6 +218,7 @@ func emitErrors(t *testing.T, s engine.Store) {
 		"Origins":       b.Origins(ctx, l.ID, func(engine.Origin) error { return stop }),
 		"History":       b.History(ctx, l.ID, func(engine.Entry) error { return stop }),
 		"Wrote":         s.Wrote(ctx, 1, func(engine.Entry) error { return stop }),
+		"Acts":          s.Acts(ctx, 1, func(engine.Act) error { return stop }),
 		"Items":         sp.Items(ctx, math.MinInt, func(engine.Spooled) error { return stop }),
 	} {
 		if !errors.Is(err, stop) {
