@@ -127,9 +127,9 @@ every decision explains itself.`,
 		}
 	}
 	add("write", a.initCmd(), a.validateCmd(), a.fmtCmd(), a.testCmd(), a.verifyCmd(), a.evalCmd(), a.checkCmd(), a.fieldsCmd())
-	add("run", a.planCmd(), a.applyCmd(), a.approveCmd(), a.undoCmd(), a.serveCmd())
+	add("run", a.planCmd(), a.applyCmd(), a.approveCmd(), a.undoCmd(), a.serveCmd(), a.pauseCmd(), a.resumeCmd())
 	add("see", a.statusCmd(), a.runsCmd(), a.conflictsCmd(), a.holdsCmd(), a.resolveCmd(), a.explainCmd(),
-		a.blameCmd(), a.restoreCmd(), a.linkCmd(), a.unlinkCmd(), a.stateCmd())
+		a.blameCmd(), a.restoreCmd(), a.linkCmd(), a.unlinkCmd(), a.auditCmd(), a.stateCmd())
 	add("try", a.simCmd(), a.demoCmd())
 	root.AddCommand(a.versionCmd(), a.manCmd(), exitCodesTopic())
 	hintArgs(root)

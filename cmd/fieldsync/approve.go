@@ -52,6 +52,9 @@ fieldsync plan shows.`,
 			}
 			now := a.now()
 			ok := engine.PlanApproval{Sync: s.Name, Digest: args[1], By: a.person(), At: now, Until: now.Add(approvalLife)}
+			if err := p.note(ctx, "approve", s.Name+" "+args[1], ""); err != nil {
+				return err
+			}
 			if err := p.state.Approve(ctx, ok); err != nil {
 				return err
 			}

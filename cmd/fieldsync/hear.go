@@ -41,7 +41,7 @@ func (s *service) listenTo(ctx context.Context, r *ruleset, m *mapping.Sync, sid
 				log.Debug("told of a change", "record", key)
 			}
 			heard, wait = true, soon
-			if err := s.loop.Trigger(m.Name); err != nil {
+			if err := s.loop.Wake(m.Name); err != nil {
 				log.Warn("a change was told and the sync not woken", "err", err)
 			}
 		})

@@ -49,6 +49,9 @@ KEY is a key or a label; the two may stand in either order.`,
 			if err != nil {
 				return err
 			}
+			if err := p.note(c.Context(), "link", s.Name+" "+args[1]+" "+args[2], ""); err != nil {
+				return err
+			}
 			v := viewOf(s.Name, p.sidesOf(s.Name), l, l.Status)
 			if a.json {
 				return report.JSON(a.out, v)
@@ -84,6 +87,9 @@ KEY is the key or the label of the record on either side.`,
 			defer p.Close()
 			l, err := p.engine(nil).Part(c.Context(), job, args[1], a.person(), forget)
 			if err != nil {
+				return err
+			}
+			if err := p.note(c.Context(), "unlink", s.Name+" "+args[1], ""); err != nil {
 				return err
 			}
 			v := viewOf(s.Name, p.sidesOf(s.Name), l, record.Ended)

@@ -79,11 +79,10 @@ func (s *service) status(ctx context.Context) (serviceStatus, error) {
 	if broken != nil {
 		st.Mapping.State, st.Mapping.Diagnostics = "broken", diagnosticsOf(broken)
 	}
-	known, err := s.state.Syncs(ctx)
-	if err != nil {
+	var err error
+	if st.Syncs, err = rules.statuses(ctx, s.state); err != nil {
 		return st, err
 	}
-	st.Syncs = rules.statuses(known)
 	next := map[string]time.Time{}
 	for _, j := range s.loop.Status() {
 		next[j.Name] = j.Next

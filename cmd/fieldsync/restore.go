@@ -52,7 +52,7 @@ the writing, nothing is written.`,
 			if entry == nil {
 				return hinted{fmt.Errorf("the history has no value %d", id), "fieldsync blame SYNC KEY lists them under RESTORE; what is older than history in the fieldsync block is forgotten"}
 			}
-			return a.putBack(c.Context(), p, entry.Sync, "restore", yes, func(ctx context.Context, e *engine.Engine, j engine.Job) (*engine.Putback, error) {
+			return a.putBack(c.Context(), p, entry.Sync, "restore", args[0], yes, func(ctx context.Context, e *engine.Engine, j engine.Job) (*engine.Putback, error) {
 				return e.Restore(ctx, j, *entry)
 			})
 		},
@@ -97,7 +97,7 @@ any other edit. An undo is a run itself, and can be undone.`,
 			if run == nil {
 				return hinted{fmt.Errorf("there is no run %d", id), "fieldsync runs lists them"}
 			}
-			return a.putBack(c.Context(), p, run.Sync, "undo", yes, func(ctx context.Context, e *engine.Engine, j engine.Job) (*engine.Putback, error) {
+			return a.putBack(c.Context(), p, run.Sync, "undo", args[0], yes, func(ctx context.Context, e *engine.Engine, j engine.Job) (*engine.Putback, error) {
 				return e.Undo(ctx, j, id)
 			})
 		},
@@ -138,8 +138,8 @@ func number(text, hint string) (int64, error) {
 	return n, nil
 }
 
-// putBack shows what is to be put back, asks, and does it.
-func (a *app) putBack(ctx context.Context, p *project, sync, trigger string, yes bool, prepare func(context.Context, *engine.Engine, engine.Job) (*engine.Putback, error)) error {
+// putBack shows what is to be put back, asks, and does it. subject is the value, or the run, that a person named.
+func (a *app) putBack(ctx context.Context, p *project, sync, trigger, subject string, yes bool, prepare func(context.Context, *engine.Engine, engine.Job) (*engine.Putback, error)) error {
 	s, err := p.sync(sync)
 	if err != nil {
 		return err
@@ -165,6 +165,9 @@ func (a *app) putBack(ctx context.Context, p *project, sync, trigger string, yes
 	var acc plan.Run
 	if back.Changes() > 0 {
 		if err := a.agreeTo(fmt.Sprintf("Put back %s?", plural(back.Changes(), "value")), yes); err != nil {
+			return err
+		}
+		if err := p.note(ctx, trigger, sync+" "+subject, ""); err != nil {
 			return err
 		}
 		acc, err = back.Apply(ctx, a.person())

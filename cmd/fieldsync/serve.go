@@ -145,7 +145,13 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 		}
 	})
 	parts.Go(func() { s.follow(ctx, w) })
-	s.loop.Ready = func() { s.hear(ctx, s.inForce()) }
+	parts.Go(func() { s.watchPauses(ctx) })
+	s.loop.Ready = func() {
+		if err := s.takePauses(ctx); err != nil {
+			s.log.Error("pauses cannot be read", "err", err, "hint", wayOut(err))
+		}
+		s.hear(ctx, s.inForce())
+	}
 	s.setReady(true)
 	err = s.loop.Run(ctx, s.jobs(s.rules))
 	s.setReady(false)
@@ -200,6 +206,10 @@ func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger 
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
 	err := s.carryOut(ctx, r, m, trigger)
+	if errors.Is(err, errPaused) {
+		s.loop.Pause(m.Name, true)
+		return err
+	}
 	if stop, ok := errors.AsType[*engine.StoppedError](err); ok {
 		for _, why := range stop.Stops {
 			s.log.Warn("stopped by a limit", "sync", m.Name, "limit", why.Limit, "why", why.Why, "hint", why.Hint, "digest", stop.Digest, "approve", approveCommand(m.Name, stop.Digest))
@@ -224,6 +234,11 @@ func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger 
 
 func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, trigger string) error {
 	began := s.app.now()
+	if trigger != schedule.OnRequest {
+		if err := s.awake(ctx, m.Name); err != nil {
+			return err
+		}
+	}
 	job, err := r.job(ctx, m, jobOptions{trigger: trigger})
 	if err != nil {
 		return r.failed(ctx, m.Name, trigger, began, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -40,11 +41,10 @@ files as they are now are the rules in force.`,
 			if err := p.openState(readState); err != nil {
 				return err
 			}
-			known, err := p.state.Syncs(c.Context())
+			list, err := p.statuses(c.Context(), p.state)
 			if err != nil {
 				return err
 			}
-			list := p.statuses(known)
 			if a.json {
 				return report.JSON(a.out, map[string]any{"syncs": list})
 			}
@@ -64,13 +64,24 @@ func (a *app) statusOf(st *serviceStatus) error {
 }
 
 // statuses joins what the mapping names with what the state knows: in the order they run in, then what the mapping lost.
-func (p *project) statuses(known []engine.SyncStatus) []report.Status {
+func (p *project) statuses(ctx context.Context, store engine.Store) ([]report.Status, error) {
+	known, err := store.Syncs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	paused, err := pausesOf(ctx, store)
+	if err != nil {
+		return nil, err
+	}
 	list := []report.Status{}
 	fill := func(s *report.Status) {
 		if i := slices.IndexFunc(known, func(k engine.SyncStatus) bool { return k.Sync == s.Sync }); i >= 0 {
 			k := known[i]
 			s.Links, s.Detached, s.Conflicts, s.Held, s.Intents, s.LastRun, s.LastGood = k.Links, k.Detached, k.Conflicts, k.Held, k.Intents, k.LastRun, k.LastGood
 			s.Waits = waitingPlan(k)
+		}
+		if pause := paused[s.Sync]; pause != nil {
+			s.Paused = &report.Paused{By: pause.By, At: pause.At, Why: pause.Why}
 		}
 	}
 	for _, m := range inOrder(p.Syncs) {
@@ -85,7 +96,7 @@ func (p *project) statuses(known []engine.SyncStatus) []report.Status {
 			list = append(list, s)
 		}
 	}
-	return list
+	return list, nil
 }
 
 func (a *app) runsCmd() *cobra.Command {

@@ -137,6 +137,9 @@ func (a *app) resolve(ctx context.Context, p *project, s *mapping.Sync, key, fie
 		return hinted{err, "fieldsync conflicts " + s.Name + " lists those that wait"}
 	}
 	names := p.sidesOf(s.Name)
+	if err := p.note(ctx, "resolve", s.Name+" "+key+" "+field, "take "+names[side]); err != nil {
+		return err
+	}
 	v := report.Waiting{Sides: names, Take: names[side], By: by}
 	err = p.state.Waiting(ctx, s.Name, func(w engine.Waiting) error {
 		if c := w.Conflict; c != nil && c.Field == field && (key == c.Keys[0] || key == c.Keys[1] || key == c.Labels[0] || key == c.Labels[1]) {

@@ -24,7 +24,15 @@ type Status struct {
 	LastRun   *plan.Run `json:"last_run,omitempty"`
 	LastGood  time.Time `json:"last_good,omitzero"`
 
-	Waits *WaitingPlan `json:"waits,omitempty"` // for a person's approval
+	Waits  *WaitingPlan `json:"waits,omitempty"` // for a person's approval
+	Paused *Paused      `json:"paused,omitempty"`
+}
+
+// A Paused says who keeps the service from running a sync.
+type Paused struct {
+	By  string    `json:"by"`
+	At  time.Time `json:"at"`
+	Why string    `json:"why,omitempty"`
 }
 
 // A WaitingPlan is one that limits have stopped.
@@ -76,6 +84,13 @@ func StatusTable(w io.Writer, list []Status, now time.Time, st Style) error {
 	}
 	o := newOut(w, st)
 	for _, s := range list {
+		if p := s.Paused; p != nil {
+			why := ""
+			if p.Why != "" {
+				why = ": " + p.Why
+			}
+			o.line(o.paint(yellow, "! "), clean(s.Sync), ": paused by ", clean(p.By), " since ", moment(p.At), clean(why), "; fieldsync resume ", shell(s.Sync))
+		}
 		if s.Waits != nil {
 			o.waits(s.Sync, s.Waits)
 		}

@@ -38,6 +38,7 @@ const (
 	OnMisfire  = "misfire" // due some time ago, while nobody was there to start it
 	OnAfter    = "after"   // the jobs it follows have ended
 	OnRequest  = "request" // somebody called Trigger
+	OnPush     = "push"    // a system told of a change: Wake was called
 )
 
 // A Loop runs jobs. Its fields are read only, once Run was called.
@@ -249,7 +250,7 @@ func (l *Loop) mayStart(e *entry) bool {
 	if l.runs(e) {
 		return false
 	}
-	if e.queued == OnRequest {
+	if e.queued == OnRequest || e.queued == OnPush {
 		return true
 	}
 	for _, name := range e.job.After {
@@ -377,13 +378,27 @@ func (l *Loop) first(e *entry) {
 
 // Trigger runs a job now; if it is running, once more after that. Paused jobs run too: somebody asked.
 func (l *Loop) Trigger(job string) error {
+	return l.queue(job, func(e *entry) { e.queued = OnRequest })
+}
+
+// Wake runs a job now, as Trigger does, because a system told of a change. A job that waits to be run does that
+// anyhow, and a paused one stays as it is.
+func (l *Loop) Wake(job string) error {
+	return l.queue(job, func(e *entry) {
+		if !e.paused && (e.queued == "" || e.queued == OnAfter) {
+			e.queued = OnPush
+		}
+	})
+}
+
+func (l *Loop) queue(job string, how func(*entry)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entry(job)
 	if e == nil {
-		return fmt.Errorf("trigger %s: %w", job, errUnknown)
+		return fmt.Errorf("run %s: %w", job, errUnknown)
 	}
-	e.queued = OnRequest
+	how(e)
 	l.nudge()
 	return nil
 }

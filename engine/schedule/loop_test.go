@@ -258,6 +258,43 @@ func TestAPausedJobRunsOnlyOnRequest(t *testing.T) {
 	})
 }
 
+func TestAChangeThatIsToldRunsAJobUnlessItIsPaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		l := &schedule.Loop{}
+		_ = during(t, l, []schedule.Job{d.job("a", "0 * * * *", time.Minute)}, func() {
+			wake := func() {
+				if err := l.Wake("a"); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Second)
+			}
+			time.Sleep(10 * time.Minute)
+			for range 1000 {
+				if err := l.Wake("a"); err != nil { // a burst is one run, and one more for what came while it ran
+					t.Error(err)
+				}
+			}
+			time.Sleep(time.Second)
+			wake()
+			wake()
+			time.Sleep(9 * time.Minute)
+			l.Pause("a", true)
+			wake()
+			l.Pause("a", false)
+			time.Sleep(9*time.Minute - time.Second)
+			l.Pause("a", true)
+			_ = l.Trigger("a")
+			wake() // somebody asked: that counts
+			if err := l.Wake("nobody"); err == nil {
+				t.Error("a job that does not exist was woken")
+			}
+			time.Sleep(2 * time.Minute)
+		})
+		d.expect(t, "00:10:00 a push", "00:11:00 a done", "00:11:00 a push", "00:12:00 a done", "00:28:03 a request", "00:29:03 a done")
+	})
+}
+
 func TestReplaceLetsRunningJobsFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
