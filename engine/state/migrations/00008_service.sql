@@ -6,7 +6,7 @@ CREATE TABLE pause (
   by   TEXT NOT NULL,
   at   INTEGER NOT NULL,
   why  TEXT NOT NULL
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 -- What was done by whom, and why.
 CREATE TABLE act (
@@ -16,4 +16,4 @@ CREATE TABLE act (
   action  TEXT NOT NULL,
   subject TEXT NOT NULL,
   why     TEXT NOT NULL
-);
+) STRICT;
