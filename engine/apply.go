@@ -309,7 +309,7 @@ func (c *carrier) inFlight() int {
 	}
 	batch := 1
 	for _, s := range record.Sides {
-		if b, ok := c.r.job.Ends[s].Handle.(connectors.Batcher); ok {
+		if b, ok := connectors.As[connectors.Batcher](c.r.job.Ends[s].Handle); ok {
 			batch = max(batch, b.Batch())
 		}
 	}

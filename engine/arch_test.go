@@ -166,6 +166,43 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 	})
 }
 
+// What a collection can do is asked with connectors.As: a plugin and a preview have methods that lead nowhere, and a type
+// assertion would believe them.
+func TestAbilitiesAreAskedForWithAs(t *testing.T) {
+	abilities := []string{"Describer", "Finder", "Creator", "Settler", "Updater", "DeleteLog", "Counter", "Conditional", "Batcher", "Deleter", "Retirer",
+		"Notifier", "Requirer", "Locator", "CommentReader", "Commenter", "CommentEditor", "AttachmentReader", "Attacher", "Chronicler"}
+	asked := 0
+	sources(t, parser.SkipObjectResolution, func(dir, _ string, set *token.FileSet, f *ast.File) {
+		if kind(dir) == "connectors/*" && dir != "connectors/guard" && dir != "connectors/connectortest" {
+			return // a system knows its own collections
+		}
+		ability := func(e ast.Expr) bool {
+			sel, ok := e.(*ast.SelectorExpr)
+			if !ok {
+				return false
+			}
+			id, ok := sel.X.(*ast.Ident)
+			return ok && id.Name == "connectors" && slices.Contains(abilities, sel.Sel.Name)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.TypeAssertExpr:
+				if n.Type != nil && ability(n.Type) {
+					t.Errorf("%s: an assertion to %s; write connectors.As", set.Position(n.Pos()), n.Type.(*ast.SelectorExpr).Sel.Name)
+				}
+			case *ast.IndexExpr:
+				if ability(n.Index) {
+					asked++
+				}
+			}
+			return true
+		})
+	})
+	if asked == 0 {
+		t.Error("nobody asks for an ability")
+	}
+}
+
 func TestTheCoreIsPure(t *testing.T) {
 	sources(t, parser.SkipObjectResolution, func(dir, name string, set *token.FileSet, f *ast.File) {
 		if !slices.Contains(pure, dir) {

@@ -58,7 +58,7 @@ func (c *carrier) attachment(ctx context.Context, u unit) error {
 	defer body.Close()
 	in := Intent{Link: a.Link, Kind: plan.Attachment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: f.ID, At: r.now(), Run: c.run,
 		New: record.Fields{"path": record.OfText(f.Path), "name": record.OfText(f.Name), "type": record.OfText(f.Type), "hash": record.OfText(body.hash), "size": record.OfInt(body.size)}}
-	w, ok := r.job.Ends[a.Side].Handle.(connectors.Attacher)
+	w, ok := connectors.As[connectors.Attacher](r.job.Ends[a.Side].Handle)
 	if !ok {
 		return fail(0, &connectors.Error{Kind: connectors.ErrRefused, Op: "attach to " + a.Collection, Detail: "no files can be added through this connector"})
 	}

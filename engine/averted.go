@@ -28,7 +28,7 @@ type sent struct {
 // was cannot be known. The error is for a system that may answer another time.
 func (r *Run) overtaken(ctx context.Context, w sent) (found []record.Meant, blind bool, err error) {
 	s := w.Side
-	ch, ok := r.job.Ends[s].Handle.(connectors.Chronicler)
+	ch, ok := connectors.As[connectors.Chronicler](r.job.Ends[s].Handle)
 	if !ok || !ch.Overtaken(w.Version, w.rec.Version) {
 		return nil, false, nil
 	}

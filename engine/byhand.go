@@ -98,7 +98,7 @@ func (r *Run) named(ctx context.Context, s record.Side, name string) (*record.Re
 	if rec, ok := found[name]; ok {
 		return &rec, nil
 	}
-	finder, ok := r.job.Ends[s].Handle.(connectors.Finder)
+	finder, ok := connectors.As[connectors.Finder](r.job.Ends[s].Handle)
 	schema := r.job.Ends[s].Schema
 	if !ok || schema == nil || schema.Label == "" || schema.Label == schema.Key {
 		return nil, err

@@ -233,12 +233,12 @@ func (c *carrier) shown(in reconcile.Input, s record.Side) record.Fields {
 func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 	s := a.Side
 	h := c.r.job.Ends[s].Handle
-	up, ok := h.(connectors.Updater)
+	up, ok := connectors.As[connectors.Updater](h)
 	if !ok {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "update " + a.Collection, Detail: "this system cannot be written through this connector"})
 	}
 	key, version := ld.in.Record[s].Key, ld.in.Record[s].Version
-	cond, _ := h.(connectors.Conditional)
+	cond, _ := connectors.As[connectors.Conditional](h)
 	reread := cond == nil || !cond.Conditional() || version == ""
 	for try := 0; ; try++ {
 		if reread {
@@ -423,7 +423,7 @@ func (c *carrier) remove(ctx context.Context, ld loaded, a plan.Action) error {
 
 func (c *carrier) delete(ctx context.Context, ld loaded, a plan.Action) step {
 	s := a.Side
-	del, ok := c.r.job.Ends[s].Handle.(connectors.Deleter)
+	del, ok := connectors.As[connectors.Deleter](c.r.job.Ends[s].Handle)
 	if !ok {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "delete " + a.Collection, Detail: "this system cannot delete records through this connector"})
 	}

@@ -58,7 +58,7 @@ func (c *carrier) comment(ctx context.Context, u unit) (done bool, err error) {
 	fail := func(intent int64, err error) (bool, error) {
 		return false, c.fails(ctx, spot{plan.Comment, a.Side.Other(), a.Link, ""}, u, res, intent, err)
 	}
-	w, ok := r.job.Ends[a.Side].Handle.(connectors.Commenter)
+	w, ok := connectors.As[connectors.Commenter](r.job.Ends[a.Side].Handle)
 	if !ok {
 		return fail(0, &connectors.Error{Kind: connectors.ErrRefused, Op: "comment on " + a.Collection, Detail: "no comments can be added through this connector"})
 	}
@@ -93,7 +93,7 @@ func (c *carrier) edit(ctx context.Context, u unit) (done bool, err error) {
 	fail := func(intent int64, err error) (bool, error) {
 		return true, c.fails(ctx, spot{plan.Comment, a.Side.Other(), a.Link, e.ID}, u, res, intent, err)
 	}
-	w, ok := r.job.Ends[a.Side].Handle.(connectors.CommentEditor)
+	w, ok := connectors.As[connectors.CommentEditor](r.job.Ends[a.Side].Handle)
 	if !ok {
 		return fail(0, &connectors.Error{Kind: connectors.ErrRefused, Op: "edit a comment of " + a.Collection, Detail: "no comments can be changed through this connector"})
 	}
@@ -142,7 +142,7 @@ func (in Intent) entry() (path, text string) {
 // comment's copy. nil when it is not there.
 func (r *Run) said(ctx context.Context, in Intent) (*connectors.Comment, error) {
 	path, text := in.entry()
-	reader, ok := r.job.Ends[in.Side].Handle.(connectors.CommentReader)
+	reader, ok := connectors.As[connectors.CommentReader](r.job.Ends[in.Side].Handle)
 	if !ok {
 		return nil, &connectors.Error{Kind: connectors.ErrDenied, Op: "read " + path, Detail: "comments cannot be read through this connector"}
 	}

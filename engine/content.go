@@ -31,7 +31,7 @@ func (r *Run) shelf(l *record.Link, s record.Side) shelf {
 
 // reader is the system's ability to list and open files.
 func (r *Run) reader(s record.Side) (connectors.AttachmentReader, error) {
-	if reader, ok := r.job.Ends[s].Handle.(connectors.AttachmentReader); ok {
+	if reader, ok := connectors.As[connectors.AttachmentReader](r.job.Ends[s].Handle); ok {
 		return reader, nil
 	}
 	return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: "list attachments", Detail: r.job.Ends[s].Collection + " keeps no attachments that can be read",

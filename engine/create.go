@@ -107,7 +107,7 @@ func (c *carrier) onlyPlanned(d *reconcile.Decision, back plan.Action) {
 // make creates the record with its marker; after a lost answer it is looked for by the marker.
 func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	s := a.Side
-	cr, ok := c.r.job.Ends[s].Handle.(connectors.Creator)
+	cr, ok := connectors.As[connectors.Creator](c.r.job.Ends[s].Handle)
 	if !ok {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: "this system cannot create records through this connector"})
 	}

@@ -15,7 +15,7 @@ import (
 
 // hearComments listens to the comments of one side.
 func hearComments(p *hearing) error {
-	reader, ok := p.r.job.Ends[p.side].Handle.(connectors.CommentReader)
+	reader, ok := connectors.As[connectors.CommentReader](p.r.job.Ends[p.side].Handle)
 	if !ok {
 		return &connectors.Error{Kind: connectors.ErrConfig, Op: "listen to " + p.path, Detail: p.r.job.Ends[p.side].Collection + " keeps no comments that can be read",
 			Hint: "take the comments block out, or let it flow to this side only"}
@@ -112,7 +112,7 @@ func (p *hearing) comments(key string, cs []connectors.Comment) error {
 func (p *hearing) edits(l *record.Link, edited []connectors.Comment, known threads) (spooled bool, settled []Thread, err error) {
 	r, s, o := p.r, p.side, p.side.Other()
 	path := r.rules.Comments.Paths[o]
-	reader, ok := r.job.Ends[o].Handle.(connectors.CommentReader)
+	reader, ok := connectors.As[connectors.CommentReader](r.job.Ends[o].Handle)
 	if !ok {
 		return false, nil, nil
 	}

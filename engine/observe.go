@@ -194,7 +194,7 @@ func (r *Run) observeChanges(ctx context.Context, s record.Side, v *view) error 
 // observeDeleted asks a system that keeps a log of deletions what a scan for changes cannot see. What the log says is a
 // hint: only a record that a direct read does not find either is gone.
 func (r *Run) observeDeleted(ctx context.Context, s record.Side, since string) error {
-	log, ok := r.job.Ends[s].Handle.(connectors.DeleteLog)
+	log, ok := connectors.As[connectors.DeleteLog](r.job.Ends[s].Handle)
 	if !ok {
 		return nil
 	}
@@ -378,7 +378,7 @@ func (r *Run) read(ctx context.Context, s record.Side, keys []string) (map[strin
 // values.
 func (r *Run) find(ctx context.Context, s record.Side, paths []string, slot int, values []record.Value, emit func(record.Record) error) error {
 	h := r.job.Ends[s].Handle
-	if f, ok := h.(connectors.Finder); ok {
+	if f, ok := connectors.As[connectors.Finder](h); ok {
 		err := f.Find(ctx, paths, paths[slot], values, emit)
 		if err == nil || !errors.Is(err, connectors.ErrConfig) {
 			return err

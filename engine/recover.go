@@ -78,7 +78,7 @@ const heldBack = 10 * time.Minute
 // settles is until when a write that was never answered may still take effect; zero where it cannot. When it was sent
 // nobody knows, only that it was before this run began.
 func (r *Run) settles(in Intent) time.Time {
-	s, ok := r.job.Ends[in.Side].Handle.(connectors.Settler)
+	s, ok := connectors.As[connectors.Settler](r.job.Ends[in.Side].Handle)
 	if !ok {
 		return time.Time{}
 	}

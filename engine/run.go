@@ -145,7 +145,7 @@ func (r *Run) prepare(ctx context.Context) error {
 
 // require asks a collection whether the paths that rules write exist on it, where its schema cannot say so.
 func (r *Run) require(ctx context.Context, s record.Side) error {
-	q, ok := r.job.Ends[s].Handle.(connectors.Requirer)
+	q, ok := connectors.As[connectors.Requirer](r.job.Ends[s].Handle)
 	if !ok {
 		return nil
 	}

@@ -138,7 +138,7 @@ func (p *project) counted(ctx context.Context, side mapping.Side) string {
 	if err != nil {
 		return ""
 	}
-	c, ok := e.col.(connectors.Counter)
+	c, ok := connectors.As[connectors.Counter](e.col)
 	if !ok {
 		return ""
 	}
@@ -240,7 +240,7 @@ func (p *project) checkSide(ctx context.Context, side mapping.Side, writes []str
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := e.col.(connectors.Requirer); ok && len(writes) > 0 {
+	if r, ok := connectors.As[connectors.Requirer](e.col); ok && len(writes) > 0 {
 		if err := r.Require(ctx, writes); err != nil {
 			return nil, err
 		}
@@ -296,7 +296,7 @@ func (a *app) fieldsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, ok := col.(connectors.Describer)
+			d, ok := connectors.As[connectors.Describer](col)
 			if !ok {
 				return hinted{fmt.Errorf("connection %s does not describe %s", args[0], args[1]), "its paths are those that its records have; look at a record in the system itself"}
 			}

@@ -55,7 +55,7 @@ func (s *starter) draft(name string) (*draft, error) {
 			return nil, hinted{fmt.Errorf("%s has no path %q", side.name, d.match[i]), "it has " + some(side.schema)}
 		}
 	}
-	_, creates := right.col.(connectors.Creator)
+	_, creates := connectors.As[connectors.Creator](right.col)
 	f, _ := right.schema.Field(d.match[1])
 	d.marker = creates && d.match[0] == left.schema.Key && d.match[1] != right.schema.Key && !f.ReadOnly
 	writes := map[string]bool{d.match[1]: true}

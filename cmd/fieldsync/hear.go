@@ -66,7 +66,7 @@ func (p *project) listen(ctx context.Context, side mapping.Side, hint func(key s
 	if err != nil {
 		return err
 	}
-	n, ok := e.col.(connectors.Notifier)
+	n, ok := connectors.As[connectors.Notifier](e.col)
 	if !ok {
 		return nil
 	}

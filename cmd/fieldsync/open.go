@@ -182,7 +182,7 @@ func (p *project) end(ctx context.Context, s mapping.Side) (end, error) {
 		return end{}, err
 	}
 	e = end{col: col, at: p.app.now()}
-	if d, ok := col.(connectors.Describer); ok {
+	if d, ok := connectors.As[connectors.Describer](col); ok {
 		e.schema, err = d.Describe(ctx)
 		switch {
 		case errors.Is(err, connectors.ErrDenied):
@@ -220,7 +220,7 @@ func (p *project) compile(ctx context.Context, s *mapping.Sync, ask bool) (*mapp
 
 // uncreatable is an error when records are to be created where that cannot be done.
 func uncreatable(side mapping.Side, col connectors.Collection) *hcl.Diagnostic {
-	if _, ok := col.(connectors.Creator); ok || !side.Create {
+	if _, ok := connectors.As[connectors.Creator](col); ok || !side.Create {
 		return nil
 	}
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Records cannot be created here", Subject: &side.Range,

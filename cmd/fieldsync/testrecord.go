@@ -71,7 +71,7 @@ func (t *testRecord) run(ctx context.Context, set map[string]string) {
 			break
 		}
 	}
-	finder, finds := t.end.Handle.(connectors.Finder)
+	finder, finds := connectors.As[connectors.Finder](t.end.Handle)
 	if t.path == "" || !finds {
 		t.say(false, "not made: a test record could not be told from others", "add a match block whose path on this side can be searched: its marker keeps test records out of every sync")
 		return
@@ -82,7 +82,12 @@ func (t *testRecord) run(ctx context.Context, set map[string]string) {
 		return
 	}
 	paths := []string{t.path}
-	made, err := t.end.Handle.(connectors.Creator).Create(ctx, paths, fields) // uncreatable was asked
+	creator, ok := connectors.As[connectors.Creator](t.end.Handle)
+	if !ok { // the sync asks for creates, so that opening it has said so
+		t.say(false, "not made: no records can be created through this connector", "")
+		return
+	}
+	made, err := creator.Create(ctx, paths, fields)
 	if err != nil && !errors.Is(err, connectors.ErrOutcome) {
 		t.bad("refused", err)
 		return
@@ -104,7 +109,7 @@ func (t *testRecord) run(ctx context.Context, set map[string]string) {
 	default:
 		made = found[0]
 		name := called(made)
-		if l, ok := t.end.Handle.(connectors.Locator); ok {
+		if l, ok := connectors.As[connectors.Locator](t.end.Handle); ok {
 			name += " (" + l.Locate(made.Key) + ")"
 		}
 		t.say(true, name+" was made, and found by its marker", "")
@@ -118,8 +123,8 @@ func (t *testRecord) remove(ctx context.Context, rec record.Record) {
 		t.say(false, fmt.Sprintf("it may be left behind, with %s = %s", t.path, t.marker), "look for it and delete it; no sync takes it for its own")
 		return
 	}
-	d, ok := t.end.Handle.(connectors.Deleter)
-	if r, retires := t.end.Handle.(connectors.Retirer); !ok && retires {
+	d, ok := connectors.As[connectors.Deleter](t.end.Handle)
+	if r, retires := connectors.As[connectors.Retirer](t.end.Handle); !ok && retires {
 		t.retire(ctx, r, rec)
 		return
 	}

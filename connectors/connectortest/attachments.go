@@ -16,7 +16,7 @@ import (
 // attacher is the collection as one with attachments.
 func (b *bench) attacher() connectors.Attacher {
 	b.Helper()
-	a, ok := b.Collection.(connectors.Attacher)
+	a, ok := connectors.As[connectors.Attacher](b.Collection)
 	if !ok {
 		b.Fatal("not an Attacher")
 	}
@@ -170,7 +170,7 @@ func attachmentsEmitError(b *bench) {
 }
 
 func attachmentsDescribed(b *bench) {
-	d, ok := b.Collection.(connectors.Describer)
+	d, ok := connectors.As[connectors.Describer](b.Collection)
 	if !ok {
 		b.Fatal("not a Describer")
 	}

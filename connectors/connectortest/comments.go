@@ -12,7 +12,7 @@ import (
 // commenter is the collection as one with comments.
 func (b *bench) commenter() connectors.Commenter {
 	b.Helper()
-	c, ok := b.Collection.(connectors.Commenter)
+	c, ok := connectors.As[connectors.Commenter](b.Collection)
 	if !ok {
 		b.Fatal("not a Commenter")
 	}
@@ -115,7 +115,7 @@ func commentsEmitError(b *bench) {
 }
 
 func commentsDescribed(b *bench) {
-	d, ok := b.Collection.(connectors.Describer)
+	d, ok := connectors.As[connectors.Describer](b.Collection)
 	if !ok {
 		b.Fatal("not a Describer")
 	}
@@ -135,7 +135,7 @@ func commentsEdited(b *bench) {
 		}
 		made = append(made, c)
 	}
-	editor, ok := b.Collection.(connectors.CommentEditor)
+	editor, ok := connectors.As[connectors.CommentEditor](b.Collection)
 	if !ok {
 		b.Fatal("not a CommentEditor")
 	}

@@ -6,12 +6,12 @@ import (
 )
 
 func editsFound(b *bench) {
-	ch, ok := b.Collection.(connectors.Chronicler)
+	ch, ok := connectors.As[connectors.Chronicler](b.Collection)
 	if !ok {
 		b.Fatal("not a Chronicler")
 	}
 	key := b.fill(0, 1)[0]
-	up := b.Collection.(connectors.Updater)
+	up := b.updater()
 	write := func(text, version string) record.Record {
 		b.Helper()
 		r, err := up.Update(b.Context(), b.Paths, key, version, record.Fields{b.Text: record.OfText(text)})

@@ -32,6 +32,16 @@ var specials = []struct{ marker, decoy string }{
 	{"7", "7.0"},
 }
 
+// finder is the collection as one that can be searched.
+func (b *bench) finder() connectors.Finder {
+	b.Helper()
+	f, ok := connectors.As[connectors.Finder](b.Collection)
+	if !ok {
+		b.Fatal("not a Finder")
+	}
+	return f
+}
+
 func findSome(b *bench) {
 	keys := b.fill(0, 6)
 	got := b.find(b.Sample(1)[b.Marker], record.OfText("nobody-has-this"), b.Sample(4)[b.Marker])
@@ -114,7 +124,7 @@ func findSpecial(b *bench) {
 
 func findNoPath(b *bench) {
 	b.fill(0, 2)
-	f := b.Collection.(connectors.Finder)
+	f := b.finder()
 	n := 0
 	err := f.Find(b.Context(), []string{noPath}, noPath, []record.Value{record.OfText("x")}, func(record.Record) error { n++; return nil })
 	if n != 0 {

@@ -204,12 +204,8 @@ func (b *bench) one(key string) record.Record {
 // find returns clones of the records whose marker is one of the values.
 func (b *bench) find(values ...record.Value) map[string]record.Record {
 	b.Helper()
-	f, ok := b.Collection.(connectors.Finder)
-	if !ok {
-		b.Fatal("not a Finder")
-	}
 	got := map[string]record.Record{}
-	if err := f.Find(b.Context(), b.Paths, b.Marker, values, b.into(got, len(b.Paths))); err != nil {
+	if err := b.finder().Find(b.Context(), b.Paths, b.Marker, values, b.into(got, len(b.Paths))); err != nil {
 		b.Fatalf("find %v: %v", values, err)
 	}
 	return got

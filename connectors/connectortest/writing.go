@@ -13,7 +13,7 @@ import (
 
 func (b *bench) creator() connectors.Creator {
 	b.Helper()
-	c, ok := b.Collection.(connectors.Creator)
+	c, ok := connectors.As[connectors.Creator](b.Collection)
 	if !ok {
 		b.Fatal("not a Creator")
 	}
@@ -22,7 +22,7 @@ func (b *bench) creator() connectors.Creator {
 
 func (b *bench) updater() connectors.Updater {
 	b.Helper()
-	u, ok := b.Collection.(connectors.Updater)
+	u, ok := connectors.As[connectors.Updater](b.Collection)
 	if !ok {
 		b.Fatal("not an Updater")
 	}
@@ -31,7 +31,7 @@ func (b *bench) updater() connectors.Updater {
 
 func (b *bench) deleter() connectors.Deleter {
 	b.Helper()
-	d, ok := b.Collection.(connectors.Deleter)
+	d, ok := connectors.As[connectors.Deleter](b.Collection)
 	if !ok {
 		b.Fatal("not a Deleter")
 	}
@@ -164,7 +164,7 @@ func roundTrip(b *bench) {
 		return got
 	}
 	long := 4000
-	if d, ok := b.Collection.(connectors.Describer); ok {
+	if d, ok := connectors.As[connectors.Describer](b.Collection); ok {
 		if s, err := d.Describe(b.Context()); err == nil {
 			if f, ok := s.Field(b.Text); ok && f.MaxLength > 0 {
 				long = min(long, f.MaxLength)
@@ -227,7 +227,7 @@ func writeCancelled(b *bench) {
 }
 
 func describes(b *bench) {
-	d, ok := b.Collection.(connectors.Describer)
+	d, ok := connectors.As[connectors.Describer](b.Collection)
 	if !ok {
 		b.Fatal("not a Describer")
 	}
@@ -264,7 +264,7 @@ func describes(b *bench) {
 }
 
 func describedKinds(b *bench) {
-	d, ok := b.Collection.(connectors.Describer)
+	d, ok := connectors.As[connectors.Describer](b.Collection)
 	if !ok {
 		b.Fatal("not a Describer")
 	}
@@ -318,7 +318,7 @@ func concurrent(b *bench) {
 func (b *bench) round(key string, i int) error {
 	ctx := b.Context()
 	want := b.Sample(i)[b.Text]
-	if u, ok := b.Collection.(connectors.Updater); ok && !b.NoUpdate {
+	if u, ok := connectors.As[connectors.Updater](b.Collection); ok && !b.NoUpdate {
 		r, err := u.Update(ctx, b.Paths, key, "", record.Fields{b.Text: want})
 		if err != nil {
 			return fmt.Errorf("update: %w", err)
@@ -336,7 +336,7 @@ func (b *bench) round(key string, i int) error {
 			return fmt.Errorf("read: %w", err)
 		}
 	}
-	if c, ok := b.Collection.(connectors.Creator); ok && !b.NoCreate {
+	if c, ok := connectors.As[connectors.Creator](b.Collection); ok && !b.NoCreate {
 		r, err := c.Create(ctx, b.Paths, b.Sample(i))
 		if err != nil {
 			return fmt.Errorf("create: %w", err)

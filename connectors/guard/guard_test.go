@@ -443,7 +443,7 @@ func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := guard.ReadOnly(c)
-			_, creates := r.(connectors.Creator)
+			_, creates := r.(connectors.Creator) // not even a method
 			_, updates := r.(connectors.Updater)
 			_, deletes := r.(connectors.Deleter)
 			_, comments := r.(connectors.Commenter)
@@ -451,15 +451,17 @@ func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 			if creates || updates || deletes || comments || attaches {
 				t.Error("it can still write")
 			}
-			_, describes := r.(connectors.Describer)
-			_, finds := r.(connectors.Finder)
-			_, requires := r.(connectors.Requirer)
-			_, hears := r.(connectors.CommentReader)
-			hears = hears && !errors.Is(r.(connectors.CommentReader).Comments(t.Context(), "c", nil, time.Time{}, func(string, connectors.Comment) error { return nil }), connectors.ErrConfig)
-			_, opens := r.(connectors.AttachmentReader)
-			opens = opens && !errors.Is(r.(connectors.AttachmentReader).Attachments(t.Context(), "f", nil, time.Time{}, func(string, connectors.Attachment) error { return nil }), connectors.ErrConfig)
+			_, describes := connectors.As[connectors.Describer](r)
+			_, finds := connectors.As[connectors.Finder](r)
+			_, requires := connectors.As[connectors.Requirer](r)
+			_, hears := connectors.As[connectors.CommentReader](r)
+			_, opens := connectors.As[connectors.AttachmentReader](r)
 			if opens != (name == "attach find" || name == "comment describe find") {
 				t.Errorf("ability to list files: %v", opens)
+			}
+			// Who calls without asking is told, and nothing panics.
+			if err := r.(connectors.Finder).Find(t.Context(), []string{"a"}, "a", nil, func(record.Record) error { return nil }); !finds && !errors.Is(err, connectors.ErrConfig) {
+				t.Errorf("a search that is not there gives %v", err)
 			}
 			for ability, has := range map[string]bool{"describe": describes, "find": finds, "require": requires, "comment": hears} {
 				if has != strings.Contains(name, ability) {

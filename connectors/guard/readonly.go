@@ -6,152 +6,103 @@ import (
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// reading embeds the interface alone, so that of what is behind it nothing that writes shows through.
+// reading embeds the interface alone, so that of what is behind it nothing that writes shows through. It has every
+// method that reads, and says in Can which of them lead anywhere.
 type reading struct{ connectors.Collection }
-
-// Deleted lets a log of deletions through; without one there are none to tell of.
-func (r reading) Deleted(ctx context.Context, since string, emit func(key string) error) error {
-	if log, ok := r.Collection.(connectors.DeleteLog); ok {
-		return log.Deleted(ctx, since, emit)
-	}
-	return nil
-}
-
-// listening reads comments and attachments, too, and adds none.
-type listening struct {
-	reading
-	connectors.CommentReader
-	connectors.AttachmentReader
-}
-
-// silent stands for comments or attachments that a collection does not have although it has the other of both.
-type silent struct{}
-
-var errSilentCollection = &connectors.Error{Kind: connectors.ErrConfig, Op: "list", Detail: "the collection keeps none that can be read",
-	Hint: "take the block out, or let it flow to this side only"}
-
-func (silent) Comments(context.Context, string, []string, time.Time, func(string, connectors.Comment) error) error {
-	return errSilentCollection
-}
-
-func (silent) Attachments(context.Context, string, []string, time.Time, func(string, connectors.Attachment) error) error {
-	return errSilentCollection
-}
-
-func (silent) OpenAttachment(context.Context, string, string, string) (io.ReadCloser, error) {
-	return nil, errSilentCollection
-}
 
 // ReadOnly returns c without the abilities to create, update, delete, comment and attach. Whether it can be described,
 // searched, asked for required paths and listened to stays as it was. A preview works on nothing else: that it
 // writes nothing is not a matter of care.
-func ReadOnly(c connectors.Collection) connectors.Collection {
-	r := reading{c}
-	d, describes := c.(connectors.Describer)
-	f, finds := c.(connectors.Finder)
-	q, requires := c.(connectors.Requirer)
-	h, hears := c.(connectors.CommentReader)
-	a, opens := c.(connectors.AttachmentReader)
-	if hears || opens {
-		l := listening{r, silent{}, silent{}}
-		if hears {
-			l.CommentReader = h
-		}
-		if opens {
-			l.AttachmentReader = a
-		}
-		return hearing(l, d, f, q)
-	}
-	switch {
-	case describes && finds && requires:
-		return struct {
-			reading
-			connectors.Describer
-			connectors.Finder
-			connectors.Requirer
-		}{r, d, f, q}
-	case describes && finds:
-		return struct {
-			reading
-			connectors.Describer
-			connectors.Finder
-		}{r, d, f}
-	case describes && requires:
-		return struct {
-			reading
-			connectors.Describer
-			connectors.Requirer
-		}{r, d, q}
-	case finds && requires:
-		return struct {
-			reading
-			connectors.Finder
-			connectors.Requirer
-		}{r, f, q}
-	case describes:
-		return struct {
-			reading
-			connectors.Describer
-		}{r, d}
-	case finds:
-		return struct {
-			reading
-			connectors.Finder
-		}{r, f}
-	case requires:
-		return struct {
-			reading
-			connectors.Requirer
-		}{r, q}
-	}
-	return r
+func ReadOnly(c connectors.Collection) connectors.Collection { return reading{c} }
+
+func has[T any](r reading) bool {
+	_, ok := connectors.As[T](r.Collection)
+	return ok
 }
 
-// hearing is ReadOnly of a collection with comments or attachments; the abilities that it lacks are nil.
-func hearing(r listening, d connectors.Describer, f connectors.Finder, q connectors.Requirer) connectors.Collection {
-	switch {
-	case d != nil && f != nil && q != nil:
-		return struct {
-			listening
-			connectors.Describer
-			connectors.Finder
-			connectors.Requirer
-		}{r, d, f, q}
-	case d != nil && f != nil:
-		return struct {
-			listening
-			connectors.Describer
-			connectors.Finder
-		}{r, d, f}
-	case d != nil && q != nil:
-		return struct {
-			listening
-			connectors.Describer
-			connectors.Requirer
-		}{r, d, q}
-	case f != nil && q != nil:
-		return struct {
-			listening
-			connectors.Finder
-			connectors.Requirer
-		}{r, f, q}
-	case d != nil:
-		return struct {
-			listening
-			connectors.Describer
-		}{r, d}
-	case f != nil:
-		return struct {
-			listening
-			connectors.Finder
-		}{r, f}
-	case q != nil:
-		return struct {
-			listening
-			connectors.Requirer
-		}{r, q}
+// Can reports which abilities to read are behind r.
+func (r reading) Can(ability any) bool {
+	switch ability.(type) {
+	case *connectors.Describer:
+		return has[connectors.Describer](r)
+	case *connectors.Finder:
+		return has[connectors.Finder](r)
+	case *connectors.Requirer:
+		return has[connectors.Requirer](r)
+	case *connectors.DeleteLog:
+		return has[connectors.DeleteLog](r)
+	case *connectors.CommentReader:
+		return has[connectors.CommentReader](r)
+	case *connectors.AttachmentReader:
+		return has[connectors.AttachmentReader](r)
 	}
-	return r
+	return false
+}
+
+// as is the ability behind r, or why there is none: who asks without looking at Can hears it.
+func as[T any](r reading, op string) (T, error) {
+	ability, ok := connectors.As[T](r.Collection)
+	if !ok {
+		return ability, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "this collection has no such ability"}
+	}
+	return ability, nil
+}
+
+func (r reading) Describe(ctx context.Context) (*connectors.Schema, error) {
+	d, err := as[connectors.Describer](r, "describe")
+	if err != nil {
+		return nil, err
+	}
+	return d.Describe(ctx)
+}
+
+func (r reading) Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error {
+	f, err := as[connectors.Finder](r, "find")
+	if err != nil {
+		return err
+	}
+	return f.Find(ctx, paths, path, values, emit)
+}
+
+func (r reading) Require(ctx context.Context, paths []string) error {
+	q, err := as[connectors.Requirer](r, "require")
+	if err != nil {
+		return err
+	}
+	return q.Require(ctx, paths)
+}
+
+func (r reading) Deleted(ctx context.Context, since string, emit func(key string) error) error {
+	log, err := as[connectors.DeleteLog](r, "deleted")
+	if err != nil {
+		return err
+	}
+	return log.Deleted(ctx, since, emit)
+}
+
+func (r reading) Comments(ctx context.Context, path string, keys []string, since time.Time, emit func(string, connectors.Comment) error) error {
+	c, err := as[connectors.CommentReader](r, "comments")
+	if err != nil {
+		return err
+	}
+	return c.Comments(ctx, path, keys, since, emit)
+}
+
+func (r reading) Attachments(ctx context.Context, path string, keys []string, since time.Time, emit func(string, connectors.Attachment) error) error {
+	a, err := as[connectors.AttachmentReader](r, "attachments")
+	if err != nil {
+		return err
+	}
+	return a.Attachments(ctx, path, keys, since, emit)
+}
+
+func (r reading) OpenAttachment(ctx context.Context, path, key, id string) (io.ReadCloser, error) {
+	a, err := as[connectors.AttachmentReader](r, "open file")
+	if err != nil {
+		return nil, err
+	}
+	return a.OpenAttachment(ctx, path, key, id)
 }

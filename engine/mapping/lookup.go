@@ -65,7 +65,7 @@ func (t *Translation) Fetch(ctx context.Context, col connectors.Collection, need
 	if len(words[0])+len(words[1]) == 0 {
 		return nil
 	}
-	finder, ok := col.(connectors.Finder)
+	finder, ok := connectors.As[connectors.Finder](col)
 	if !ok {
 		return &connectors.Error{
 			Kind:   connectors.ErrConfig,
