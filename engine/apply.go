@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -98,7 +99,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	if acc.Approved != "" {
 		c.spend = sync.OnceValue(func() error { return r.useApproval(ctx) })
 	}
-	err := c.all(ctx)
+	err := r.within(ctx, "carry out", c.all)
 	if err == nil && c.spend != nil {
 		err = c.spend() // nothing had to be written
 	}
@@ -240,7 +241,12 @@ func (c *carrier) all(ctx context.Context) error {
 			if units[0].Item.Action.Kind == plan.Attachment {
 				carry = c.attachments
 			}
-			start(func() error { return carry(gctx, units) })
+			start(func() error {
+				ctx, end := r.span(gctx, string(units[0].Item.Action.Kind)+" "+units[0].Item.Action.SideName, slog.Int64("run", c.run), slog.Int64("link", units[0].Link))
+				err := carry(ctx, units)
+				end(err)
+				return err
+			})
 		}
 	}
 	var n int64

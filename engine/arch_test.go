@@ -32,6 +32,8 @@ var mayImport = map[string][]string{
 	"engine/report":             {"engine/plan", "engine/record"},
 	"engine/access":             {},
 	"engine/console":            {"engine", "engine/access", "engine/report", "engine/plan", "engine/record"},
+	"engine/telemetry":          {"engine", "engine/plan", "engine/record"},
+	"engine/notify":             {"engine/telemetry"},
 	"engine":                    {"connectors", "engine/reconcile", "engine/plan", "engine/record"},
 	"connectors":                {"engine/record"},
 	"connectors/*":              {"connectors", "engine/record"},
@@ -66,6 +68,9 @@ var libraries = map[string][]string{
 	"github.com/jedib0t/go-pretty": {"engine/report", "cmd/fieldsync"},
 	"github.com/fsnotify/fsnotify": {"cmd/fieldsync"},
 	"github.com/robfig/cron/v3":    {"engine/schedule"},
+	"github.com/prometheus/":       {"engine/telemetry"},
+	"go.opentelemetry.io/":         {"cmd/fieldsync"},
+	"github.com/wneessen/go-mail":  {"engine/notify"},
 }
 
 // kind is the key of dir in mayImport: its own name, or the pattern for a system's folder.

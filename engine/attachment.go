@@ -94,7 +94,7 @@ func (c *carrier) attachment(ctx context.Context, u unit) error {
 		return fmt.Errorf("remember: %w", err)
 	}
 	c.result(res)
-	r.log().Info("wrote", "run", c.run, "op", a.Kind, "side", a.SideName, "record", cmpOr(a.Label, a.Key), "file", f.Name, "bytes", body.size, "outcome", res.Outcome)
+	r.log().Info("wrote", "run", c.run, "link", a.Link, "op", a.Kind, "side", a.SideName, "record", cmpOr(a.Label, a.Key), "file", f.Name, "bytes", body.size, "outcome", res.Outcome)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -28,13 +29,17 @@ func (c *carrier) carry(ctx context.Context, u unit) error {
 		return err
 	}
 	acts := c.r.actions(ld.in, ld.d)
+	ctx, end := c.r.span(ctx, string(u.Item.Action.Kind)+" "+u.Item.Action.SideName, slog.Int64("run", c.run), slog.Int64("link", u.Link))
 	switch ld.d.Life {
 	case reconcile.CreateOn:
-		return c.create(ctx, ld, acts)
+		err = c.create(ctx, ld, acts)
 	case reconcile.DeleteOn:
-		return c.remove(ctx, ld, acts[0])
+		err = c.remove(ctx, ld, acts[0])
+	default:
+		err = c.updates(ctx, ld, acts)
 	}
-	return c.updates(ctx, ld, acts)
+	end(err)
+	return err
 }
 
 // updates writes the sides of one link, one write each. After the first the link is as that write left it.
@@ -198,7 +203,7 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 		}
 	}
 	c.result(st.res)
-	c.r.log().Info("wrote", "run", c.run, "op", a.Kind, "side", a.SideName, "record", cmpOr(st.res.Label, st.res.Key, a.Label, a.Key), "outcome", st.res.Outcome)
+	c.r.log().Info("wrote", "run", c.run, "link", ld.in.Link.ID, "op", a.Kind, "side", a.SideName, "record", cmpOr(st.res.Label, st.res.Key, a.Label, a.Key), "outcome", st.res.Outcome)
 	return nil
 }
 

@@ -82,7 +82,7 @@ func (c *carrier) comment(ctx context.Context, u unit) (done bool, err error) {
 		return false, fmt.Errorf("remember: %w", err)
 	}
 	c.result(res)
-	r.log().Info("wrote", "run", c.run, "op", a.Kind, "side", a.SideName, "record", cmpOr(a.Label, a.Key), "outcome", res.Outcome)
+	r.log().Info("wrote", "run", c.run, "link", a.Link, "op", a.Kind, "side", a.SideName, "record", cmpOr(a.Label, a.Key), "outcome", res.Outcome)
 	return true, nil
 }
 
@@ -116,7 +116,7 @@ func (c *carrier) edit(ctx context.Context, u unit) (done bool, err error) {
 		return false, fmt.Errorf("remember: %w", err)
 	}
 	c.result(res)
-	r.log().Info("wrote", "run", c.run, "op", a.Kind, "side", a.SideName, "record", cmpOr(a.Label, a.Key), "outcome", res.Outcome, "edit", true)
+	r.log().Info("wrote", "run", c.run, "link", a.Link, "op", a.Kind, "side", a.SideName, "record", cmpOr(a.Label, a.Key), "outcome", res.Outcome, "edit", true)
 	return true, nil
 }
 

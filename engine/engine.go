@@ -24,6 +24,9 @@ type Engine struct {
 	Owner    string                                     // who takes leases: host, process id, a random part
 	Progress func(Progress)
 	Keep     time.Duration // how long history, ended links and accounts of runs are remembered; 0: for ever
+	// Span is told of each stretch of work, for a trace: the work goes on with the context that it returns, and the
+	// function is called when it ends. It may be nil. Names and attributes hold no values of records.
+	Span func(ctx context.Context, name string, attrs ...slog.Attr) (context.Context, func(error))
 }
 
 // Progress is a step of long work, for a progress bar.

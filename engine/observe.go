@@ -240,6 +240,7 @@ func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(r
 	v := &r.views[s]
 	v.gate.watch(v.before.Newest)
 	var n int64
+	ctx, end := r.span(ctx, phase)
 	w, err := r.job.Ends[s].Handle.Scan(ctx, connectors.Query{Paths: paths, Native: r.job.Ends[s].Native, Since: since}, func(rec record.Record) error {
 		if n++; n%1000 == 0 {
 			r.progress(phase, n, 0)
@@ -256,6 +257,7 @@ func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(r
 		v.gate.see(rec)
 		return emit(rec, pr.of(rec.Key, rec.Values))
 	})
+	end(err)
 	r.observed[s] = n
 	r.progress(phase, n, n)
 	return w, err

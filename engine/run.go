@@ -78,7 +78,7 @@ func (e *Engine) Start(ctx context.Context, j Job) (*Run, error) {
 	r.keepLease(ctx)
 	rctx, cancel := r.underLease(ctx)
 	defer cancel()
-	err = r.recover(rctx)
+	err = r.within(rctx, "settle", r.recover)
 	if err == nil {
 		err = r.prepare(rctx)
 	}
@@ -115,7 +115,7 @@ func (r *Run) prepare(ctx context.Context) error {
 	if err := r.observe(ctx); err != nil {
 		return err
 	}
-	if err := r.decide(ctx); err != nil {
+	if err := r.within(ctx, "decide", r.decide); err != nil {
 		return fmt.Errorf("decide: %w", err)
 	}
 	if err := r.listen(ctx); err != nil {
@@ -265,6 +265,22 @@ func (r *Run) leaseError(err error) error {
 func (r *Run) name(s record.Side) string { return r.rules.Sides[s].Name }
 func (r *Run) now() time.Time            { return r.e.now() }
 func (r *Run) log() *slog.Logger         { return r.e.logger().With("sync", r.rules.Sync) }
+
+// span tells of a stretch of work that begins.
+func (r *Run) span(ctx context.Context, name string, attrs ...slog.Attr) (context.Context, func(error)) {
+	if r.e.Span == nil {
+		return ctx, func(error) {}
+	}
+	return r.e.Span(ctx, name, attrs...)
+}
+
+// within does a stretch of work of the run.
+func (r *Run) within(ctx context.Context, name string, work func(context.Context) error) error {
+	ctx, end := r.span(ctx, name)
+	err := work(ctx)
+	end(err)
+	return err
+}
 
 func (r *Run) progress(phase string, done, total int64) {
 	if r.e.Progress != nil {

@@ -43,6 +43,7 @@ func (s *service) routes() *access.Mux {
 	mux.Handle("GET /healthz", access.Open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })))
 	mux.Handle("GET /readyz", access.Open(http.HandlerFunc(s.serveReady)))
 	mux.Handle("GET /status", access.Require(access.Look, http.HandlerFunc(s.serveStatus)))
+	mux.Handle("GET /metrics", access.Require(access.Look, s.meter.metrics.Handler()))
 	return mux
 }
 

@@ -74,6 +74,7 @@ func scripts(folder string, environment map[string]string) testscript.Params {
 			"hash":       hash,
 			"await":      await,
 			"sub":        sub,
+			"sink":       sink,
 		},
 	}
 }

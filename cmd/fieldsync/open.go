@@ -33,6 +33,7 @@ type project struct {
 	log   *slog.Logger
 	state engine.Store
 	owner string
+	meter *meter // nil: nobody asks
 
 	mu    sync.Mutex // guards what is below
 	conns map[string]connectors.Connection
@@ -70,6 +71,7 @@ func (a *app) parse() (*mapping.Config, hcl.Diagnostics, error) {
 	for _, c := range cfg.Connections {
 		a.out.secrets.add(c.Secrets...)
 	}
+	a.out.secrets.add(cfg.Secrets...)
 	return cfg, diags, nil
 }
 
@@ -147,7 +149,7 @@ func (p *project) connection(c *mapping.Connection) (connectors.Connection, erro
 			"set it in the environment of fieldsync, for example: export " + c.Missing[0] + "=…"}
 	}
 	log := p.log.With("connection", c.Name)
-	open, err := c.Config.Open(connectors.Env{Name: c.Name, Log: log, Now: p.app.now, Dir: c.Dir, HTTP: guard.Client(c.Limits, log, nil), Limits: c.Limits})
+	open, err := c.Config.Open(connectors.Env{Name: c.Name, Log: log, Now: p.app.now, Dir: c.Dir, HTTP: guard.Client(c.Limits, log, nil, p.meter.sent(c.Name)), Limits: c.Limits})
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", c.Name, err)
 	}
@@ -356,7 +358,7 @@ func (p *project) openState(mode stateMode) error {
 
 // engine carries out this project's jobs.
 func (p *project) engine(b *bar) *engine.Engine {
-	e := &engine.Engine{Store: p.state, Log: p.log, Now: p.app.now, Owner: p.owner, Keep: p.Settings.History}
+	e := &engine.Engine{Store: p.state, Log: p.log, Now: p.app.now, Owner: p.owner, Keep: p.Settings.History, Span: p.meter.span}
 	if b != nil {
 		e.Progress = b.step
 	}

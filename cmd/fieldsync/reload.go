@@ -104,7 +104,7 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 			s.log.Error("mapping cannot be read", "err", err)
 			return
 		}
-		next.log, next.state = s.log, s.state
+		next.log, next.state, next.meter = s.log, s.state, s.meter
 		for _, m := range cfg.Syncs {
 			_, more := next.compile(ctx, m, true)
 			diags = append(diags, more...)
@@ -125,6 +125,7 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 			s.close(next)
 		}
 		s.setBroken(diags)
+		s.meter.metrics.Mapping(false)
 		s.logDiagnostics("edited mapping is broken; the last good rules keep running", diags)
 		return
 	}
@@ -137,6 +138,7 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 	s.mu.Lock()
 	s.rules, s.broken, s.since = r, nil, s.app.now()
 	s.mu.Unlock()
+	s.meter.metrics.Mapping(true)
 	s.watchInputs(w, cfg.Inputs)
 	s.log.Info("took over the edited mapping", "syncs", len(cfg.Syncs), "digest", cfg.Digest[:min(12, len(cfg.Digest))])
 	go func() {

@@ -16,6 +16,7 @@ import (
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/schedule"
+	"github.com/fieldsync/fieldsync/engine/telemetry"
 )
 
 const defaultListen = "127.0.0.1:8440"
@@ -36,7 +37,7 @@ A database that tells of changes (notify in its collection block) has its sync r
 A plan that runs into a limit is not carried out: look at it with fieldsync plan and
 approve it with fieldsync approve; the next run then carries it out.
 
-/healthz, /readyz and /status answer on the address that "listen" names, on this machine
+/healthz, /readyz, /status and /metrics (for Prometheus) answer on the address that "listen" names, on this machine
 only. An interrupt or SIGTERM stops after the action in flight; a second one at once.`,
 		Example: `  fieldsync serve
   fieldsync serve -d production --listen 127.0.0.1:9000 --json 2>>fieldsync.log
@@ -77,12 +78,16 @@ type service struct {
 	began time.Time
 
 	stopping context.Context // ends when the service is told to stop
+	meter    *meter
 
 	mu     sync.Mutex
 	rules  *ruleset
 	broken hcl.Diagnostics // of the files as they are now; nil: the rules in force are those of the files
 	since  time.Time       // of the last change between good and broken
 	ready  bool
+
+	refused map[string]bool // by sync: a system refused the credentials in its last run
+	news    chan struct{}   // a run has ended
 }
 
 // A ruleset is one valid reading of the mapping files. Runs that began with it end with it.
@@ -101,12 +106,24 @@ func newRuleset(p *project) *ruleset {
 }
 
 func (a *app) serve(ctx context.Context, p *project, listen string) error {
+	dir, err := filepath.Abs(p.Dir)
+	if err != nil {
+		return err
+	}
+	s := &service{app: a, log: p.log, dir: dir, began: a.now(), rules: newRuleset(p), since: a.now(), refused: map[string]bool{}, news: make(chan struct{}, 1)}
+	tracer, traced, err := a.trace(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer traced()
+	s.meter = &meter{metrics: telemetry.NewMetrics(version()["version"], s.figures, s.log), tracer: tracer, secrets: a.out.secrets}
+	p.meter = s.meter
 	// What only the systems know may go wrong after a restart that nobody watches, such as a property that was
 	// deleted: that stops the syncs which need it, and not the others.
 	var wrong hcl.Diagnostics
 	failing := 0
-	for _, s := range p.Syncs {
-		if _, diags := p.compile(ctx, s, true); diags.HasErrors() {
+	for _, m := range p.Syncs {
+		if _, diags := p.compile(ctx, m, true); diags.HasErrors() {
 			wrong, failing = append(wrong, diags...), failing+1
 		}
 	}
@@ -120,11 +137,7 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	if err := p.openState(writeState); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	dir, err := filepath.Abs(p.Dir)
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	s := &service{app: a, log: p.log, state: p.state, dir: dir, began: a.now(), rules: newRuleset(p), since: a.now()}
+	s.state = p.state
 	if s.loop, err = s.newLoop(ctx); err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -146,6 +159,7 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	})
 	parts.Go(func() { s.follow(ctx, w) })
 	parts.Go(func() { s.watchPauses(ctx) })
+	parts.Go(func() { s.tell(ctx) })
 	s.loop.Ready = func() {
 		if err := s.takePauses(ctx); err != nil {
 			s.log.Error("pauses cannot be read", "err", err, "hint", wayOut(err))
@@ -205,11 +219,13 @@ func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
-	err := s.carryOut(ctx, r, m, trigger)
+	began := s.app.now()
+	acc, err := s.carryOut(ctx, r, m, trigger)
 	if errors.Is(err, errPaused) {
 		s.loop.Pause(m.Name, true)
 		return err
 	}
+	s.ended(m, trigger, began, acc, err)
 	if stop, ok := errors.AsType[*engine.StoppedError](err); ok {
 		for _, why := range stop.Stops {
 			s.log.Warn("stopped by a limit", "sync", m.Name, "limit", why.Limit, "why", why.Why, "hint", why.Hint, "digest", stop.Digest, "approve", approveCommand(m.Name, stop.Digest))
@@ -232,24 +248,25 @@ func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger 
 	return err
 }
 
-func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, trigger string) error {
+func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, trigger string) (acc plan.Run, err error) {
 	began := s.app.now()
 	if trigger != schedule.OnRequest {
 		if err := s.awake(ctx, m.Name); err != nil {
-			return err
+			return acc, err
 		}
 	}
+	ctx, end := s.meter.span(ctx, "run "+m.Name, slog.String("trigger", trigger))
+	defer func() { end(err) }()
 	job, err := r.job(ctx, m, jobOptions{trigger: trigger})
 	if err != nil {
-		return r.failed(ctx, m.Name, trigger, began, err)
+		return acc, r.failed(ctx, m.Name, trigger, began, err)
 	}
 	run, err := r.engine(nil).Start(ctx, job)
 	if err != nil {
-		return r.failed(ctx, m.Name, trigger, began, err)
+		return acc, r.failed(ctx, m.Name, trigger, began, err)
 	}
 	defer run.Close()
-	_, err = run.Apply(ctx, engine.Approval{})
-	return err
+	return run.Apply(ctx, engine.Approval{Emit: func(res plan.Result) { s.meter.metrics.Acted(m.Name, res) }})
 }
 
 // inForce is the rules that new runs go by.

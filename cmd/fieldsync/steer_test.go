@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -398,6 +399,27 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 	_, p, err := net.SplitHostPort(l.Addr().String())
 	ts.Check(errors.Join(err, l.Close()))
 	ts.Setenv(args[0], p)
+}
+
+// sink ENV starts a server that keeps what is posted to it and shows it all to who asks, and sets ENV to its address.
+func sink(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sink env")
+	}
+	var mu sync.Mutex
+	var kept bytes.Buffer
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Method == http.MethodGet {
+			_, _ = w.Write(kept.Bytes())
+			return
+		}
+		_, _ = io.Copy(&kept, r.Body)
+		kept.WriteString("\n")
+	}))
+	ts.Defer(srv.Close)
+	ts.Setenv(args[0], srv.URL)
 }
 
 // hash PATTERN… prints the names and contents' digests of files.

@@ -41,9 +41,20 @@ const (
 	inFlight    = 8                // where the limits say nothing
 )
 
+// An Attempt is one request as it was sent: one that was tried three times is three of them.
+type Attempt struct {
+	Method, Host, Path string        // without the query, which may hold values of records
+	Status             int           // 0: no answer began
+	Err                error         // why, and why none was sent
+	Waited             time.Duration // for the limits
+	Began              time.Time     // after that
+	Took               time.Duration // until the answer began
+}
+
 // Client makes an HTTP client with these limits. base does the requests; nil is [Transport], and anything else
-// is for tests. Each connection needs a client of its own, since the limits are per client.
-func Client(l connectors.Limits, log *slog.Logger, base http.RoundTripper) *http.Client {
+// is for tests. seen is told of each attempt with its request's context; it may be nil. Each connection needs a client
+// of its own, since the limits are per client.
+func Client(l connectors.Limits, log *slog.Logger, base http.RoundTripper, seen func(context.Context, Attempt)) *http.Client {
 	if base == nil {
 		base = Transport(l)
 	}
@@ -54,7 +65,7 @@ func Client(l connectors.Limits, log *slog.Logger, base http.RoundTripper) *http
 	if n <= 0 {
 		n = inFlight
 	}
-	lim := &limited{base: base, slots: make(chan struct{}, n), log: log}
+	lim := &limited{base: base, slots: make(chan struct{}, n), log: log, seen: seen}
 	if l.Rate > 0 {
 		lim.rate = rate.NewLimiter(rate.Limit(l.Rate), n)
 	}
@@ -244,10 +255,30 @@ type limited struct {
 	rate     *rate.Limiter
 	slots    chan struct{}
 	log      *slog.Logger
+	seen     func(context.Context, Attempt)
 	answered atomic.Bool // once
 }
 
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	if l.seen == nil {
+		return l.send(req, &Attempt{})
+	}
+	came := time.Now()
+	a := Attempt{Method: req.Method, Host: req.URL.Host, Path: req.URL.Path}
+	res, err := l.send(req, &a)
+	if a.Began.IsZero() { // it was given up while it waited for its turn
+		a.Began = time.Now()
+	}
+	a.Waited, a.Took, a.Err = a.Began.Sub(came), time.Since(a.Began), err
+	if res != nil {
+		a.Status = res.StatusCode
+	}
+	l.seen(req.Context(), a)
+	return res, err
+}
+
+// send waits for the request's turn and says in a when that came.
+func (l *limited) send(req *http.Request, a *Attempt) (*http.Response, error) {
 	ctx := req.Context()
 	select {
 	case l.slots <- struct{}{}:
@@ -260,6 +291,7 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	a.Began = time.Now()
 	res, err := l.patient(req)
 	if err != nil {
 		<-l.slots

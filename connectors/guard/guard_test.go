@@ -103,7 +103,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 				if c.method == "POST" {
 					req.Body = io.NopCloser(strings.NewReader("payload"))
 				}
-				res, err := guard.Client(connectors.Limits{}, nil, s).Do(req)
+				res, err := guard.Client(connectors.Limits{}, nil, s, nil).Do(req)
 				status := 0
 				if err == nil {
 					status = res.StatusCode
@@ -138,7 +138,7 @@ func TestAServerThatNeverAnsweredIsGivenUpSoonAndNotInSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		d, began := &deaf{}, time.Now()
-		_, err := guard.Client(connectors.Limits{}, slog.New(slog.NewTextHandler(&log, nil)), d).Get("http://system.test/x") //nolint:bodyclose // there is no answer
+		_, err := guard.Client(connectors.Limits{}, slog.New(slog.NewTextHandler(&log, nil)), d, nil).Get("http://system.test/x") //nolint:bodyclose // there is no answer
 		if !errors.Is(err, connectors.ErrOffline) || !strings.Contains(connectors.Hint(err), "host and port") {
 			t.Errorf("the error is %v, want one of a system that cannot be reached", err)
 		}
@@ -158,7 +158,7 @@ func TestTheServerSaysHowLongToWait(t *testing.T) {
 				form = time.Now().Add(7 * time.Second).UTC().Format(http.TimeFormat)
 			}
 			s := &script{answers: []answer{{status: 429, retryAfter: form}, {status: 200}}, start: time.Now()}
-			res, err := guard.Client(connectors.Limits{}, nil, s).Get("http://system.test/x")
+			res, err := guard.Client(connectors.Limits{}, nil, s, nil).Get("http://system.test/x")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func TestACancelledContextEndsTheWaiting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := guard.Client(connectors.Limits{}, nil, s).Do(req); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := guard.Client(connectors.Limits{}, nil, s, nil).Do(req); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the error is %v, want the deadline's", err)
 		}
 		if took := time.Since(s.start); took != 3*time.Second {
@@ -191,7 +191,7 @@ func TestACancelledContextEndsTheWaiting(t *testing.T) {
 func TestTheRateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []answer{{status: 200}}, start: time.Now()}
-		client := guard.Client(connectors.Limits{Rate: 10, Concurrency: 2}, nil, s)
+		client := guard.Client(connectors.Limits{Rate: 10, Concurrency: 2}, nil, s, nil)
 		for range 22 {
 			res, err := client.Get("http://system.test/x")
 			if err != nil {
@@ -223,7 +223,7 @@ func (c *counted) Close() error             { c.s.now.Add(-1); return nil }
 func TestConcurrencyIsBoundedUntilTheBodyIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{}
-		client := guard.Client(connectors.Limits{Concurrency: 3}, nil, s)
+		client := guard.Client(connectors.Limits{Concurrency: 3}, nil, s, nil)
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() {
@@ -266,7 +266,7 @@ func TestAWriteReachesTheServerOnce(t *testing.T) {
 				fail(w)
 			}))
 			defer srv.Close()
-			client := guard.Client(connectors.Limits{}, nil, nil)
+			client := guard.Client(connectors.Limits{}, nil, nil, nil)
 			defer client.CloseIdleConnections()
 			for range 3 { // the first read leaves a connection open that the write then takes
 				res, err := client.Get(srv.URL)
@@ -309,7 +309,7 @@ func TestRedirects(t *testing.T) {
 		}
 	}))
 	defer home.Close()
-	client := guard.Client(connectors.Limits{}, nil, nil)
+	client := guard.Client(connectors.Limits{}, nil, nil, nil)
 	defer client.CloseIdleConnections()
 	do := func(method, path string) (*http.Response, error) {
 		req, err := http.NewRequestWithContext(t.Context(), method, home.URL+path, nil)
@@ -345,7 +345,7 @@ func TestAnUnknownCertificateIsRefusedAtOnce(t *testing.T) {
 	srv.StartTLS()
 	defer srv.Close()
 	begun := time.Now()
-	_, err := guard.Client(connectors.Limits{}, nil, nil).Get(srv.URL)
+	_, err := guard.Client(connectors.Limits{}, nil, nil, nil).Get(srv.URL)
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("the error is %v, want one about the certificate", err)
 	}
@@ -475,4 +475,36 @@ func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestEachAttemptIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []guard.Attempt
+		s := &script{answers: []answer{{status: 503}, {status: 200}}, start: time.Now()}
+		client := guard.Client(connectors.Limits{Rate: 0.5, Concurrency: 1}, nil, s, func(_ context.Context, a guard.Attempt) { told = append(told, a) })
+		res, err := client.Get("http://system.test/x?secret=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if len(told) != 2 || told[0].Status != 503 || told[1].Status != 200 {
+			t.Fatalf("told of %+v, want an attempt that was refused and one that was not", told)
+		}
+		if a := told[1]; a.Method != "GET" || a.Host != "system.test" || a.Path != "/x" {
+			t.Errorf("told of %s %s %s: want the path without the query", a.Method, a.Host, a.Path)
+		}
+		if told[0].Waited != 0 || told[1].Waited < time.Second || told[1].Waited > 2*time.Second {
+			t.Errorf("waited %v and %v for a request each two seconds, tried again after half a second", told[0].Waited, told[1].Waited)
+		}
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		req, err := http.NewRequestWithContext(ctx, "GET", "http://system.test/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Do(req); !errors.Is(err, context.Canceled) { //nolint:bodyclose // there is no answer
+			t.Errorf("a request that was given up ends with %v", err)
+		}
+	})
 }

@@ -211,7 +211,7 @@ func TestAFileIsSentAndReadInPieces(t *testing.T) {
 		}
 	}))
 	t.Cleanup(srv.Close)
-	conn, err := admin(srv.URL).Open(connectors.Env{Name: "prod", HTTP: guard.Client(connectors.Limits{}, nil, nil)})
+	conn, err := admin(srv.URL).Open(connectors.Env{Name: "prod", HTTP: guard.Client(connectors.Limits{}, nil, nil, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	Translations []*Translation
 	Syncs        []*Sync
 	Tests        []*Test
+	Notify       []*Notify
+	Secrets      []string // contents of credentials outside of connections, for masking output
 	Inputs       []string // other files that were read: translations in CSV, file()
 
 	ctx       *hcl.EvalContext

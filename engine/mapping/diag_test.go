@@ -91,6 +91,17 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"a rate without a unit", [2]string{`dsn    = "x"`, "dsn = \"x\"\nlimits { rate = \"20\" }"}, "Not a rate", `"20/s"`, `"20"`},
 		{"a concurrency of nothing", [2]string{`dsn    = "x"`, "dsn = \"x\"\nlimits { concurrency = 0 }"}, "Not a number of requests", "from 1", `0`},
 
+		// notify
+		{"an unknown way to notify", extra("notify \"slak\" \"ops\" {}"), "Unknown way to notify", `Did you mean "slack"?`, `"slak"`},
+		{"a notify of the same name", extra("notify \"slack\" \"ops\" { url = \"https://chat.test/x\" }\nnotify \"webhook\" \"ops\" {}"), "Second notify of this name", "another name", `"ops"`},
+		{"an argument of another way to notify", extra("notify \"slack\" \"ops\" {\n url = \"https://chat.test/x\"\n server = \"x:25\"\n}"), "Unexpected argument", `no argument "server"`, `server`},
+		{"a notify without TLS", extra("notify \"webhook\" \"ops\" {\n url = \"http://chat.test/x\"\n}"), "Not an address", "https://", `"http://chat.test/x"`},
+		{"a mail server without a port", extra("notify \"email\" \"ops\" {\n server = \"smtp.test\"\n from = \"a@b.test\"\n to = [\"c@d.test\"]\n}"), "Not a mail server", "HOST:PORT", `"smtp.test"`},
+		{"mail to nobody", extra("notify \"email\" \"ops\" {\n server = \"smtp.test:25\"\n from = \"a@b.test\"\n}"), "Nobody to tell", "ops@example.com", `notify "email" "ops"`},
+		{"mail to what is no address", extra("notify \"email\" \"ops\" {\n server = \"smtp.test:25\"\n from = \"a@b.test\"\n to = [\"ops\"]\n}"), "Not an address", `"ops" is not`, `["ops"]`},
+		{"a notice of nothing", extra("notify \"slack\" \"ops\" {\n url = \"https://chat.test/x\"\n on = [\"stuk\"]\n}"), "Unknown notice", `Did you mean "stuck"?`, `["stuk"]`},
+		{"a notice too soon", extra("notify \"slack\" \"ops\" {\n url = \"https://chat.test/x\"\n late = \"1s\"\n}"), "Not a length of time", "at least 1m0s", `"1s"`},
+
 		// variables, locals, functions
 		{"a variable without a value", extra(`variable "queue" {}`), "Variable without a value", "pass --var queue=VALUE", `variable "queue"`},
 		{"locals in a circle", extra("locals {\n a = local.b\n b = local.a\n}"), "Locals in a circle", "local.b needs local.a", `local.a`},

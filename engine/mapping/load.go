@@ -115,6 +115,7 @@ var topSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "translation", LabelNames: []string{"name"}},
 	{Type: "sync", LabelNames: []string{"name"}},
 	{Type: "test", LabelNames: []string{"name"}},
+	{Type: "notify", LabelNames: []string{"kind", "name"}},
 }}
 
 // Parse understands files (by the name that diagnostics show) as one configuration in dir.
@@ -172,6 +173,7 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 		}
 	}
 	l.tests(by["test"])
+	l.notifies(by["notify"])
 	l.checkTests()
 	for _, name := range l.cfg.Inputs {
 		if src, err := readRegular(name); err == nil {
