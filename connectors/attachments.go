@@ -3,6 +3,7 @@ package connectors
 import (
 	"context"
 	"io"
+	"net/url"
 	"time"
 )
 
@@ -36,3 +37,9 @@ type Attacher interface {
 	AttachmentReader
 	Attach(ctx context.Context, path, key string, a Attachment, content io.ReadSeeker) (Attachment, error)
 }
+
+// An Elsewhere is the cause of an error that stands for a redirect to another server, which is not followed: credentials
+// go to no stranger. Whoever wants what is there asks for it without them.
+type Elsewhere struct{ At *url.URL }
+
+func (e *Elsewhere) Error() string { return "it is at " + e.At.Host }

@@ -41,6 +41,7 @@ type Thread struct {
 	Label    string
 	Readers  Readers
 	Editable bool // comments can be changed: see CommentEditor
+	ReadOnly bool // nothing can be added here
 }
 
 // Readers says who reads a thread, where that is known.

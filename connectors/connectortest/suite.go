@@ -38,6 +38,8 @@ type Suite struct {
 	Edits bool
 	// Files is a path of attachments. "": no Attacher.
 	Files string
+	// NoEmptyFiles: the system refuses files without content.
+	NoEmptyFiles bool
 
 	Conditional bool // updates and deletes with an old version give ErrStale and change nothing
 	Chronicle   bool // a Chronicler

@@ -116,6 +116,7 @@ func sameHost(req *http.Request, via []*http.Request) error {
 		return &connectors.Error{
 			Kind: connectors.ErrConfig, Op: "redirect", Detail: fmt.Sprintf("%s sends us to %s", from.Host, to.Host),
 			Hint: "write the address that the system really has in url: a redirect to another server is not followed",
+			Err:  &connectors.Elsewhere{At: to},
 		}
 	}
 	if !reads(via[0].Method) {

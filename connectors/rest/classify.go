@@ -20,7 +20,7 @@ import (
 )
 
 // classify makes an error of an answer that is no success; nil for one that is.
-func (c *client) classify(cl *call, a *answer, raw []byte) error {
+func (c *client) classify(cl *call, a *answer, raw []byte) *connectors.Error {
 	if a.status >= 200 && a.status < 300 {
 		return nil
 	}
@@ -186,6 +186,9 @@ func redirected(a *answer, e *connectors.Error) {
 // notJSON is a success whose content is something else.
 func notJSON(cl *call, a *answer, raw []byte) error {
 	e := &connectors.Error{Kind: connectors.ErrProtocol, Op: cl.op, Detail: "the answer is not JSON, or was cut off", Hint: "nothing of it is used; check url and proxies in between"}
+	if cl.stream {
+		e.Detail = "the answer is not the content of a file"
+	}
 	if looksHTML(a, raw) {
 		e.Detail = "the answer is a web page"
 		low := bytes.ToLower(raw[:min(len(raw), 64<<10)])

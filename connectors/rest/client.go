@@ -41,6 +41,12 @@ type call struct {
 	body   any    // to be sent as JSON; nil: none
 	match  string // If-Match
 	one    bool   // about one record: 404 means that it is not there
+
+	parcel    *parcel           // to be sent in place of body
+	headers   map[string]string // of this request alone
+	stream    bool              // the answer is the content of a file
+	abroad    bool              // it may be at another server
+	elsewhere *url.URL          // where it is, if not below the root: asked without credentials
 }
 
 func (c *call) write() bool { return c.method != "" && c.method != http.MethodGet }
@@ -49,8 +55,9 @@ func (c *call) write() bool { return c.method != "" && c.method != http.MethodGe
 type answer struct {
 	status int
 	header http.Header
-	body   any       // decoded JSON; nil where there is none
-	date   time.Time // the tool's clock when the request began, at the latest; zero where it does not say
+	body   any           // decoded JSON; nil where there is none
+	stream io.ReadCloser // in place of body: the content of a file
+	date   time.Time     // the tool's clock when the request began, at the latest; zero where it does not say
 }
 
 func (a *answer) view() *view { return &view{body: a.body, header: a.header, status: a.status} }
@@ -73,11 +80,17 @@ func (c *client) address(cl *call) string {
 	return s
 }
 
-// do sends cl and reads the whole answer.
+// do sends cl and reads the whole answer, or hands on the content of a file as it comes in.
 func (c *client) do(ctx context.Context, cl *call) (*answer, error) {
+	if cl.elsewhere != nil {
+		return c.fetch(ctx, cl, cl.elsewhere)
+	}
 	a, err := c.once(ctx, cl, true)
 	if errors.Is(err, errRenewed) {
 		a, err = c.once(ctx, cl, false)
+	}
+	if to, ok := errors.AsType[*connectors.Elsewhere](err); ok && cl.stream && cl.abroad {
+		return c.fetch(ctx, cl, to.At)
 	}
 	return a, err
 }
@@ -85,10 +98,8 @@ func (c *client) do(ctx context.Context, cl *call) (*answer, error) {
 // errRenewed says that a request was refused for a token that has ended, and that there will be a new one.
 var errRenewed = errors.New("the token was renewed")
 
-func (c *client) once(ctx context.Context, cl *call, first bool) (*answer, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", cl.op, err)
-	}
+// request makes cl ready to be sent.
+func (c *client) request(ctx context.Context, cl *call) (*http.Request, error) {
 	method := cl.method
 	if method == "" {
 		method = http.MethodGet
@@ -98,24 +109,39 @@ func (c *client) once(ctx context.Context, cl *call, first bool) (*answer, error
 		return nil, wrong(cl.op, fmt.Sprintf("the address would have %d bytes and servers take 8000", len(at)), "shorten the query, or lower max of read_many")
 	}
 	var body io.Reader
-	if cl.body != nil {
+	kind := ""
+	switch {
+	case cl.parcel != nil:
+		if kind = cl.parcel.kind; cl.parcel.size() > 0 {
+			body = cl.parcel
+		}
+	case cl.body != nil:
 		b, err := json.Marshal(cl.body)
 		if err != nil {
 			return nil, &connectors.Error{Kind: connectors.ErrRefused, Op: cl.op, Detail: "a value cannot be sent as JSON", Err: err}
 		}
-		body = bytes.NewReader(b)
+		body, kind = bytes.NewReader(b), "application/json"
 	}
 	req, err := http.NewRequestWithContext(ctx, method, at, body)
 	if err != nil {
 		return nil, wrong(cl.op, "the address cannot be requested", "check url and the paths of the description")
+	}
+	if cl.parcel != nil {
+		req.ContentLength = cl.parcel.size()
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "fieldsync")
 	for name, v := range c.tool.headers {
 		req.Header.Set(name, v)
 	}
-	if cl.body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if cl.stream {
+		req.Header.Set("Accept", "*/*")
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	for name, v := range cl.headers {
+		req.Header.Set(name, v)
 	}
 	if cl.match != "" {
 		req.Header.Set("If-Match", cl.match)
@@ -127,15 +153,29 @@ func (c *client) once(ctx context.Context, cl *call, first bool) (*answer, error
 		}
 		return nil, fmt.Errorf("%s: %w", cl.op, err)
 	}
+	return req, nil
+}
+
+func (c *client) once(ctx context.Context, cl *call, first bool) (*answer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", cl.op, err)
+	}
+	req, err := c.request(ctx, cl)
+	if err != nil {
+		return nil, err
+	}
 	began := c.now()
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unsent(ctx, cl, err)
 	}
+	if cl.stream && res.StatusCode == http.StatusOK && !isPage(res) {
+		return &answer{status: res.StatusCode, header: res.Header, stream: res.Body}, nil
+	}
 	defer res.Body.Close()
 	a := &answer{status: res.StatusCode, header: res.Header, date: c.measure(began, c.now(), res.Header.Get("Date"))}
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
-	c.log.Debug("request", "op", cl.op, "method", method, "path", cl.path, "status", a.status, "bytes", len(raw))
+	c.log.Debug("request", "op", cl.op, "method", req.Method, "path", cl.path, "status", a.status, "bytes", len(raw))
 	if a.status == http.StatusUnauthorized && first && c.auth.renew(req) {
 		return nil, errRenewed
 	}
@@ -149,7 +189,13 @@ func (c *client) once(ctx context.Context, cl *call, first bool) (*answer, error
 	}
 	jsonErr := a.decode(raw)
 	if e := c.classify(cl, a, raw); e != nil {
+		if to := leads(res); to != nil && cl.stream {
+			e.Err = &connectors.Elsewhere{At: to}
+		}
 		return nil, e
+	}
+	if cl.stream {
+		return nil, notJSON(cl, a, raw) // a page, or an answer without content
 	}
 	// What a write answers is not needed to know what is stored.
 	if jsonErr != nil && !cl.write() {

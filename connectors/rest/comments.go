@@ -35,6 +35,28 @@ func (c *collection) Comments(ctx context.Context, path string, keys []string, s
 	if err != nil {
 		return err
 	}
+	return c.beside(ctx, keys, since, func(ctx context.Context, key string) (func() error, error) {
+		list, err := c.thread(ctx, op, t, key, func(said connectors.Comment, edited time.Time) bool {
+			at := said.Time
+			if edited.After(at) {
+				at = edited
+			}
+			return !since.IsZero() && !at.IsZero() && at.Before(since.Truncate(time.Second))
+		})
+		return func() error {
+			for _, said := range list {
+				if err := emit(key, said); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, err
+	})
+}
+
+// beside asks for what stands beside records, some side by side, and lets each tell what it found when it is its turn.
+// Without keys it asks for all records that changed at since or later.
+func (c *collection) beside(ctx context.Context, keys []string, since time.Time, ask func(ctx context.Context, key string) (tell func() error, err error)) error {
 	if keys == nil {
 		q := connectors.Query{Paths: []string{c.b.keyPath}}
 		if !since.IsZero() {
@@ -55,9 +77,7 @@ func (c *collection) Comments(ctx context.Context, path string, keys []string, s
 	g.SetLimit(c.conn.flight)
 	for _, key := range slices.Compact(slices.Sorted(slices.Values(keys))) {
 		g.Go(func() error {
-			list, err := c.thread(gctx, op, t, key, func(said connectors.Comment) bool {
-				return !since.IsZero() && !said.Time.IsZero() && said.Time.Before(since.Truncate(time.Second))
-			})
+			tell, err := ask(gctx, key)
 			if errors.Is(err, connectors.ErrNotFound) {
 				return nil
 			}
@@ -66,49 +86,54 @@ func (c *collection) Comments(ctx context.Context, path string, keys []string, s
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, said := range list {
-				if err := emit(key, said); err != nil {
-					return err
-				}
-			}
-			return nil
+			return tell()
 		})
 	}
 	return g.Wait()
 }
 
-// thread reads the comments of one record, without those that skip knows by id and time.
-func (c *collection) thread(ctx context.Context, op string, t *thread, key string, skip func(connectors.Comment) bool) ([]connectors.Comment, error) {
-	values := map[string]string{"key": key, "query": t.list.all}
-	w := &walk{client: c.client(), op: op, list: t.list, path: t.list.path.fill(values, url.PathEscape), query: query(t.list.query, values)}
+// everything lets no comment be skipped.
+func everything(connectors.Comment, time.Time) bool { return false }
+
+// thread reads the comments of one record, without those that skip knows by id, time and time of the last edit.
+func (c *collection) thread(ctx context.Context, op string, t *thread, key string, skip func(connectors.Comment, time.Time) bool) ([]connectors.Comment, error) {
+	var list []connectors.Comment
+	err := c.entries(ctx, op, key, t.list, t.id, func(item any) error {
+		said, in, err := c.comment(ctx, op, t, item, skip)
+		if err == nil && in {
+			list = append(list, said)
+		}
+		return err
+	})
+	return list, err
+}
+
+// entries goes through what a list has for one record. ErrNotFound where there is no such record.
+func (c *collection) entries(ctx context.Context, op, key string, l *list, id *expr, show func(item any) error) error {
+	values := map[string]string{"key": key, "query": l.all}
+	w := &walk{client: c.client(), op: op, list: l, path: l.path.fill(values, url.PathEscape), query: query(l.query, values)}
 	w.key = func(item any) (string, error) {
-		id, err := t.id.text(&view{item: item})
+		id, err := id.text(&view{item: item})
 		if err == nil && id == "" {
-			err = errors.New("a comment has no id where the description says: id")
+			err = errors.New("an entry has no id where the description says: id")
 		}
 		return id, err
 	}
-	var list []connectors.Comment
 	err := w.run(ctx, func(items []any) (bool, error) {
 		for _, item := range items {
-			said, in, err := c.comment(ctx, op, t, item, skip)
-			if err != nil {
+			if err := show(item); err != nil {
 				return false, err
-			}
-			if in {
-				list = append(list, said)
 			}
 		}
 		return true, nil
 	})
-	if e, ok := errors.AsType[*connectors.Error](err); ok && errors.Is(err, connectors.ErrConfig) {
+	if errors.Is(err, connectors.ErrConfig) {
 		// Nothing answers below a record that is not there.
 		if _, rerr := c.there(ctx, key); errors.Is(rerr, connectors.ErrNotFound) {
-			return nil, rerr
+			return rerr
 		}
-		return nil, e
 	}
-	return list, err
+	return err
 }
 
 // there reads a record's version, or says that it is not there.
@@ -124,7 +149,7 @@ func (c *collection) there(ctx context.Context, key string) (string, error) {
 }
 
 // comment shows an item as a comment; false: it is none. Where lists say too little each is read by itself.
-func (c *collection) comment(ctx context.Context, op string, t *thread, item any, skip func(connectors.Comment) bool) (connectors.Comment, bool, error) {
+func (c *collection) comment(ctx context.Context, op string, t *thread, item any, skip func(connectors.Comment, time.Time) bool) (connectors.Comment, bool, error) {
 	v := &view{item: item}
 	bad := func(err error) error {
 		return &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: err.Error(), Hint: "compare the comments block of the description with what the tool answers"}
@@ -146,7 +171,11 @@ func (c *collection) comment(ctx context.Context, op string, t *thread, item any
 	if err != nil {
 		return said, false, bad(err)
 	}
-	if said.Time = instant(at); skip(said) {
+	edited, err := t.edited.get(v)
+	if err != nil {
+		return said, false, bad(err)
+	}
+	if said.Time = instant(at); skip(said, instant(edited)) {
 		return said, false, nil
 	}
 	if t.detail != nil {
@@ -178,12 +207,15 @@ func (c *collection) AddComment(ctx context.Context, path, key, text string) (co
 	if err != nil {
 		return connectors.Comment{}, err
 	}
+	if t.add == nil {
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: fmt.Sprintf("the description only reads %q", path), Hint: "write an add block, or let comments flow the other way only"}
+	}
 	if _, err := c.there(ctx, key); err != nil {
 		return connectors.Comment{}, unwritten(op, err)
 	}
 	seen := map[string]bool{}
 	if t.add.item == nil {
-		_, err := c.thread(ctx, op, t, key, func(said connectors.Comment) bool {
+		_, err := c.thread(ctx, op, t, key, func(said connectors.Comment, _ time.Time) bool {
 			seen[said.ID] = true
 			return true
 		})
@@ -191,25 +223,11 @@ func (c *collection) AddComment(ctx context.Context, path, key, text string) (co
 			return connectors.Comment{}, unwritten(op, err)
 		}
 	}
-	body := map[string]any{}
-	values := map[string]string{"key": key}
-	if err := set(body, append(slices.Clone(t.add.wrap), t.add.text...), text, func(s string) error { return errors.New(s) }); err != nil {
-		return connectors.Comment{}, err
+	said, shown, err := c.say(ctx, op, t, t.add, map[string]string{"key": key}, text)
+	if err != nil || shown {
+		return said, err
 	}
-	t.add.constants(body, values)
-	a, err := c.client().do(ctx, &call{op: op, method: t.add.method, path: t.add.path.fill(values, url.PathEscape), query: query(t.add.query, values), body: body, one: true})
-	if err != nil {
-		return connectors.Comment{}, err
-	}
-	if t.add.item != nil {
-		if item, err := itemOf(t.add.item, a); err == nil {
-			if said, in, err := c.comment(ctx, op, t, item, func(connectors.Comment) bool { return false }); err == nil && in && said.ID != "" {
-				return said, nil
-			}
-		}
-		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "the answer does not show the comment"}
-	}
-	list, err := c.thread(ctx, op, t, key, func(said connectors.Comment) bool { return seen[said.ID] })
+	list, err := c.thread(ctx, op, t, key, func(said connectors.Comment, _ time.Time) bool { return seen[said.ID] })
 	if err != nil { // it was stored, but under which id nobody knows
 		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: err.Error()}
 	}
@@ -224,6 +242,65 @@ func (c *collection) AddComment(ctx context.Context, path, key, text string) (co
 			Hint: "this user may not add or see comments of this kind"}
 	}
 	return added, nil
+}
+
+// say sends the text of a comment. shown: the answer shows how it is stored.
+func (c *collection) say(ctx context.Context, op string, t *thread, w *write, values map[string]string, text string) (said connectors.Comment, shown bool, err error) {
+	body := map[string]any{}
+	if err := set(body, append(slices.Clone(w.wrap), w.text...), text, func(s string) error { return errors.New(s) }); err != nil {
+		return said, false, err
+	}
+	w.constants(body, values)
+	a, err := c.client().do(ctx, &call{op: op, method: w.method, path: w.path.fill(values, url.PathEscape), query: query(w.query, values), body: body, one: true})
+	if err != nil || w.item == nil {
+		return said, false, err
+	}
+	if item, err := itemOf(w.item, a); err == nil {
+		if said, in, err := c.comment(ctx, op, t, item, everything); err == nil && in && said.ID != "" {
+			return said, true, nil
+		}
+	}
+	return said, false, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "the answer does not show the comment"}
+}
+
+// EditComment changes the text of a comment that still says was.
+func (c *collection) EditComment(ctx context.Context, path, key, id, was, text string) (connectors.Comment, error) {
+	op := fmt.Sprintf("edit comment %s of %s %s", id, c.b.name, key)
+	t, err := c.threadOf(op, path)
+	if err != nil {
+		return connectors.Comment{}, err
+	}
+	if t.edit == nil {
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: fmt.Sprintf("the description changes no comments of %q", path)}
+	}
+	now, err := c.said(ctx, op, t, key, id)
+	switch {
+	case err != nil:
+		return connectors.Comment{}, unwritten(op, err)
+	case bare(now.Text) != bare(was):
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrStale, Op: op}
+	}
+	said, shown, err := c.say(ctx, op, t, t.edit, map[string]string{"key": key, "id": id}, text)
+	if err != nil || shown {
+		return said, err
+	}
+	if said, err = c.said(ctx, op, t, key, id); err != nil {
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: err.Error()}
+	}
+	return said, nil
+}
+
+// said reads one comment.
+func (c *collection) said(ctx context.Context, op string, t *thread, key, id string) (connectors.Comment, error) {
+	list, err := c.thread(ctx, op, t, key, everything)
+	if err != nil {
+		return connectors.Comment{}, err
+	}
+	i := slices.IndexFunc(list, func(said connectors.Comment) bool { return said.ID == id })
+	if i < 0 {
+		return connectors.Comment{}, &connectors.Error{Kind: connectors.ErrNotFound, Op: op}
+	}
+	return list[i], nil
 }
 
 // bare is what is left of a text after a tool stored it.

@@ -190,11 +190,15 @@ func (c *compiler) constants(a *hcl.Attribute, names ...string) []constant {
 			c.fail(m.expr.Range(), "Not a constant", "%q: %v.", m.name, err)
 			continue
 		}
-		if s, ok := v.(string); ok {
-			if s == "" {
-				continue // a setting that was not given
-			}
+		switch s, isText := v.(string); {
+		case v == any(""):
+			continue // a setting that was not given
+		case isText:
 			c.placeholders(s, names, func(from, to int) hcl.Range { return expression.Range(c.within(m.expr), from, to) })
+		default:
+			for _, s := range texts(v) {
+				c.placeholders(s, names, func(int, int) hcl.Range { return m.expr.Range() })
+			}
 		}
 		list = append(list, constant{strings.Split(m.name, "."), v})
 	}
@@ -446,33 +450,6 @@ func (c *compiler) named(n *Named) *named {
 	return out
 }
 
-func (c *compiler) comments(b *Comments) *thread {
-	out := &thread{name: b.Name, label: c.word(b.Title, "")}
-	switch c.word(b.Readers, "", "staff", "public") {
-	case "staff":
-		out.readers = connectors.Staff
-	case "public":
-		out.readers = connectors.Public
-	}
-	out.where = c.expr(b.Where, expression.Bool, "item")
-	names := []string{"item"}
-	if b.Detail != nil {
-		names = append(names, "detail")
-	}
-	out.id, out.text = c.expr(b.ID, expression.Any, "item"), c.expr(b.Text, expression.Any, names...)
-	out.author, out.time = c.expr(b.Author, expression.Any, "item"), c.expr(b.Time, expression.Any, "item")
-	if out.list = c.list(b.List, nil, "key"); out.list == nil {
-		c.fail(b.Range, "Comments without a list", `They need list { path = "/…/{key}/…" }.`)
-	}
-	if b.Detail != nil {
-		out.detail = c.read(b.Detail, false)
-	}
-	if out.add = c.write(b.Add, http.MethodPost); out.add != nil && out.add.text == nil {
-		c.fail(b.Add.Range, "No place for the text", `add has to say where the text of a comment stands in the body: text = "…".`)
-	}
-	return out
-}
-
 func (c *compiler) collection(b *Collection) *blueprint {
 	out := &blueprint{name: b.Name, settle: c.duration(b.Settle, 0), closed: c.truth(b.Closed)}
 	item := func(a *hcl.Attribute) *expr { return c.expr(a, expression.Any, "item") }
@@ -518,6 +495,9 @@ func (c *compiler) collection(b *Collection) *blueprint {
 	}
 	for i := range b.Comments {
 		out.threads = append(out.threads, c.comments(&b.Comments[i]))
+	}
+	for i := range b.Files {
+		out.cabinets = append(out.cabinets, c.attachments(&b.Files[i]))
 	}
 	return out
 }

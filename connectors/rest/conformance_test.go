@@ -23,23 +23,24 @@ func sample(i int) record.Fields {
 
 func TestConformance(t *testing.T) {
 	for name, change := range map[string]func(*model){
-		"everything on one page":       func(m *model) {},
-		"offset, answers with records": func(m *model) { m.paging = "offset" },
-		"page number, ETag":            func(m *model) { m.paging, m.etag = "number", true },
-		"cursor, answers without body": func(m *model) { m.paging, m.silent = "cursor", true },
-		"link header, no Date":         func(m *model) { m.paging, m.noDate = "link", true },
-		"offset, ETag, no body, batch": func(m *model) { m.paging, m.etag, m.silent, m.openTo = "offset", true, true, true },
+		"everything on one page, files in forms":          func(m *model) {},
+		"offset, answers with records, files as they are": func(m *model) { m.paging, m.files = "offset", "raw" },
+		"page number, ETag, files by token":               func(m *model) { m.paging, m.etag, m.files = "number", true, "token" },
+		"cursor, answers without body, files in base64":   func(m *model) { m.paging, m.silent, m.files = "cursor", true, "inside" },
+		"link header, no Date, files at another server":   func(m *model) { m.paging, m.noDate, m.files = "link", true, "link" },
+		"offset, ETag, batch, no body, files by token":    func(m *model) { m.paging, m.etag, m.silent, m.openTo, m.files = "offset", true, true, true, "token" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			shape := newModel()
 			change(shape)
 			connectortest.Run(t, connectortest.Suite{
-				Paths: []string{"title", "id", "ref", "weight", "updated"}, Sample: sample, Marker: "ref", Text: "title", Thread: "notes",
+				Paths: []string{"title", "id", "ref", "weight", "updated"}, Sample: sample, Marker: "ref", Text: "title", Thread: "notes", Edits: true, Files: "files",
 				Missing:     func(i int) string { return strconv.Itoa(900000 + i) },
 				Conditional: shape.etag, Incremental: true,
 				Open: func(t *testing.T) connectortest.System {
 					m := newModel()
 					change(m)
+					m.keepsElsewhere(t)
 					conn := connect(t, m.describes(m.start(t)))
 					col, err := conn.Collection(t.Context(), "items")
 					if err != nil {

@@ -74,7 +74,10 @@ func (c *collection) Describe(ctx context.Context) (*connectors.Schema, error) {
 	}
 	s.Open = !c.b.closed || !shown
 	for _, t := range c.b.threads {
-		s.Threads = append(s.Threads, connectors.Thread{Path: t.name, Label: t.label, Readers: t.readers})
+		s.Threads = append(s.Threads, connectors.Thread{Path: t.name, Label: t.label, Readers: t.readers, Editable: t.edit != nil, ReadOnly: t.add == nil})
+	}
+	for _, t := range c.b.cabinets {
+		s.Files = append(s.Files, connectors.Thread{Path: t.name, Label: t.label, Readers: t.readers, ReadOnly: t.add == nil})
 	}
 	return s, nil
 }

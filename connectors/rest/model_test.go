@@ -23,6 +23,8 @@ type model struct {
 	silent bool   // writes answer 204
 	noDate bool   // answers carry no Date
 	openTo bool   // a wrong key sees an empty list instead of an error
+	files  string // how a file is taken: form (multipart), raw, token (two requests), inside (base64 in JSON, both ways), link (its content is at store)
+	store  string // another server
 
 	before func(w http.ResponseWriter, r *http.Request) bool // true: the request is answered already
 
@@ -31,13 +33,15 @@ type model struct {
 	next  int
 	items map[int]map[string]any
 	notes map[int][]map[string]any
-	asked []string // method and address of every request
+	kept  map[int][]*file
+	blobs map[string]*file // uploaded, by token
+	asked []string         // method and address of every request
 }
 
 const key = "k-123"
 
 func newModel() *model {
-	return &model{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cap: 7, items: map[int]map[string]any{}, notes: map[int][]map[string]any{}}
+	return &model{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cap: 7, files: "form", items: map[int]map[string]any{}, notes: map[int][]map[string]any{}, kept: map[int][]*file{}, blobs: map[string]*file{}}
 }
 
 func (m *model) start(t testing.TB) string {
@@ -134,14 +138,20 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.list(w, r, known)
 	case r.URL.Path == "/api/items":
 		m.create(w, r)
+	case r.URL.Path == "/api/uploads":
+		m.upload(w, r)
 	case len(segs) >= 3 && segs[1] == "items":
 		id, _ := strconv.Atoi(segs[2])
 		if m.items[id] == nil {
 			m.fail(w, 404, "no such item")
 			return
 		}
-		if len(segs) == 4 {
-			m.thread(w, r, id)
+		switch {
+		case len(segs) > 3 && segs[3] == "files":
+			m.drawer(w, r, id, segs[4:])
+			return
+		case len(segs) > 3:
+			m.thread(w, r, id, segs[4:])
 			return
 		}
 		m.single(w, r, id)
@@ -273,7 +283,7 @@ func (m *model) single(w http.ResponseWriter, r *http.Request, id int) {
 	}
 }
 
-func (m *model) thread(w http.ResponseWriter, r *http.Request, id int) {
+func (m *model) thread(w http.ResponseWriter, r *http.Request, id int, below []string) {
 	if r.Method == http.MethodGet {
 		m.say(w, 200, map[string]any{"notes": append([]map[string]any{}, m.notes[id]...)})
 		return
@@ -281,6 +291,17 @@ func (m *model) thread(w http.ResponseWriter, r *http.Request, id int) {
 	var b map[string]any
 	if err := json.NewDecoder(r.Body).Decode(&b); err != nil {
 		m.fail(w, 400, err.Error())
+		return
+	}
+	if r.Method == http.MethodPut {
+		i := slices.IndexFunc(m.notes[id], func(n map[string]any) bool { return fmt.Sprint(n["id"]) == below[0] })
+		if i < 0 {
+			m.fail(w, 404, "no such note")
+			return
+		}
+		m.notes[id][i]["text"], m.notes[id][i]["edited"] = b["text"], m.stamp()
+		m.change(id, nil)
+		m.say(w, 200, m.notes[id][i])
 		return
 	}
 	m.next++

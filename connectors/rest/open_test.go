@@ -139,6 +139,7 @@ collection "items" {
     text    = "item.text"
     author  = "item.by"
     time    = "item.at"
+    edited  = "item.edited"
     list {
       path  = "/api/items/{key}/notes"
       items = "body.notes"
@@ -148,9 +149,15 @@ collection "items" {
       text = "text"
       %s
     }
+    edit {
+      path = "/api/items/{key}/notes/{id}"
+      text = "text"
+      %s
+    }
   }
+  %s
 }
-`, url, key, page, m.batch(), etag, strings.Replace(answer, `"body"`, `"body.item"`, 1), etag, answer)
+`, url, key, page, m.batch(), etag, strings.Replace(answer, `"body"`, `"body.item"`, 1), etag, answer, answer, m.drawers())
 }
 
 // batch is how records are read by the list, where the model is asked so.

@@ -190,7 +190,7 @@ func (c *Config) compile(comp *compiler, d *description) *tool {
 }
 
 // added is a description's collection with what the connection says of it: single settings and blocks are replaced,
-// fields, named lists and comments by name.
+// fields, named lists, comments and attachments by name.
 func added(base, own Collection) Collection {
 	b, o := reflect.ValueOf(&base).Elem(), reflect.ValueOf(&own).Elem()
 	for i := range b.NumField() {
@@ -201,6 +201,7 @@ func added(base, own Collection) Collection {
 	base.Fields = byName(base.Fields, own.Fields, func(f Field) string { return f.Path })
 	base.Named = byName(base.Named, own.Named, func(n Named) string { return n.Path })
 	base.Comments = byName(base.Comments, own.Comments, func(c Comments) string { return c.Name })
+	base.Files = byName(base.Files, own.Files, func(a Attachments) string { return a.Label })
 	return base
 }
 

@@ -93,7 +93,7 @@ func TestRedmine(t *testing.T) {
 			return record.Fields{"subject": record.OfText("line " + strconv.Itoa(i)), "custom_fields.External ID": record.OfText("T-" + strconv.Itoa(i)),
 				"description": record.OfText("text " + strconv.Itoa(i)), "done_ratio": record.OfInt(int64(i % 10 * 10))}
 		},
-		Marker: "custom_fields.External ID", Text: "description", Thread: "notes",
+		Marker: "custom_fields.External ID", Text: "description", Thread: "notes", Edits: true, Files: "attachments",
 		Missing:     func(i int) string { return strconv.Itoa(90000000 + i) },
 		Incremental: true,
 		Open: func(t *testing.T) connectortest.System {

@@ -11,7 +11,8 @@
 // The end of a list is what the tool says it is, or an empty page, never a short one.
 //
 // All failures are *connectors.Error or the context's own error; classify.go has the table. Nothing here panics on
-// data, keeps cookies or sends a write twice.
+// data, keeps cookies or sends a write twice. Files go through as they are read; another server than the tool's is asked for one
+// only where the description allows it, and without credentials.
 package rest
 
 import (
@@ -193,7 +194,7 @@ func abilities(b *blueprint) string {
 	for _, a := range []struct {
 		name string
 		has  bool
-	}{{"create", b.create != nil}, {"update", b.update != nil}, {"delete", b.remove != nil}, {"comments", len(b.threads) > 0}} {
+	}{{"create", b.create != nil}, {"update", b.update != nil}, {"delete", b.remove != nil}, {"comments", len(b.threads) > 0}, {"attachments", len(b.cabinets) > 0}} {
 		if a.has {
 			can = append(can, a.name)
 		}

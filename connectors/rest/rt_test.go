@@ -44,7 +44,7 @@ func TestRequestTracker(t *testing.T) {
 			return record.Fields{"Subject": record.OfText("line " + strconv.Itoa(i)), "CustomFields.External ID": record.OfText("T-" + strconv.Itoa(i)),
 				"CustomFields.Details": record.OfText("text " + strconv.Itoa(i)), "Priority": record.OfInt(int64(i % 100))}
 		},
-		Marker: "CustomFields.External ID", Text: "CustomFields.Details", Thread: "comments",
+		Marker: "CustomFields.External ID", Text: "CustomFields.Details", Thread: "comments", Files: "attachments", NoEmptyFiles: true,
 		Missing:     func(i int) string { return strconv.Itoa(90000000 + i) },
 		Incremental: true, Conditional: true,
 		Open: func(t *testing.T) connectortest.System {

@@ -95,6 +95,7 @@ type Collection struct {
 	Fields   []Field        `hcl:"field,block"`
 	Named    []Named        `hcl:"named,block"`
 	Comments []Comments     `hcl:"comments,block"`
+	Files    []Attachments  `hcl:"attachments,block"`
 	Range    hcl.Range      `hcl:",def_range"`
 }
 
@@ -215,8 +216,55 @@ type Comments struct {
 	Text    *hcl.Attribute `hcl:"text"`
 	Author  *hcl.Attribute `hcl:"author,optional"`
 	Time    *hcl.Attribute `hcl:"time,optional"`
+	Edited  *hcl.Attribute `hcl:"edited,optional"`
 	List    *List          `hcl:"list,block"`
 	Detail  *Read          `hcl:"read,block"`
 	Add     *Write         `hcl:"add,block"`
+	Edit    *Write         `hcl:"edit,block"`
+	Range   hcl.Range      `hcl:",def_range"`
+}
+
+// Attachments is one kind of files that records have.
+type Attachments struct {
+	Label   string         `hcl:"label,label"`
+	Title   *hcl.Attribute `hcl:"label,optional"`
+	Readers *hcl.Attribute `hcl:"readers,optional"`
+	Where   *hcl.Attribute `hcl:"where,optional"`
+	ID      *hcl.Attribute `hcl:"id"`
+	Name    *hcl.Attribute `hcl:"name"`
+	Type    *hcl.Attribute `hcl:"type,optional"`
+	Size    *hcl.Attribute `hcl:"size,optional"`
+	Hash    *hcl.Attribute `hcl:"hash,optional"` // SHA-256; what looks like something else is not used
+	Author  *hcl.Attribute `hcl:"author,optional"`
+	Time    *hcl.Attribute `hcl:"time,optional"`
+	List    *List          `hcl:"list,block"`
+	Open    *Open          `hcl:"open,block"`
+	Upload  *Carry         `hcl:"upload,block"`
+	Add     *Carry         `hcl:"add,block"`
+	Range   hcl.Range      `hcl:",def_range"`
+}
+
+// Open is a request for the content of a file: at a path, or where the list says.
+type Open struct {
+	Path      *hcl.Attribute `hcl:"path,optional"`
+	Query     *hcl.Attribute `hcl:"query,optional"`
+	Link      *hcl.Attribute `hcl:"link,optional"`
+	Elsewhere *hcl.Attribute `hcl:"elsewhere,optional"` // the link may lead to another server, which gets no credentials
+	Data      *hcl.Attribute `hcl:"data,optional"`      // where the answer is JSON: the content in base64
+	Range     hcl.Range      `hcl:",def_range"`
+}
+
+// Carry is a request that takes a file to the tool, or makes one that was taken there an attachment of a record.
+type Carry struct {
+	Method  *hcl.Attribute `hcl:"method,optional"`
+	Path    *hcl.Attribute `hcl:"path"`
+	Query   *hcl.Attribute `hcl:"query,optional"`
+	Headers *hcl.Attribute `hcl:"headers,optional"`
+	Body    *hcl.Attribute `hcl:"body,optional"` // "json", "raw" or "multipart"
+	Part    *hcl.Attribute `hcl:"part,optional"` // of a multipart body: what the tool calls the file
+	Wrap    *hcl.Attribute `hcl:"wrap,optional"`
+	Set     *hcl.Attribute `hcl:"set,optional"`
+	Token   *hcl.Attribute `hcl:"token,optional"`
+	Item    *hcl.Attribute `hcl:"item,optional"`
 	Range   hcl.Range      `hcl:",def_range"`
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,12 +25,14 @@ import (
 type exchange struct {
 	Request string            // method and path
 	Query   map[string]string // parameters that must be there
-	Sent    any               // the body, exactly
+	With    map[string]string // headers, too
+	Sent    any               // the body, exactly: of a form its fields and files, of anything but JSON the text
 	After   string            // only after an exchange with this Then
 	Then    string
 	Status  int
 	Headers map[string]string
 	Answer  any
+	Content string // in place of Answer: a file
 
 	used bool
 }
@@ -51,8 +54,10 @@ func (p *replay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(401)
 		return
 	}
-	var sent any
-	_ = json.NewDecoder(r.Body).Decode(&sent) // a read has none
+	sent, err := content(r)
+	if err != nil {
+		p.t.Errorf("%s %s: %v", r.Method, r.URL, err)
+	}
 	for _, e := range p.exchanges {
 		if e.Request != r.Method+" "+r.URL.Path || e.After != "" && !slices.Contains(p.seen, e.After) || !cmp.Equal(e.Sent, sent) {
 			continue
@@ -60,6 +65,9 @@ func (p *replay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fits := true
 		for name, v := range e.Query {
 			fits = fits && r.URL.Query().Get(name) == v
+		}
+		for name, v := range e.With {
+			fits = fits && r.Header.Get(name) == v
 		}
 		if !fits {
 			continue
@@ -73,7 +81,11 @@ func (p *replay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		for name, v := range e.Headers {
 			w.Header().Set(name, v)
 		}
+		if e.Content != "" {
+			w.Header().Set("Content-Type", "text/plain")
+		}
 		w.WriteHeader(max(e.Status, 200))
+		_, _ = w.Write([]byte(e.Content))
 		if e.Answer != nil {
 			_ = json.NewEncoder(w).Encode(e.Answer)
 		}
@@ -84,8 +96,43 @@ func (p *replay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(500)
 }
 
-// shapes are what the tests ask of each tool that no live one was at hand for.
-var shapes = []struct {
+// content is the body of a request as exchanges have it.
+func content(r *http.Request) (any, error) {
+	kind := r.Header.Get("Content-Type")
+	switch {
+	case kind == "":
+		return nil, nil
+	case strings.HasPrefix(kind, "application/json"):
+		var v any
+		err := json.NewDecoder(r.Body).Decode(&v)
+		return v, err
+	case !strings.HasPrefix(kind, "multipart/form-data"):
+		raw, err := io.ReadAll(r.Body)
+		return string(raw), err
+	}
+	if err := r.ParseMultipartForm(1 << 20); err != nil {
+		return nil, err
+	}
+	form := map[string]any{}
+	for name, v := range r.MultipartForm.Value {
+		form[name] = v[0]
+	}
+	for name, heads := range r.MultipartForm.File {
+		f, err := heads[0].Open()
+		if err != nil {
+			return nil, err
+		}
+		raw, err := io.ReadAll(f)
+		if err != nil {
+			return nil, err
+		}
+		form[name] = map[string]any{"filename": heads[0].Filename, "type": heads[0].Header.Get("Content-Type"), "content": string(raw)}
+	}
+	return form, nil
+}
+
+// A shape is what the tests ask of a tool that no live one was at hand for.
+type shape struct {
 	system, settings, auth string
 	signed                 func(*http.Request) bool
 	more                   string // in the connection
@@ -101,7 +148,9 @@ var shapes = []struct {
 	why                    string
 	thread                 string
 	check                  bool
-}{
+}
+
+var shapes = []shape{
 	{
 		system: "github", settings: `repository = "acme/network"`, auth: `auth "bearer" { token = "tok" }`,
 		signed: func(r *http.Request) bool {

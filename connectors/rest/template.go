@@ -66,3 +66,34 @@ func over(base, more []param) []param {
 
 // encode writes q with spaces as %20, which every server reads.
 func encode(q url.Values) string { return strings.ReplaceAll(q.Encode(), "+", "%20") }
+
+// texts are those inside a value of JSON.
+func texts(v any) []string {
+	var list []string
+	filled(v, func(s string) string {
+		list = append(list, s)
+		return s
+	})
+	return list
+}
+
+// filled is a value of JSON with each text in it changed.
+func filled(v any, change func(string) string) any {
+	switch v := v.(type) {
+	case string:
+		return change(v)
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = filled(e, change)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, e := range v {
+			out[name] = filled(e, change)
+		}
+		return out
+	}
+	return v
+}

@@ -50,6 +50,7 @@ type blueprint struct {
 	fields    []*field
 	named     []*named
 	threads   []*thread
+	cabinets  []*cabinet
 }
 
 type list struct {
@@ -108,7 +109,7 @@ type write struct {
 // A constant is a member of every body of a write.
 type constant struct {
 	at    []string
-	value any // a string may hold placeholders
+	value any // texts in it may hold placeholders
 }
 
 type field struct {
@@ -152,9 +153,51 @@ type thread struct {
 	text    *expr
 	author  *expr
 	time    *expr
+	edited  *expr
 	list    *list
 	detail  *read
 	add     *write
+	edit    *write
+}
+
+// A cabinet is a compiled attachments block.
+type cabinet struct {
+	name                                    string
+	label                                   string
+	readers                                 connectors.Readers
+	where                                   *expr
+	id, file, kind, size, hash, made, maker *expr
+	list                                    *list
+	open                                    *opening
+	upload, add                             *carry
+}
+
+// An opening is how the content of a file is asked for.
+type opening struct {
+	path      template // "" where link says
+	query     []param
+	link      *expr
+	elsewhere bool
+	data      *expr
+}
+
+type bodyKind uint8
+
+const (
+	asJSON bodyKind = iota
+	asRaw
+	asMultipart
+)
+
+type carry struct {
+	method         string
+	path           template
+	query, headers []param
+	body           bodyKind
+	part           string
+	wrap           []string
+	set            []constant
+	token, item    *expr
 }
 
 func (b *blueprint) field(path string) *field {
@@ -177,6 +220,13 @@ func (b *blueprint) family(path string) (*named, string) {
 func (b *blueprint) thread(name string) *thread {
 	if i := slices.IndexFunc(b.threads, func(t *thread) bool { return t.name == name }); i >= 0 {
 		return b.threads[i]
+	}
+	return nil
+}
+
+func (b *blueprint) cabinet(name string) *cabinet {
+	if i := slices.IndexFunc(b.cabinets, func(t *cabinet) bool { return t.name == name }); i >= 0 {
+		return b.cabinets[i]
 	}
 	return nil
 }

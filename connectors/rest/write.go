@@ -12,8 +12,8 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// Create sends a new record and shows what is stored.
-func (c *collection) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
+// create sends a new record and shows what is stored.
+func (c *collection) create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
 	op := "create " + c.b.name
 	body, steps, err := c.body(ctx, op, c.b.create, f, true)
 	if err != nil {
@@ -54,9 +54,9 @@ func (c *collection) Create(ctx context.Context, paths []string, f record.Fields
 	return c.stored(ctx, op, key, paths)
 }
 
-// Update changes fields of a record and shows what is stored afterwards. Some tools take a write, store a part of it
+// update changes fields of a record and shows what is stored afterwards. Some tools take a write, store a part of it
 // and say so with a success; the caller sees it in the record.
-func (c *collection) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
+func (c *collection) update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
 	op := "update " + c.b.name + " " + key
 	w := c.b.update
 	body, steps, err := c.body(ctx, op, w, f, false)
@@ -108,8 +108,8 @@ func half(op string, err error, begun bool) error {
 	return &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "a part of the change was made, the rest not: " + e.Error(), Hint: e.Hint, Err: e}
 }
 
-// Delete removes a record, or does what the tool has in its place.
-func (c *collection) Delete(ctx context.Context, key, version string) error {
+// delete removes a record, or does what the tool has in its place.
+func (c *collection) delete(ctx context.Context, key, version string) error {
 	op := "delete " + c.b.name + " " + key
 	w := c.b.remove
 	match, err := c.condition(ctx, op, w, key, version)
@@ -317,13 +317,14 @@ func extends(v, old any) bool {
 
 // constants puts what every body of this write has into it.
 func (w *write) constants(body map[string]any, values map[string]string) {
-	for _, s := range w.set {
-		v := s.value
-		if t, ok := v.(string); ok {
-			v = template(t).fill(values, nil)
-		}
+	constants(w.set, w.wrap, body, values)
+}
+
+func constants(list []constant, wrap []string, body map[string]any, values map[string]string) {
+	for _, s := range list {
+		v := filled(s.value, func(text string) string { return template(text).fill(values, nil) })
 		// A value that a rule writes is not replaced by a constant.
-		if at := append(slices.Clone(w.wrap), s.at...); !has(body, at) {
+		if at := append(slices.Clone(wrap), s.at...); !has(body, at) {
 			_ = set(body, at, v, func(string) error { return nil })
 		}
 	}

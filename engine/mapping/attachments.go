@@ -98,7 +98,9 @@ func (k *compiler) attachments() *reconcile.Attachments {
 	var paths [2]string
 	var readers [2]connectors.Readers
 	for i, p := range b.paths {
-		paths[i], readers[i] = k.files(i, p)
+		th := k.files(i, p)
+		paths[i], readers[i] = th.Path, th.Readers
+		k.addable("files", i, p, th, b.leads)
 	}
 	k.staffOnly(staffRule{"files", b.paths, paths, b.leads, readers, b.public})
 	fmt.Fprintf(&k.digest, "attachments %q %v %d %q %t\n", paths, b.leads, b.maxSize, b.types, b.history)
@@ -106,16 +108,16 @@ func (k *compiler) attachments() *reconcile.Attachments {
 }
 
 // files finds the path of a side's attachments: the one that the block names, or the only one that there is.
-func (k *compiler) files(side int, p ref) (string, connectors.Readers) {
+func (k *compiler) files(side int, p ref) connectors.Thread {
 	sc := k.schema[side]
 	if sc == nil {
-		return p.text, connectors.SomeReaders
+		return connectors.Thread{Path: p.text}
 	}
 	s := k.s.Sides[side]
 	names := make([]string, len(sc.Files))
 	for i, f := range sc.Files {
 		if names[i] = f.Path; f.Path == p.text || p.text == "" && len(sc.Files) == 1 {
-			return f.Path, f.Readers
+			return f
 		}
 	}
 	switch {
@@ -127,7 +129,15 @@ func (k *compiler) files(side int, p ref) (string, connectors.Readers) {
 	default:
 		k.fail(p.at, "Unknown path of attachments", "The collection %q of side %q keeps its attachments under %s, not %q.%s", s.Collection, s.Name, oneOf(names), p.text, suggestion(p.text, names))
 	}
-	return p.text, connectors.SomeReaders
+	return connectors.Thread{Path: p.text}
+}
+
+// addable is an error where comments or files are to be added to what the system only shows.
+func (k *compiler) addable(what string, side int, p ref, th connectors.Thread, leads [2]bool) {
+	if s := k.s.Sides; th.ReadOnly && leads[side] {
+		away := fmt.Sprintf("flow = \"%s -> %s\"", s[side].Name, s[1-side].Name)
+		k.fail(p.at, "Nothing can be added here", "The %s of %s under %q can only be read. Let them flow away from there: %s.", what, s[side].Name, th.Path, away)
+	}
 }
 
 // A staffRule is what has to be known to keep what is for staff from customers.

@@ -77,6 +77,7 @@ func (k *compiler) comments() *reconcile.Comments {
 	for i, p := range b.paths {
 		th := k.thread(i, p)
 		readers[i], edits[i] = th.Readers, th.Editable
+		k.addable("comments", i, p, th, b.leads)
 	}
 	k.staffOnly(staffRule{"notes", b.paths, [2]string{b.paths[0].text, b.paths[1].text}, b.leads, readers, b.public})
 	fmt.Fprintf(&k.digest, "comments %q %q %v %t\n", b.paths[0].text, b.paths[1].text, b.leads, b.history)

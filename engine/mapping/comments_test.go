@@ -63,6 +63,39 @@ func TestCommentsBecomeARule(t *testing.T) {
 	}
 }
 
+func TestNothingIsAddedToWhatCanOnlyBeRead(t *testing.T) {
+	for _, tt := range []struct {
+		name, flow string
+		refused    bool
+	}{
+		{"both ways", "ticket <-> incident", true},
+		{"to it", "incident -> ticket", true},
+		{"away from it", "ticket -> incident", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for kind, load := range map[string]func() (*mapping.Config, *mapping.Sync){
+				"comments": func() (*mapping.Config, *mapping.Sync) {
+					return talk(t, "ticket = \"comments\"\nincident = \"work_notes\"\nflow = \""+tt.flow+"\"")
+				},
+				"files": func() (*mapping.Config, *mapping.Sync) { return enclose(t, "flow = \""+tt.flow+"\"") },
+			} {
+				c, s := load()
+				desk := tickets()
+				for i := range desk.Threads {
+					desk.Threads[i].ReadOnly = kind == "comments"
+				}
+				for i := range desk.Files {
+					desk.Files[i].ReadOnly = kind == "files"
+				}
+				_, diags := c.Compile(s, [2]*connectors.Schema{desk, incidents()})
+				if got := slices.Contains(summaries(diags), "Nothing can be added here"); got != tt.refused || diags.HasErrors() != tt.refused {
+					t.Errorf("%s: %s", kind, show(c, diags))
+				}
+			}
+		})
+	}
+}
+
 func TestInternalNotesStayInternal(t *testing.T) {
 	public, staff, open := connectors.Public, connectors.Staff, connectors.SomeReaders
 	const both = "ticket = \"comments\"\nincident = \"work_notes\"\n"

@@ -14,6 +14,7 @@
 #
 # The marker of new tickets is custom_fields.sync_id: an administrator adds a ticket field of one line of text with the
 # name sync_id. Searches lag some seconds behind. Other custom fields are paths by name: "custom_fields.site".
+# Files are those of the ticket itself, not those of its conversations.
 
 setting "requester" {
   description = "e-mail address of the requester of new tickets"
@@ -189,6 +190,29 @@ collection "tickets" {
       text = "body"
       set  = { private = true }
       item = "body.conversation"
+    }
+  }
+  attachments "attachments" {
+    label   = "Files"
+    readers = "public"
+    id      = "item.id"
+    name    = "item.name"
+    type    = "item.content_type"
+    size    = "item.size"
+    time    = "item.created_at"
+    list {
+      path  = "/api/v2/tickets/{key}"
+      items = "body.ticket.attachments ?? []"
+    }
+    open {
+      link      = "item.attachment_url"
+      elsewhere = true
+    }
+    add {
+      method = "PUT"
+      path   = "/api/v2/tickets/{key}"
+      body   = "multipart"
+      part   = "attachments[]"
     }
   }
 }

@@ -13,7 +13,7 @@
 #
 # Issues have no free field. The marker of new ones is the path sync_label, a label "sync:…" of at most 50 characters; a rule
 # that writes labels later takes it away, which costs only finding the issue again after a loss of the state. GitHub
-# deletes no issues through this API. Pull requests are left out.
+# deletes no issues through this API, and has files only as links in texts. Pull requests are left out.
 
 setting "repository" {
   description = "OWNER/NAME"
@@ -139,6 +139,7 @@ collection "issues" {
     text    = "item.body"
     author  = "item.user.login"
     time    = "item.created_at"
+    edited  = "item.updated_at"
     list {
       path  = "/repos/${setting.repository}/issues/{key}/comments"
       items = "body"
@@ -148,6 +149,12 @@ collection "issues" {
       path = "/repos/${setting.repository}/issues/{key}/comments"
       text = "body"
       item = "body"
+    }
+    edit {
+      method = "PATCH"
+      path   = "/repos/${setting.repository}/issues/comments/{id}"
+      text   = "body"
+      item   = "body"
     }
   }
 }

@@ -12,7 +12,7 @@
 #   }
 #
 # The key is the number that people see (#12). Issues have no free field: the marker of new ones is the path sync_label, a
-# label "sync:…", which a rule that writes labels later takes away.
+# label "sync:…", which a rule that writes labels later takes away. Files are only links in texts there.
 
 setting "project" {
   description = "number of the project"
@@ -148,6 +148,7 @@ collection "issues" {
     text    = "item.body"
     author  = "item.author.username"
     time    = "item.created_at"
+    edited  = "item.updated_at"
     list {
       path  = "/api/v4/projects/${setting.project}/issues/{key}/notes"
       query = { sort = "asc" }
@@ -156,6 +157,11 @@ collection "issues" {
     }
     add {
       path = "/api/v4/projects/${setting.project}/issues/{key}/notes"
+      text = "body"
+      item = "body"
+    }
+    edit {
+      path = "/api/v4/projects/${setting.project}/issues/{key}/notes/{id}"
       text = "body"
       item = "body"
     }
@@ -168,6 +174,7 @@ collection "issues" {
     text    = "item.body"
     author  = "item.author.username"
     time    = "item.created_at"
+    edited  = "item.updated_at"
     list {
       path  = "/api/v4/projects/${setting.project}/issues/{key}/notes"
       query = { sort = "asc" }
@@ -178,6 +185,11 @@ collection "issues" {
       path = "/api/v4/projects/${setting.project}/issues/{key}/notes"
       text = "body"
       set  = { internal = true }
+      item = "body"
+    }
+    edit {
+      path = "/api/v4/projects/${setting.project}/issues/{key}/notes/{id}"
+      text = "body"
       item = "body"
     }
   }

@@ -1,7 +1,7 @@
 # Jira Cloud issues of one project, through its REST API v2 (texts are plain text there). Tested against recorded shapes
 # from the public documentation, not against a live system.
 #
-# The user needs Browse projects, Create issues, Edit issues, Transition issues, Add comments (Delete issues, where rules
+# The user needs Browse projects, Create issues, Edit issues, Transition issues, Add comments, Edit own comments, Create attachments (Delete issues, where rules
 # delete) in the project, and the time zone of its profile in the setting time_zone: searches read times in it.
 #
 #   connection "rest" "jira" {
@@ -189,6 +189,7 @@ collection "issues" {
     text   = "item.body"
     author = "item.author.displayName"
     time   = "item.created"
+    edited = "item.updated"
     list {
       path  = "/rest/api/2/issue/{key}/comment"
       items = "body.comments"
@@ -202,6 +203,35 @@ collection "issues" {
       path = "/rest/api/2/issue/{key}/comment"
       text = "body"
       item = "body"
+    }
+    edit {
+      path = "/rest/api/2/issue/{key}/comment/{id}"
+      text = "body"
+      item = "body"
+    }
+  }
+  attachments "attachments" {
+    label  = "Files"
+    id     = "item.id"
+    name   = "item.filename"
+    type   = "item.mimeType"
+    size   = "item.size"
+    author = "item.author.displayName"
+    time   = "item.created"
+    list {
+      path  = "/rest/api/2/issue/{key}"
+      query = { fields = "attachment" }
+      items = "body.fields.attachment"
+    }
+    open {
+      path  = "/rest/api/2/attachment/content/{id}"
+      query = { redirect = "false" }
+    }
+    add {
+      path    = "/rest/api/2/issue/{key}/attachments"
+      headers = { X-Atlassian-Token = "no-check" }
+      body    = "multipart"
+      item    = "first(body)"
     }
   }
 }

@@ -13,7 +13,8 @@
 #
 # Custom fields are paths like "custom_fields.Severity", by name, or by number: "custom_fields.3". As the marker of new
 # issues take one of the format text that is used as a filter. status, priority and tracker are their names. A status
-# that the workflow forbids is not stored, and Redmine does not say so; the run shows what was.
+# that the workflow forbids is not stored, and Redmine does not say so; the run shows what was. Carried notes are edited
+# from Redmine 5 on, where the role may edit its own notes.
 
 setting "project" {
   description = "identifier of the project; without it issues of all projects are listed, and none can be made"
@@ -229,6 +230,11 @@ collection "issues" {
       wrap   = "issue"
       text   = "notes"
     }
+    edit {
+      path = "/journals/{id}.json"
+      wrap = "journal"
+      text = "notes"
+    }
   }
   comments "private_notes" {
     label   = "Private notes"
@@ -249,6 +255,42 @@ collection "issues" {
       wrap   = "issue"
       text   = "notes"
       set    = { private_notes = true }
+    }
+    edit {
+      path = "/journals/{id}.json"
+      wrap = "journal"
+      text = "notes"
+    }
+  }
+  attachments "attachments" {
+    label   = "Files"
+    readers = "public"
+    id      = "item.id"
+    name    = "item.filename"
+    type    = "item.content_type"
+    size    = "item.filesize"
+    author  = "item.author.name"
+    time    = "item.created_on"
+    list {
+      path  = "/issues/{key}.json"
+      query = { include = "attachments" }
+      items = "body.issue.attachments"
+    }
+    open {
+      path = "/attachments/download/{id}"
+    }
+    upload {
+      path    = "/uploads.json"
+      query   = { filename = "{name}" }
+      headers = { Content-Type = "application/octet-stream" }
+      body    = "raw"
+      token   = "body.upload.token"
+    }
+    add {
+      method = "PUT"
+      path   = "/issues/{key}.json"
+      wrap   = "issue"
+      set    = { uploads = [{ token = "{token}", filename = "{name}", content_type = "{type}" }] }
     }
   }
 }

@@ -15,6 +15,7 @@
 # of the kind "Enter one value" is good as the marker of new tickets. RT takes what it can of a write and says in words
 # what it did not take; the run shows what was stored. A deleted ticket is not found by any search, so it counts as
 # gone. The text with which a ticket began is no field of it; what is written later are comments and correspondence.
+# A file is carried as a comment without text, and never an empty one; files of text come back in UTF-8.
 
 setting "queue" {
   description = "name of the queue"
@@ -195,6 +196,34 @@ collection "tickets" {
       path = "/REST/2.0/ticket/{key}/correspond"
       text = "Content"
       set  = { ContentType = "text/plain" }
+    }
+  }
+
+  # What has a name of its own is a file; other parts of a message are its text.
+  attachments "attachments" {
+    label  = "Files"
+    where  = "(item.Filename ?? '') != ''"
+    id     = "item.id"
+    name   = "item.Filename"
+    type   = "item.ContentType"
+    author = "item.Creator.id"
+    time   = "item.Created"
+    list {
+      path  = "/REST/2.0/ticket/{key}/attachments"
+      query = { fields = "Filename,ContentType,Creator,Created" }
+      items = "body.items"
+      page "number" {}
+    }
+    open {
+      path = "/REST/2.0/attachment/{id}"
+      data = "body.Content"
+    }
+    # A form, as RT spoils names with other letters than English ones in JSON. An empty file is refused.
+    add {
+      path = "/REST/2.0/ticket/{key}/comment"
+      body = "multipart"
+      part = "Attachments"
+      set  = { JSON = "{}" }
     }
   }
 }

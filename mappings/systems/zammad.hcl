@@ -21,7 +21,8 @@
 #     }
 #   }
 #
-# The search lags some seconds behind. A new ticket begins with an internal note, which Zammad asks for.
+# The search lags some seconds behind. A new ticket begins with an internal note, which Zammad asks for. Files
+# hang on articles: one that is carried comes with a note that says so and is no comment here.
 
 setting "group" {
   description = "group of new tickets"
@@ -149,7 +150,7 @@ collection "tickets" {
   comments "notes" {
     label   = "Articles that the customer sees"
     readers = "public"
-    where   = "item.internal != true"
+    where   = "item.internal != true && not ((item.body ?? '') startsWith 'Attached by fieldsync: ')"
     id      = "item.id"
     text    = "item.body"
     author  = "item.from ?? item.created_by"
@@ -174,7 +175,7 @@ collection "tickets" {
   comments "internal_notes" {
     label   = "Internal articles"
     readers = "staff"
-    where   = "item.internal == true"
+    where   = "item.internal == true && not ((item.body ?? '') startsWith 'Attached by fieldsync: ')"
     id      = "item.id"
     text    = "item.body"
     author  = "item.from ?? item.created_by"
@@ -194,6 +195,66 @@ collection "tickets" {
         internal     = true
       }
       item = "body"
+    }
+  }
+  attachments "attachments" {
+    label   = "Files that the customer sees"
+    readers = "public"
+    where   = "item.internal == false"
+    id      = "item.id"
+    name    = "item.name"
+    type    = "item.type"
+    size    = "item.size"
+    author  = "item.author"
+    time    = "item.time"
+    list {
+      path  = "/api/v1/ticket_articles/by_ticket/{key}"
+      query = { expand = "true" }
+      items = "flatten(map(body, let a = #; map(a.attachments ?? [], ({'id': #.id, 'name': #.filename, 'type': #.preferences?.['Content-Type'] ?? #.preferences?.['Mime-Type'], 'size': #.size, 'url': '/api/v1/ticket_attachment/' + string(a.ticket_id) + '/' + string(a.id) + '/' + string(#.id), 'internal': a.internal == true, 'author': a.from ?? a.created_by, 'time': a.created_at}))))"
+    }
+    open {
+      link = "item.url"
+    }
+    add {
+      path = "/api/v1/ticket_articles"
+      set = {
+        ticket_id    = "{key}"
+        body         = "Attached by fieldsync: {name}"
+        content_type = "text/plain"
+        type         = "note"
+        internal     = false
+        attachments  = [{ filename = "{name}", data = "{content}", mime-type = "{type}" }]
+      }
+    }
+  }
+  attachments "internal_attachments" {
+    label   = "Files for staff"
+    readers = "staff"
+    where   = "item.internal == true"
+    id      = "item.id"
+    name    = "item.name"
+    type    = "item.type"
+    size    = "item.size"
+    author  = "item.author"
+    time    = "item.time"
+    list {
+      path  = "/api/v1/ticket_articles/by_ticket/{key}"
+      query = { expand = "true" }
+      items = "flatten(map(body, let a = #; map(a.attachments ?? [], ({'id': #.id, 'name': #.filename, 'type': #.preferences?.['Content-Type'] ?? #.preferences?.['Mime-Type'], 'size': #.size, 'url': '/api/v1/ticket_attachment/' + string(a.ticket_id) + '/' + string(a.id) + '/' + string(#.id), 'internal': a.internal == true, 'author': a.from ?? a.created_by, 'time': a.created_at}))))"
+    }
+    open {
+      link = "item.url"
+    }
+    add {
+      path = "/api/v1/ticket_articles"
+      set = {
+        ticket_id    = "{key}"
+        body         = "Attached by fieldsync: {name}"
+        content_type = "text/plain"
+        type         = "note"
+        internal     = true
+        attachments  = [{ filename = "{name}", data = "{content}", mime-type = "{type}" }]
+      }
     }
   }
 }

@@ -16,6 +16,7 @@
 #
 # The marker of new tickets is external_id. The export of changes leaves the last minute out, so an edit is seen a minute
 # later. Ticket fields of the account are paths by number: "custom_fields.360001234567". A closed ticket takes no changes.
+# Files hang on comments there: one that is carried comes with a comment that says so and is no comment here.
 
 auth "basic" {}
 auth "bearer" {}
@@ -146,7 +147,7 @@ collection "tickets" {
   comments "comments" {
     label   = "Public comments"
     readers = "public"
-    where   = "item.public == true"
+    where   = "item.public == true && not ((item.body ?? '') startsWith 'Attached by fieldsync: ')"
     id      = "item.id"
     text    = "item.plain_body ?? item.body"
     author  = "item.author_id"
@@ -172,7 +173,7 @@ collection "tickets" {
   comments "internal_notes" {
     label   = "Internal notes"
     readers = "staff"
-    where   = "item.public == false"
+    where   = "item.public == false && not ((item.body ?? '') startsWith 'Attached by fieldsync: ')"
     id      = "item.id"
     text    = "item.plain_body ?? item.body"
     author  = "item.author_id"
@@ -193,6 +194,88 @@ collection "tickets" {
       wrap   = "ticket.comment"
       text   = "body"
       set    = { public = false }
+    }
+  }
+  attachments "attachments" {
+    label   = "Files that customers see"
+    readers = "public"
+    where   = "item.public == true"
+    id      = "item.id"
+    name    = "item.name"
+    type    = "item.type"
+    size    = "item.size"
+    author  = "item.author"
+    time    = "item.time"
+    list {
+      path  = "/api/v2/tickets/{key}/comments.json"
+      items = "flatten(map(body.comments, let c = #; map(c.attachments ?? [], ({'id': #.id, 'name': #.file_name, 'type': #.content_type, 'size': #.size, 'url': #.content_url, 'public': c.public, 'author': c.author_id, 'time': c.created_at}))))"
+      page "cursor" {
+        param = "page[after]"
+        limit = "page[size]"
+        next  = "body.meta.after_cursor"
+        more  = "body.meta.has_more == true"
+      }
+    }
+    open {
+      link      = "item.url"
+      elsewhere = true
+    }
+    upload {
+      path  = "/api/v2/uploads.json"
+      query = { filename = "{name}" }
+      body  = "raw"
+      token = "body.upload.token"
+    }
+    add {
+      method = "PUT"
+      path   = "/api/v2/tickets/{key}.json"
+      wrap   = "ticket.comment"
+      set = {
+        body    = "Attached by fieldsync: {name}"
+        uploads = ["{token}"]
+        public  = true
+      }
+    }
+  }
+  attachments "internal_attachments" {
+    label   = "Files for staff"
+    readers = "staff"
+    where   = "item.public == false"
+    id      = "item.id"
+    name    = "item.name"
+    type    = "item.type"
+    size    = "item.size"
+    author  = "item.author"
+    time    = "item.time"
+    list {
+      path  = "/api/v2/tickets/{key}/comments.json"
+      items = "flatten(map(body.comments, let c = #; map(c.attachments ?? [], ({'id': #.id, 'name': #.file_name, 'type': #.content_type, 'size': #.size, 'url': #.content_url, 'public': c.public, 'author': c.author_id, 'time': c.created_at}))))"
+      page "cursor" {
+        param = "page[after]"
+        limit = "page[size]"
+        next  = "body.meta.after_cursor"
+        more  = "body.meta.has_more == true"
+      }
+    }
+    open {
+      link      = "item.url"
+      elsewhere = true
+    }
+    upload {
+      path  = "/api/v2/uploads.json"
+      query = { filename = "{name}" }
+      body  = "raw"
+      token = "body.upload.token"
+    }
+    add {
+      method = "PUT"
+      path   = "/api/v2/tickets/{key}.json"
+      wrap   = "ticket.comment"
+      set = {
+        body    = "Attached by fieldsync: {name}"
+        uploads = ["{token}"]
+        public  = false
+      }
     }
   }
 }
