@@ -76,7 +76,7 @@ func TestABodyIsSentAgainFromItsBeginning(t *testing.T) {
 			if diags.HasErrors() {
 				t.Fatal(diags)
 			}
-			conn, err := cfg.Open(connectors.Env{Name: "x", Log: slog.New(slog.DiscardHandler), HTTP: guard.Client(connectors.Limits{}, nil, nil)})
+			conn, err := cfg.Open(connectors.Env{Name: "x", Log: slog.New(slog.DiscardHandler), HTTP: guard.Client(connectors.Limits{}, nil, nil, nil)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +120,7 @@ func TestARedirectToTheStoreIsFollowedWithoutCredentials(t *testing.T) {
 	url := m.start(t)
 	m.store = url // the link is to the tool itself, which sends on
 	key := m.add(sample(1))
-	for name, client := range map[string]*http.Client{"net/http": {}, "guard": guard.Client(connectors.Limits{}, nil, nil)} {
+	for name, client := range map[string]*http.Client{"net/http": {}, "guard": guard.Client(connectors.Limits{}, nil, nil, nil)} {
 		t.Run(name, func(t *testing.T) {
 			cfg, _, diags := configured(t, m.describes(url))
 			if diags.HasErrors() {
