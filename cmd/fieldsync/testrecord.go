@@ -13,6 +13,7 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/mapping"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -76,7 +77,7 @@ func (t *testRecord) run(ctx context.Context, set map[string]string) {
 		t.say(false, "not made: a test record could not be told from others", "add a match block whose path on this side can be searched: its marker keeps test records out of every sync")
 		return
 	}
-	fields, err := t.fields(writesOf(job.Rules, t.side), set)
+	fields, err := t.fields(inRuleOrder(job.Rules, t.side), set)
 	if err != nil {
 		t.bad("not made", err)
 		return
@@ -155,6 +156,25 @@ func called(rec record.Record) string {
 		return rec.Key
 	}
 	return rec.Name()
+}
+
+// inRuleOrder are the paths that rules write on a side in the order of the rules, those of rules that always do first: the
+// title comes before what is only said when a record is closed.
+func inRuleOrder(r *reconcile.Rules, side record.Side) []string {
+	var always, sometimes []string
+	for _, f := range r.Fields {
+		if f.To[side] == nil {
+			continue
+		}
+		for _, slot := range f.Paths[side] {
+			if path := r.Sides[side].Paths[slot]; f.When == nil {
+				always = append(always, path)
+			} else {
+				sometimes = append(sometimes, path)
+			}
+		}
+	}
+	return append(always, sometimes...)
 }
 
 // fields are the marker, what the system requires, and a line for people.

@@ -70,6 +70,9 @@ func parse(what, raw string, insecure bool) (*url.URL, error) {
 		return nil, settingsError(what+" holds a query", "write the address alone")
 	}
 	u.Host = strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		u.Host = strings.TrimSuffix(u.Host, ":443")
+	}
 	return u, nil
 }
 

@@ -52,6 +52,26 @@ type Bridge struct {
 	Token connectors.Secret `hcl:"token,optional"`
 }
 
+// Veil leaves where the system is and the account: they tell it from another. Which of its addresses people pasted does
+// not, nor how many records a page has. A bridge beside the Web Services is the same system; one elsewhere is named.
+func (s *Settings) Veil() (shown any, secrets []string) {
+	var is struct{ Web, Username, Bridge, TicketType string }
+	is.TicketType = s.TicketType
+	root := func(of func(string, bool) (string, error), raw string) string {
+		if r, err := of(raw, true); err == nil {
+			return r
+		}
+		return raw
+	}
+	if s.Auth != nil {
+		is.Web, is.Username = root(webRoot, s.URL), s.Auth.Username
+	}
+	if s.Bridge != nil && (s.Auth == nil || s.Bridge.URL != "") {
+		is.Bridge = root(bridgeRoot, cmp.Or(s.Bridge.URL, s.URL))
+	}
+	return &is, nil
+}
+
 // New returns empty settings, for a [connectors.Registry].
 func New() connectors.Config { return &Settings{} }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -184,6 +185,38 @@ func TestTheAddressIsWhatPeoplePaste(t *testing.T) {
 				t.Errorf("asks %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestWhatTellsOneSystemFromAnother(t *testing.T) {
+	shown := func(change func(*dataminer.Settings)) any {
+		s := &dataminer.Settings{URL: "https://dma.example.net", Auth: &dataminer.Auth{Kind: "basic", Username: "u", Password: "p"}}
+		change(s)
+		is, _ := s.Veil()
+		return reflect.ValueOf(is).Elem().Interface()
+	}
+	one := shown(func(*dataminer.Settings) {})
+	for name, change := range map[string]func(*dataminer.Settings){
+		"the host alone":              func(s *dataminer.Settings) { s.URL = "DMA.example.net:443" },
+		"a method's address":          func(s *dataminer.Settings) { s.URL = "https://dma.example.net/API/v1/json.asmx/ConnectApp" },
+		"another password":            func(s *dataminer.Settings) { s.Auth.Password = "q" },
+		"more records a page":         func(s *dataminer.Settings) { s.PageSize, s.Cleared = 900, "kept" },
+		"a bridge on the same system": func(s *dataminer.Settings) { s.Bridge = &dataminer.Bridge{Token: "t"} },
+	} {
+		if is := shown(change); is != one {
+			t.Errorf("%s makes another system: %v", name, is)
+		}
+	}
+	for name, change := range map[string]func(*dataminer.Settings){
+		"another Agent":       func(s *dataminer.Settings) { s.URL = "https://dma2.example.net" },
+		"another account":     func(s *dataminer.Settings) { s.Auth.Username = "v" },
+		"another ticket type": func(s *dataminer.Settings) { s.TicketType = "Other" },
+		"a bridge elsewhere":  func(s *dataminer.Settings) { s.Bridge = &dataminer.Bridge{URL: "https://acme.on.dataminer.services"} },
+		"the bridge alone":    func(s *dataminer.Settings) { s.Auth, s.Bridge = nil, &dataminer.Bridge{} },
+	} {
+		if is := shown(change); is == one {
+			t.Errorf("%s is the same system", name)
+		}
 	}
 }
 

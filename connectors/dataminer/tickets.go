@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,9 +22,12 @@ const (
 	pathClosed  = "closed"
 	pathCreated = "created"
 	pathAlarm   = "alarm" // the tree of the alarm that a ticket is linked to, the key of alarms and alarm_properties
+	pathService = "service"
+	pathView    = "view"
 )
 
-var ticketPaths = []string{pathID, pathNumber, pathUID, pathClosed, pathCreated, pathAlarm}
+// Of tickets, element, service and view are the keys of what they are linked to.
+var ticketPaths = []string{pathID, pathNumber, pathUID, pathClosed, pathCreated, pathAlarm, pathElement, pathService, pathView}
 
 // Tickets are those of one type of the legacy Ticketing app, keyed by "agent/id". Nothing tells when one changed: they are
 // scanned whole, the open ones and the closed ones, and have no version. They are not deleted.
@@ -232,6 +236,18 @@ func (c *Tickets) record(ctx context.Context, op string, t *ticket, paths []stri
 				return record.Record{}, err
 			}
 			r.Values[i] = v
+		case pathElement, pathService:
+			if id := t.link(p); len(id) == 2 {
+				r.Values[i] = record.OfText(fmt.Sprintf("%d/%d", id[0], id[1]))
+			} else {
+				r.Values[i] = record.NullValue
+			}
+		case pathView: // a view has no agent: whether one is named beside it is not published
+			if id := t.link(p); len(id) > 0 {
+				r.Values[i] = record.OfText(strconv.FormatInt(id[len(id)-1], 10))
+			} else {
+				r.Values[i] = record.NullValue
+			}
 		default:
 			r.Values[i] = k.value(t, p)
 		}
@@ -240,12 +256,18 @@ func (c *Tickets) record(ctx context.Context, op string, t *ticket, paths []stri
 }
 
 // alarm is the first alarm that a ticket is linked to, as numbers; nil for none.
-func (t *ticket) alarm() []int64 { return t.link("Alarm") }
+func (t *ticket) alarm() []int64 {
+	if id := t.link(pathAlarm); len(id) > 1 {
+		return id
+	}
+	return nil
+}
 
+// link is the first thing of a kind that a ticket is linked to, as numbers.
 func (t *ticket) link(kind string) []int64 {
 	for _, f := range t.Links {
 		for _, l := range f.Values {
-			if l.Type == kind && len(l.Value) > 1 {
+			if strings.EqualFold(l.Type, kind) && len(l.Value) > 0 {
 				return l.Value
 			}
 		}
@@ -273,7 +295,7 @@ func (c *Tickets) tree(ctx context.Context, op string, t *ticket, active []webAl
 	if len(found) == 1 {
 		return record.OfText(found[0]), nil
 	}
-	element := t.link("Element")
+	element := t.link(pathElement)
 	if len(element) != 2 || len(found) > 0 && !slices.Contains(found, treeKey(id[0], element[1], id[1])) {
 		return record.UnknownValue, nil
 	}

@@ -156,6 +156,9 @@ func (c *Tickets) Describe(ctx context.Context) (*connectors.Schema, error) {
 		{Path: pathClosed, Label: "Closed", Type: record.Type{Kind: record.Bool}, Native: "ticket", ReadOnly: true},
 		{Path: pathCreated, Label: "Created", Type: record.Type{Kind: record.Time}, Native: "ticket", ReadOnly: true},
 		{Path: pathAlarm, Label: "Alarm", Type: text, Native: "link", ReadOnly: true, Reference: "alarms"},
+		{Path: pathElement, Label: "Element", Type: text, Native: "link", ReadOnly: true, Reference: "elements"},
+		{Path: pathService, Label: "Service", Type: text, Native: "link", ReadOnly: true, Reference: "services"},
+		{Path: pathView, Label: "View", Type: text, Native: "link", ReadOnly: true, Reference: "views"},
 	}}
 	for _, name := range sortedKeys(k.fields) {
 		if slices.Contains(ticketPaths, name) {

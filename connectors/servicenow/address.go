@@ -57,7 +57,11 @@ func parseAddress(raw string, insecure bool) (address, error) {
 	if err != nil {
 		return address{}, err
 	}
-	a.root = u.Scheme + "://" + strings.ToLower(u.Host)
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	}
+	a.root = u.Scheme + "://" + host
 	for _, p := range prefix {
 		a.root += "/" + url.PathEscape(p)
 	}

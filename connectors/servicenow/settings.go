@@ -47,6 +47,17 @@ type Settings struct {
 	Collections []CollectionSettings `hcl:"collection,block"` // tables that are not written through the Table API
 }
 
+// Veil leaves the instance and the account: they tell this system from another. Whether people pasted the instance or
+// the address of a table does not, nor how many rows a page has.
+func (s *Settings) Veil() (shown any, secrets []string) {
+	root := s.URL
+	if a, err := parseAddress(s.URL, true); err == nil {
+		root = a.root
+	}
+	a := s.Auth
+	return &struct{ URL, Kind, Grant, Username, ClientID string }{root, a.Kind, a.Grant, a.Username, a.ClientID}, nil
+}
+
 // New returns empty settings, for a [connectors.Registry].
 func New() connectors.Config { return &Settings{} }
 

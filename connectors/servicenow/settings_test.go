@@ -2,6 +2,7 @@ package servicenow_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -56,6 +57,40 @@ func TestAddressesAsOperatorsPasteThem(t *testing.T) {
 				t.Errorf("%q is root %q, version %q, table %q; want %q, %q, %q", c.in, root, version, table, c.root, c.version, c.table)
 			}
 		})
+	}
+}
+
+func TestWhatTellsOneSystemFromAnother(t *testing.T) {
+	shown := func(change func(*servicenow.Settings)) any {
+		s := &servicenow.Settings{URL: "https://acme.service-now.com", Auth: servicenow.Auth{Kind: "basic", Username: "u", Password: "p"}}
+		change(s)
+		is, secrets := s.Veil()
+		if len(secrets) > 0 {
+			t.Errorf("secrets in the settings themselves: %q", secrets)
+		}
+		return reflect.ValueOf(is).Elem().Interface()
+	}
+	one := shown(func(*servicenow.Settings) {})
+	for name, change := range map[string]func(*servicenow.Settings){
+		"the name of the instance":     func(s *servicenow.Settings) { s.URL = "acme" },
+		"the table address":            func(s *servicenow.Settings) { s.URL = "https://ACME.service-now.com:443/api/now/v2/table/incident" },
+		"a list in the browser":        func(s *servicenow.Settings) { s.URL = "https://acme.service-now.com/incident_list.do" },
+		"another password":             func(s *servicenow.Settings) { s.Auth.Password = "q" },
+		"more rows a page, in batches": func(s *servicenow.Settings) { s.PageSize, s.Batch, s.Lag = 900, 20, "1s" },
+	} {
+		if is := shown(change); is != one {
+			t.Errorf("%s makes another system: %v", name, is)
+		}
+	}
+	for name, change := range map[string]func(*servicenow.Settings){
+		"another instance":      func(s *servicenow.Settings) { s.URL = "https://acmetest.service-now.com" },
+		"another port":          func(s *servicenow.Settings) { s.URL = "https://acme.service-now.com:8443" },
+		"another account":       func(s *servicenow.Settings) { s.Auth.Username = "v" },
+		"another way to log in": func(s *servicenow.Settings) { s.Auth.Kind = "api_key" },
+	} {
+		if is := shown(change); is == one {
+			t.Errorf("%s is the same system", name)
+		}
 	}
 }
 

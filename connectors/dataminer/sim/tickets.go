@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type Ticket struct {
 	ID      int64
 	Fields  map[string]string // what people see, by name; those that are not empty
 	Alarm   string            // key of the alarm that it is linked to; ""
+	Links   map[string]string // keys of the other objects that it is linked to, by kind
 	Created time.Time
 }
 
@@ -37,6 +39,7 @@ var ticketFields = []struct {
 	{"Priority", "DropDown", false, []string{"Critical", "High", "Medium", "Low"}},
 	{"Description", "Text", false, nil},
 	{"External ID", "Text", false, nil},
+	{"Assigned to", "Text", false, nil},
 	{"Deadline", "DateTime", false, nil},
 }
 
@@ -69,6 +72,19 @@ func (s *Server) ticketByKey(key string) *Ticket {
 	return s.tickets[i]
 }
 
+// LinkTicket links a ticket to an element, a service or a view.
+func (s *Server) LinkTicket(key, kind, object string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.ticketByKey(key); t != nil {
+		t.Links = maps.Clone(t.Links)
+		if t.Links == nil {
+			t.Links = map[string]string{}
+		}
+		t.Links[kind] = object
+	}
+}
+
 // EditTicket changes fields as an operator does; "" clears.
 func (s *Server) EditTicket(key string, fields map[string]string) {
 	s.mu.Lock()
@@ -97,7 +113,7 @@ func (s *Server) Tickets() []Ticket {
 	for _, t := range s.tickets {
 		if t != nil {
 			c := *t
-			c.Fields = maps.Clone(t.Fields)
+			c.Fields, c.Links = maps.Clone(t.Fields), maps.Clone(t.Links)
 			out = append(out, c)
 		}
 	}
@@ -129,6 +145,12 @@ func (s *Server) dmaTicket(t *Ticket) map[string]any {
 		links = append(links, map[string]any{"Name": "Alarm", "DisplayName": "Alarm", "Values": []any{map[string]any{"Type": "Alarm", "Value": []int64{int64(w.DMA), s.linked(a)}}}})
 		if s.switches["link"] != "root-alone" {
 			links = append(links, map[string]any{"Name": "Element", "DisplayName": "Element", "Values": []any{map[string]any{"Type": "Element", "Value": []int{w.DMA, w.Element}}}})
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(t.Links)) {
+		if o := s.object(kind, t.Links[kind]); o != nil {
+			name := strings.ToUpper(kind[:1]) + kind[1:]
+			links = append(links, map[string]any{"Name": name, "DisplayName": name, "Values": []any{map[string]any{"Type": name, "Value": []int64{agent, o.ID}}}})
 		}
 	}
 	return map[string]any{"__type": "Skyline.DataMiner.Web.Common.v1.DMATicket", "DataMinerID": agent, "ID": t.ID, "UID": fmt.Sprintf("5c2f7f0e-3f6a-4b0e-9a39-%012x", t.ID),

@@ -10,6 +10,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/checker/nature"
 	"github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
@@ -83,12 +84,12 @@ func (s *scope) program(src hcl.Expression, params map[string]bool, want Want) (
 	if err := r.typeCheck(tree); err != nil {
 		return nil, append(r.diags, t.mistake(err, r.wayOut(tree.Node, err))...)
 	}
-	if nature := describeType(tree.Node); (want == Bool && nature != "any" && nature != "bool") || (want == List && nature != "any" && nature != "list") {
+	if kind := describeType(tree.Node); (want == Bool && kind != "any" && kind != "bool") || (want == List && kind != "any" && kind != "list") {
 		needed := "true or false, such as ticket.priority <= 2"
 		if want == List {
 			needed = "a list, such as ['1', ticket.urgency]"
 		}
-		return nil, t.diagnose(t.whole(), "Wrong type of result", fmt.Sprintf("The result is of type %s, but this place needs %s.", nature, needed))
+		return nil, t.diagnose(t.whole(), "Wrong type of result", fmt.Sprintf("The result is of type %s, but this place needs %s.", kind, needed))
 	}
 	p = &Program{text: t, want: want, slots: r.slots, nulls: map[file.Location][]int{}, reads: readsOf(r.slots), words: r.wordsOf(tree.Node)}
 	if id, ok := tree.Node.(*ast.IdentifierNode); ok && params == nil {
@@ -178,11 +179,11 @@ func goType(t record.Type) types.Type {
 
 // describeType names the type of a checked node in the words of record.Kind, or any where it is not known.
 func describeType(n ast.Node) string {
-	nature := n.Nature()
-	if nature.Nil {
+	known := n.Nature()
+	if known.Nil {
 		return "null"
 	}
-	t := nature.Type
+	t := known.Type
 	if t == nil || t.Kind() == reflect.Interface {
 		return "any"
 	}
@@ -272,10 +273,13 @@ func present(nodes ...ast.Node) []ast.Node {
 }
 
 // A finisher prepares a checked tree for code: literal lists and objects become constants, loops and lets
-// count their steps, and functions of the mapping get the budget they share.
+// count their steps, and functions of the mapping get the budget they share. What the check found out of types is
+// forgotten: the library's own check passes over calls whose type is known, and would leave those in their arguments as they
+// were before they got the budget.
 type finisher struct{ functions map[string]*function }
 
 func (f *finisher) Visit(node *ast.Node) {
+	(*node).SetNature(nature.Nature{})
 	switch n := (*node).(type) {
 	case *ast.ArrayNode:
 		items := make([]any, len(n.Nodes))

@@ -393,7 +393,8 @@ uses    = "broken(1)"
 	scope.Functions = []expression.Function{fn("who", "name"), fn("greet", "n"), fn("full", "r"), fn("loops", "a"), fn("turns", "a"),
 		fn("peeks", "a"), fn("clock"), fn("broken", "a"), fn("uses")}
 
-	for code, want := range map[string]string{`who(nil)`: "hi noc!", `who(ticket.status)`: "hi open!", `full(ticket)`: "NOC Ölpumpe 7", `ticket.status | greet()`: "hi open"} {
+	for code, want := range map[string]string{`who(nil)`: "hi noc!", `who(ticket.status)`: "hi open!", `full(ticket)`: "NOC Ölpumpe 7", `ticket.status | greet()`: "hi open",
+		`cut(greet(ticket.status), 4)`: "hi o", `prefixed(cut(greet(who(nil)), 5), 'X', ['ho'])`: "X hi hi", `cut(upper(full(ticket)), 3)`: "NOC"} {
 		v, err := compile(t, code, scope, expression.Any).Run(filled, began)
 		if err != nil || v.Text() != want {
 			t.Errorf("%s: got %v, %v; want %q", code, v, err, want)
