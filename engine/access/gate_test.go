@@ -10,8 +10,13 @@ import (
 	"github.com/fieldsync/fieldsync/engine/access"
 )
 
+// loopback is a gate that lets this machine do what role says.
+func loopback(role access.Role, local bool) *access.Gate {
+	return &access.Gate{Local: local, Who: func() access.Who { return access.Who{Loopback: role} }}
+}
+
 // ask sends one request from peer to a gate with one route, which needs a role.
-func ask(g access.Gate, role access.Role, peer string, edit func(*http.Request)) *httptest.ResponseRecorder {
+func ask(g *access.Gate, role access.Role, peer string, edit func(*http.Request)) *httptest.ResponseRecorder {
 	var m access.Mux
 	m.Handle("/page", access.Require(role, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
@@ -38,32 +43,35 @@ func TestWhoGetsThrough(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		gate access.Gate
+		gate *access.Gate
 		role access.Role
 		peer string
 		edit func(*http.Request)
 		want int
 	}{
-		{"this machine may what the gate says", access.Gate{Loopback: access.Run, Local: true}, access.Run, here, nil, 200},
-		{"this machine over IPv6", access.Gate{Loopback: access.Run, Local: true}, access.Run, "[::1]:5000", nil, 200},
-		{"this machine, as a mapped address", access.Gate{Loopback: access.Run}, access.Run, "[::ffff:127.0.0.1]:5000", nil, 200},
-		{"a lower role is not enough", access.Gate{Loopback: access.Look}, access.Decide, here, nil, 403},
-		{"a gate that trusts nobody", access.Gate{}, access.Look, here, nil, 401},
-		{"another machine is not this one", access.Gate{Loopback: access.Run}, access.Look, there, nil, 401},
-		{"a proxy on this machine speaks for another", access.Gate{Loopback: access.Run}, access.Look, here, header("X-Forwarded-For", "192.0.2.7"), 401},
-		{"a proxy that names itself", access.Gate{Loopback: access.Run}, access.Look, here, header("Via", "1.1 proxy"), 401},
-		{"a name that somebody points at this machine", access.Gate{Loopback: access.Run, Local: true}, access.Look, here,
+		{"this machine may what the gate says", loopback(access.Run, true), access.Run, here, nil, 200},
+		{"this machine over IPv6", loopback(access.Run, true), access.Run, "[::1]:5000", nil, 200},
+		{"this machine, as a mapped address", loopback(access.Run, false), access.Run, "[::ffff:127.0.0.1]:5000", nil, 200},
+		{"a lower role is not enough", loopback(access.Look, false), access.Decide, here, nil, 403},
+		{"a gate that trusts nobody", loopback(access.Nobody, false), access.Look, here, nil, 401},
+		{"another machine is not this one", loopback(access.Run, false), access.Look, there, nil, 401},
+		{"a proxy on this machine speaks for another", loopback(access.Run, false), access.Look, here, header("X-Forwarded-For", "192.0.2.7"), 401},
+		{"a proxy that names itself", loopback(access.Run, false), access.Look, here, header("Via", "1.1 proxy"), 401},
+		{"a proxy on this machine that passes the name on", loopback(access.Run, false), access.Look, here, func(r *http.Request) { r.Host = "sync.example.com" }, 401},
+		{"a proxy on this machine whose name is known", &access.Gate{Local: true, Host: "sync.example.com", Who: func() access.Who { return access.Who{Loopback: access.Run} }},
+			access.Look, here, func(r *http.Request) { r.Host = "sync.example.com" }, 401},
+		{"a name that somebody points at this machine", loopback(access.Run, true), access.Look, here,
 			func(r *http.Request) { r.Host = "evil.example:8440" }, 403},
-		{"no name", access.Gate{Loopback: access.Run, Local: true}, access.Look, here, func(r *http.Request) { r.Host = "" }, 403},
-		{"a page of another site sends a form", access.Gate{Loopback: access.Run, Local: true}, access.Look, here,
+		{"no name", loopback(access.Run, true), access.Look, here, func(r *http.Request) { r.Host = "" }, 403},
+		{"a page of another site sends a form", loopback(access.Run, true), access.Look, here,
 			func(r *http.Request) { r.Method = http.MethodPost; r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
-		{"an older browser says where a form comes from", access.Gate{Loopback: access.Run, Local: true}, access.Look, here,
+		{"an older browser says where a form comes from", loopback(access.Run, true), access.Look, here,
 			func(r *http.Request) { r.Method = http.MethodPost; r.Header.Set("Origin", "https://evil.example") }, 403},
-		{"a body that is too large", access.Gate{Loopback: access.Run, Local: true}, access.Look, here,
+		{"a body that is too large", loopback(access.Run, true), access.Look, here,
 			func(r *http.Request) {
 				r.Method, r.Body = http.MethodPost, io.NopCloser(strings.NewReader(strings.Repeat("a", access.MaxBody+1)))
 			}, 413},
-		{"a body that is just not too large", access.Gate{Loopback: access.Run, Local: true}, access.Look, here,
+		{"a body that is just not too large", loopback(access.Run, true), access.Look, here,
 			func(r *http.Request) {
 				r.Method, r.Body = http.MethodPost, io.NopCloser(strings.NewReader(strings.Repeat("a", access.MaxBody)))
 			}, 200},
@@ -86,11 +94,11 @@ func TestWhoGetsThrough(t *testing.T) {
 
 func TestWhoIsNotKnownIsToldHowToLogIn(t *testing.T) {
 	t.Parallel()
-	w := ask(access.Gate{}, access.Look, "192.0.2.7:5000", nil)
+	w := ask(loopback(access.Nobody, false), access.Look, "192.0.2.7:5000", nil)
 	if got := w.Header().Get("WWW-Authenticate"); got != `Bearer realm="fieldsync"` || !strings.Contains(w.Body.String(), "log in at /login") {
 		t.Errorf("a program is told %q, %s", got, w.Body)
 	}
-	w = ask(access.Gate{}, access.Look, "192.0.2.7:5000", func(r *http.Request) { r.Header.Set("Accept", "text/html") })
+	w = ask(loopback(access.Nobody, false), access.Look, "192.0.2.7:5000", func(r *http.Request) { r.Header.Set("Accept", "text/html") })
 	if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != "/login?then=%2Fpage" {
 		t.Errorf("a browser is sent to %q with %d", got, w.Code)
 	}

@@ -65,6 +65,14 @@ const LoginPath = "/login"
 
 // challenge sends a browser that wants to read a page to the log-in, and tells everybody else how to log in.
 func challenge(w http.ResponseWriter, r *http.Request) {
+	if g, wrong := r.Context().Value(wrongKey{}).(*Gate); wrong {
+		if !g.brake.Allow(r.RemoteAddr, g.now()) {
+			tooMany(w, r)
+			return
+		}
+		g.brake.Failed(r.RemoteAddr, g.now())
+		g.log().Warn("a wrong token was sent", "peer", r.RemoteAddr, "path", r.URL.Path)
+	}
 	if r.Method == http.MethodGet && wantsHTML(r) {
 		http.Redirect(w, r, LoginPath+"?"+url.Values{"then": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
 		return
