@@ -26,8 +26,8 @@ var mayImport = map[string][]string{
 	"engine/schedule":           {},
 	"engine/mapping/expression": {"engine/record"},
 	"engine/verify":             {"engine/reconcile", "engine/record"},
-	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
-	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"},                                         // connectors for Error and its hint
+	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/access", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
+	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"},                                                          // connectors for Error and its hint
 	"engine/state/storetest":    {"engine", "engine/plan", "engine/reconcile", "engine/record"},
 	"engine/report":             {"engine/plan", "engine/record"},
 	"engine/access":             {},
@@ -68,6 +68,7 @@ var libraries = map[string][]string{
 	"github.com/jedib0t/go-pretty": {"engine/report", "cmd/fieldsync"},
 	"github.com/fsnotify/fsnotify": {"cmd/fieldsync"},
 	"github.com/robfig/cron/v3":    {"engine/schedule"},
+	"github.com/coreos/go-oidc":    {"engine/access"},
 	"github.com/prometheus/":       {"engine/telemetry"},
 	"go.opentelemetry.io/":         {"cmd/fieldsync"},
 	"github.com/wneessen/go-mail":  {"engine/notify"},

@@ -127,7 +127,7 @@ every decision explains itself.`,
 		}
 	}
 	add("write", a.initCmd(), a.validateCmd(), a.fmtCmd(), a.testCmd(), a.verifyCmd(), a.evalCmd(), a.checkCmd(), a.fieldsCmd())
-	add("run", a.planCmd(), a.applyCmd(), a.approveCmd(), a.undoCmd(), a.serveCmd(), a.pauseCmd(), a.resumeCmd())
+	add("run", a.planCmd(), a.applyCmd(), a.approveCmd(), a.undoCmd(), a.serveCmd(), a.pauseCmd(), a.resumeCmd(), a.tokenCmd())
 	add("see", a.statusCmd(), a.runsCmd(), a.conflictsCmd(), a.holdsCmd(), a.resolveCmd(), a.explainCmd(),
 		a.blameCmd(), a.restoreCmd(), a.linkCmd(), a.unlinkCmd(), a.auditCmd(), a.stateCmd())
 	add("try", a.simCmd(), a.demoCmd())

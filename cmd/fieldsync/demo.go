@@ -234,7 +234,7 @@ func (d *demo) start(ctx context.Context, snow, noc string) (stop func(), err er
 	}{{ls, d.snow}, {ln, d.noc}} {
 		c := make(chan error, 1)
 		ended = append(ended, c)
-		go func() { c <- serveHTTP(ctx, s.l, s.h) }()
+		go func() { c <- serveHTTP(ctx, s.l, nil, s.h) }()
 	}
 	user := snowsim.DefaultUsers()[0]
 	for _, u := range snowsim.DefaultUsers() {

@@ -33,13 +33,14 @@ type mappingStatus struct {
 
 // handler is everything that a running service answers.
 func (s *service) handler() http.Handler {
-	mux := s.routes()
-	return (&access.Gate{Loopback: access.Run, Local: true}).Wrap(mux)
+	g := s.gate(s.door)
+	return g.Wrap(s.routes(g))
 }
 
 // routes is every route of the service with who may use it.
-func (s *service) routes() *access.Mux {
+func (s *service) routes(g *access.Gate) *access.Mux {
 	mux := &access.Mux{}
+	g.Routes(mux)
 	mux.Handle("GET /healthz", access.Open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })))
 	mux.Handle("GET /readyz", access.Open(http.HandlerFunc(s.serveReady)))
 	mux.Handle("GET /status", access.Require(access.Look, http.HandlerFunc(s.serveStatus)))

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/hashicorp/hcl/v2"
 
+	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/schedule"
 )
 
@@ -120,6 +123,11 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Schedules cannot be used", Detail: err.Error()})
 		}
 	}
+	if r != nil {
+		if err := enterable(s.door.Addr().String(), s.door.local, &cfg.Serve); err != nil {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "The service cannot be left open", Detail: strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + ". Way out: " + wayOut(err) + "."})
+		}
+	}
 	if diags.HasErrors() {
 		if next != nil {
 			s.close(next)
@@ -129,8 +137,8 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 		s.logDiagnostics("edited mapping is broken; the last good rules keep running", diags)
 		return
 	}
-	if next.Settings != old.Settings {
-		s.log.Warn("state and listen change only with a restart")
+	if !reflect.DeepEqual(fixed(next), fixed(old.project)) {
+		s.log.Warn("state, listen, and of the serve block url, session_key, tls and oidc change only with a restart; roles and tokens have changed now")
 	}
 	old.deafen()
 	s.loop.Replace(s.jobs(r))
@@ -145,6 +153,23 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 		old.runs.Wait()
 		s.close(old.project)
 	}()
+}
+
+// A fixture is what of a mapping stays as it was when the service began.
+type fixture struct {
+	state, listen string
+	serve         mapping.Serve
+}
+
+func fixed(p *project) fixture {
+	set := p.Serve
+	set.Tokens, set.Certs, set.Loopback, set.Missing, set.Range = nil, nil, "", nil, hcl.Range{}
+	if set.OIDC != nil {
+		o := *set.OIDC
+		o.Roles = nil
+		set.OIDC = &o
+	}
+	return fixture{p.Settings.State, p.Settings.Listen, set}
 }
 
 func (s *service) close(p *project) {

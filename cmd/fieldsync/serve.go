@@ -77,6 +77,7 @@ type service struct {
 	dir   string
 	began time.Time
 
+	door     *door
 	stopping context.Context // ends when the service is told to stop
 	meter    *meter
 
@@ -130,10 +131,11 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	if failing == len(p.Syncs) {
 		return diagnosed{p.Files, wrong}
 	}
-	l, err := listenLoopback(listen)
+	l, err := openDoor(listen, &p.Serve, s.log)
 	if err != nil {
 		return err
 	}
+	s.door = l
 	if err := p.openState(writeState); err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -153,7 +155,7 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	defer cancel(nil)
 	s.stopping = ctx
 	parts.Go(func() {
-		if err := serveHTTP(ctx, l, s.handler()); err != nil {
+		if err := serveHTTP(ctx, l, l.tls, s.handler()); err != nil {
 			cancel(fmt.Errorf("listen on %s: %w", listen, err))
 		}
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -143,7 +144,7 @@ func (a *app) simulate(ctx context.Context, name, listen, root string, h http.Ha
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return serveHTTP(ctx, l, h)
+	return serveHTTP(ctx, l, nil, h)
 }
 
 func orDash(s string) string {
@@ -155,12 +156,12 @@ func orDash(s string) string {
 
 // listenLoopback opens a port that only this machine reaches.
 func listenLoopback(addr string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
+	local, err := loopbackAddress(addr)
 	if err != nil {
-		return nil, hinted{fmt.Errorf("listen address %q: %w", addr, err), "write HOST:PORT, for example 127.0.0.1:8440"}
+		return nil, err
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, hinted{fmt.Errorf("listen address %q can be reached from other machines, and this version has no log-in", addr), "listen on 127.0.0.1 and put a proxy with a log-in in front"}
+	if !local {
+		return nil, hinted{fmt.Errorf("listen address %q can be reached from other machines, and nobody has to log in", addr), "listen on 127.0.0.1"}
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -173,10 +174,16 @@ func listenLoopback(addr string) (net.Listener, error) {
 const stopTime = 3 * time.Second
 
 // serveHTTP serves until ctx ends, then lets requests in flight end.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+func serveHTTP(ctx context.Context, l net.Listener, secure *tls.Config, h http.Handler) error {
+	srv := &http.Server{Handler: h, TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
+	go func() {
+		if secure != nil {
+			failed <- srv.ServeTLS(l, "", "")
+		} else {
+			failed <- srv.Serve(l)
+		}
+	}()
 	select {
 	case err := <-failed:
 		return err

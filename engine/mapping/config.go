@@ -35,6 +35,7 @@ type Config struct {
 	Syncs        []*Sync
 	Tests        []*Test
 	Notify       []*Notify
+	Serve        Serve
 	Secrets      []string // contents of credentials outside of connections, for masking output
 	Inputs       []string // other files that were read: translations in CSV, file()
 
@@ -48,6 +49,7 @@ type Config struct {
 type Settings struct {
 	State  string // path, already relative to the working directory, or a URL; default fieldsync.db in Dir
 	Listen string
+	Backup *Backup // nil: nobody asked for copies
 	// History is how long replaced values, ended links and accounts of runs are remembered.
 	History time.Duration
 }

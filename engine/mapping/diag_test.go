@@ -79,7 +79,7 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"a second fieldsync block", extra("fieldsync {}\nfieldsync {}"), "Second fieldsync block", "Put both into one", "fieldsync"},
 		{"an address to listen on that is none", extra(`fieldsync { listen = "8440" }`), "Not an address", "HOST:PORT", `"8440"`},
 		{"the environment outside a connection", extra(`fieldsync { state = env("DATABASE_URL") }`), "Environment variable not set", "DATABASE_URL is not set", `env("DATABASE_URL")`},
-		{"a command outside a connection", extra(`fieldsync { state = command("true") }`), "Error in function call", "inside a connection block only", `command(`},
+		{"a command outside a connection", extra(`fieldsync { state = command("true") }`), "Error in function call", "where secrets are named", `command(`},
 
 		// connections
 		{"an unknown connector", [2]string{`connection "sql"`, `connection "sqll"`}, "Unknown connector", `Did you mean "sql"?`, `"sqll"`},
@@ -101,6 +101,22 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"mail to what is no address", extra("notify \"email\" \"ops\" {\n server = \"smtp.test:25\"\n from = \"a@b.test\"\n to = [\"ops\"]\n}"), "Not an address", `"ops" is not`, `["ops"]`},
 		{"a notice of nothing", extra("notify \"slack\" \"ops\" {\n url = \"https://chat.test/x\"\n on = [\"stuk\"]\n}"), "Unknown notice", `Did you mean "stuck"?`, `["stuk"]`},
 		{"a notice too soon", extra("notify \"slack\" \"ops\" {\n url = \"https://chat.test/x\"\n late = \"1s\"\n}"), "Not a length of time", "at least 1m0s", `"1s"`},
+
+		// serve
+		{"a setting of serve that is not there", extra("serve {\n tokn \"a\" {}\n}"), "Unknown setting", `Did you mean "token"?`, `tokn`},
+		{"an address with a path", extra("serve { url = \"https://sync.test/x\" }"), "Not an address", "without a path", `"https://sync.test/x"`},
+		{"an address without TLS", extra("serve { url = \"http://sync.test\" }"), "Not an address", "https://", `"http://sync.test"`},
+		{"a role that is not there", extra("serve {\n token \"a\" {\n  hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n  role = \"lok\"\n }\n}"), "Unknown role", `Did you mean "look"?`, `"lok"`},
+		{"a token instead of its hash", extra("serve {\n token \"a\" {\n  hash = \"hunter2\"\n  role = \"look\"\n }\n}"), "Not a hash", "fieldsync token a", `"hunter2"`},
+		{"two tokens of a name", extra("serve {\n token \"a\" {\n  hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n  role = \"look\"\n }\n token \"a\" {\n  hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n  role = \"look\"\n }\n}"), "Second token of this name", "another name", `"a"`},
+		{"a role of this machine", extra("serve { loopback = \"root\" }"), "Unknown role", `"nobody"`, `"root"`},
+		{"a short session key", extra("serve { session_key = \"hush\" }"), "Session key too short", "32", `"hush"`},
+		{"a certificate without an authority", extra("serve {\n certificate \"ops\" { role = \"run\" }\n}"), "Nobody vouches for certificates", "clients", `certificate "ops"`},
+		{"an identity provider without TLS", extra("serve {\n url = \"https://sync.test\"\n oidc {\n  issuer = \"http://id.test\"\n  client_id = \"f\"\n  roles = { ops = \"run\" }\n }\n}"), "Not an address", "https://", `"http://id.test"`},
+		{"an identity provider without roles", extra("serve {\n url = \"https://sync.test\"\n oidc {\n  issuer = \"https://id.test\"\n  client_id = \"f\"\n  roles = {}\n }\n}"), "Nobody may come in", "groups", `{}`},
+		{"a copy at no time", extra("fieldsync {\n backup { schedule = \"at night\" }\n}"), "Not a schedule", "0 2 * * *", `"at night"`},
+		{"no copies", extra("fieldsync {\n backup { keep = 0 }\n}"), "Not a number of copies", "from 1", `0`},
+		{"two backups", extra("fieldsync {\n backup {}\n backup {}\n}"), "Second backup block", "already", `backup`},
 
 		// variables, locals, functions
 		{"a variable without a value", extra(`variable "queue" {}`), "Variable without a value", "pass --var queue=VALUE", `variable "queue"`},

@@ -86,7 +86,7 @@ func (l *loader) context(missing *[]string) *hcl.EvalContext {
 	}})
 	f["command"] = function.New(&function.Spec{Params: text, VarParam: more, Type: returns, Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		if !lenient {
-			return cty.NilVal, errors.New("command() can be used inside a connection block only")
+			return cty.NilVal, errors.New("command() can be used only where secrets are named: in connection, notify and serve blocks")
 		}
 		out, err := l.command(args)
 		if err != nil {

@@ -116,6 +116,7 @@ var topSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "sync", LabelNames: []string{"name"}},
 	{Type: "test", LabelNames: []string{"name"}},
 	{Type: "notify", LabelNames: []string{"kind", "name"}},
+	{Type: "serve"},
 }}
 
 // Parse understands files (by the name that diagnostics show) as one configuration in dir.
@@ -174,6 +175,7 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 	}
 	l.tests(by["test"])
 	l.notifies(by["notify"])
+	l.serve(by["serve"])
 	l.checkTests()
 	for _, name := range l.cfg.Inputs {
 		if src, err := readRegular(name); err == nil {
@@ -249,7 +251,7 @@ func (c *Config) Connection(name string) (*Connection, bool) {
 // Format lays src out in the canonical way.
 func Format(src []byte) []byte { return hclwrite.Format(src) }
 
-var settingsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "state"}, {Name: "listen"}, {Name: "history"}}}
+var settingsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "state"}, {Name: "listen"}, {Name: "history"}}, Blocks: []hcl.BlockHeaderSchema{{Type: "backup"}}}
 
 func (l *loader) settings(blocks hcl.Blocks) {
 	set := &l.cfg.Settings
@@ -264,6 +266,7 @@ func (l *loader) settings(blocks hcl.Blocks) {
 		if content == nil {
 			continue
 		}
+		l.backup(content.Blocks)
 		if a := content.Attributes["state"]; a != nil {
 			if s, ok := l.text(a.Expr); ok {
 				set.State = l.path(s)

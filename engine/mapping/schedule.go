@@ -13,13 +13,8 @@ import (
 // schedules reads when a sync runs.
 func (l *loader) schedules(s *Sync, attrs hcl.Attributes) {
 	if a := attrs["timezone"]; a != nil {
-		if name, ok := l.text(a.Expr); ok {
-			zone, err := time.LoadLocation(name)
-			if err != nil || name == "" {
-				l.fail(a.Expr.Range(), "Unknown time zone", "There is no time zone %q. Write a name of the IANA list, such as \"Europe/Brussels\" or \"UTC\".", name)
-			} else {
-				s.Timezone = zone
-			}
+		if zone, ok := l.zone(a.Expr); ok {
+			s.Timezone = zone
 		}
 	}
 	for name, to := range map[string]*string{"schedule": &s.Schedule, "full_scan": &s.FullScan} {
@@ -37,6 +32,20 @@ func (l *loader) schedules(s *Sync, attrs hcl.Attributes) {
 		}
 		*to = w
 	}
+}
+
+// zone evaluates e as the name of a time zone.
+func (l *loader) zone(e hcl.Expression) (*time.Location, bool) {
+	name, ok := l.text(e)
+	if !ok {
+		return nil, false
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "" {
+		l.fail(e.Range(), "Unknown time zone", "There is no time zone %q. Write a name of the IANA list, such as \"Europe/Brussels\" or \"UTC\".", name)
+		return nil, false
+	}
+	return zone, true
 }
 
 // capital makes a sentence of what starts with a small letter.
