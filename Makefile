@@ -24,7 +24,7 @@ build: deps
 # Installs what the tests need, then runs them all.
 test: deps servers
 	go vet -tags '$(TAGS)' ./...
-	go test -tags '$(TAGS)' ./...
+	FIELDSYNC_SCREENSHOTS='$(CURDIR)/bin/screenshots' go test -tags '$(TAGS)' ./...
 	go test -race -tags '$(TAGS)' $(RACE)
 
 # Ten times the random histories that make test lives, the bugs that are planted to see that they are caught, and ten
@@ -59,14 +59,15 @@ deps:
 	} || { echo "install a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@go mod download
 
-# PostgreSQL and MariaDB, for tests that start servers of their own. RUNLEVEL=1 keeps Debian from starting
+# PostgreSQL and MariaDB, for tests that start servers of their own, and Chromium for those of the console. RUNLEVEL=1 keeps Debian from starting
 # the machine's. Where they cannot be installed their tests are skipped, and say so.
 servers:
 	@missing=; \
 		{ command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || missing="postgresql"; \
 		{ command -v mariadbd || ls /usr/sbin/mariadbd; } >/dev/null 2>&1 && command -v my_print_defaults >/dev/null || missing="$$missing mariadb-server-core mariadb-client-core"; \
+		{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1 || missing="$$missing chromium"; \
 		[ -z "$$missing" ] || { \
-			echo "no database servers for the tests: installing $$missing"; \
+			echo "for the tests: installing $$missing"; \
 			sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 			command -v apt-get >/dev/null && $$sudo apt-get update -q && $$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 		} || echo "not installed:$$missing; the tests that need them are skipped" >&2

@@ -32,6 +32,8 @@ type Approval struct {
 	Stops string
 	// Emit is told the outcome of each action, in the order in which they end; it may be nil.
 	Emit func(plan.Result)
+	// Began is told the account of the run as soon as it has its number; it may be nil.
+	Began func(plan.Run)
 }
 
 // A StoppedError says which limits and gates keep a plan from being carried out.
@@ -89,6 +91,9 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	}
 	if err := r.e.Store.StartRun(ctx, &acc); err != nil {
 		return acc, fmt.Errorf("record the run: %w", err)
+	}
+	if a.Began != nil {
+		a.Began(acc)
 	}
 	c := &carrier{r: r, run: acc.ID, approval: a, left: map[string]plan.Action{}}
 	if a.Saved != nil {

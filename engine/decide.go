@@ -94,7 +94,7 @@ func (r *Run) wake(ctx context.Context) error {
 			if err != nil || there {
 				return err
 			}
-			if w.Hold != nil && w.Hold.Next.After(r.started) {
+			if w.Hold != nil && r.early(w.Hold) {
 				if err := r.spoolItem(ctx, unit{Keys: keys}, plan.Item{Hold: w.Hold}); err != nil {
 					return err
 				}
@@ -352,7 +352,7 @@ func (r *Run) held(ctx context.Context) error {
 		asleep, awake := false, false
 		err := r.book.Waiting(ctx, l.ID, func(w Waiting) error {
 			switch {
-			case w.Hold != nil && w.Hold.Next.After(r.started):
+			case w.Hold != nil && r.early(w.Hold):
 				asleep = true
 			case w.Hold != nil, w.Choice != nil, r.hasDeadline(w.Conflict.Field):
 				awake = true
@@ -386,6 +386,9 @@ func (r *Run) held(ctx context.Context) error {
 	}
 	return p.settle()
 }
+
+// early reports whether what is held is to be left alone until its time.
+func (r *Run) early(h *plan.Hold) bool { return h.Next.After(r.started) && !r.job.Again }
 
 // hasDeadline reports whether the conflicts of a field end by themselves.
 func (r *Run) hasDeadline(field string) bool {

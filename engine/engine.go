@@ -49,7 +49,9 @@ type Job struct {
 	// FullSince asks for a full scan if the last complete one started before it; zero: never for this reason.
 	FullSince time.Time
 	Trigger   string // for the account of the run
-	Peers     []Peer // syncs that may write to the same records
+	// Again tries what is held before its time.
+	Again bool
+	Peers []Peer // syncs that may write to the same records
 }
 
 // An End is one side's collection.

@@ -117,7 +117,7 @@ func (r *Run) hear(ctx context.Context, p *hearing, listen func(*hearing) error)
 
 // asleep reports whether it is not yet time to try again what waits.
 func (r *Run) asleep(w Beside) bool {
-	return w.Hold != nil && w.Hold.Next.After(r.started) && !r.job.Full
+	return w.Hold != nil && r.early(w.Hold) && !r.job.Full
 }
 
 // settleBeside spools what is to be remembered of comments and attachments. A preview remembers nothing.

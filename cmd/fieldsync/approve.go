@@ -50,12 +50,11 @@ fieldsync plan shows.`,
 			if err != nil {
 				return err
 			}
-			now := a.now()
-			ok := engine.PlanApproval{Sync: s.Name, Digest: args[1], By: a.person(), At: now, Until: now.Add(approvalLife)}
 			if err := p.note(ctx, "approve", s.Name+" "+args[1], ""); err != nil {
 				return err
 			}
-			if err := p.state.Approve(ctx, ok); err != nil {
+			ok, err := p.approve(ctx, s, args[1], a.person())
+			if err != nil {
 				return err
 			}
 			if a.json {
@@ -68,6 +67,13 @@ fieldsync plan shows.`,
 			return nil
 		},
 	}
+}
+
+// approve keeps an approval, from now on, as long as approvals last.
+func (p *project) approve(ctx context.Context, s *mapping.Sync, digest, by string) (engine.PlanApproval, error) {
+	now := p.app.now()
+	ok := engine.PlanApproval{Sync: s.Name, Digest: digest, By: by, At: now, Until: now.Add(approvalLife)}
+	return ok, p.state.Approve(ctx, ok)
 }
 
 // stopsOf finds what stops the plan with a digest: the one at which the last run stopped, or the plan of now.

@@ -45,6 +45,13 @@ func (s *service) routes(g *access.Gate) *access.Mux {
 	mux.Handle("GET /readyz", access.Open(http.HandlerFunc(s.serveReady)))
 	mux.Handle("GET /status", access.Require(access.Look, http.HandlerFunc(s.serveStatus)))
 	mux.Handle("GET /metrics", access.Require(access.Look, s.meter.metrics.Handler()))
+	for _, r := range s.console().Routes() {
+		if r.Role == access.Nobody {
+			mux.Handle(r.Pattern, access.Open(r.Handler))
+		} else {
+			mux.Handle(r.Pattern, access.Require(r.Role, r.Handler))
+		}
+	}
 	return mux
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"html"
 	"io"
 	"net/url"
 	"slices"
@@ -23,7 +24,7 @@ type secrets struct {
 	list []string // longest first
 }
 
-// add makes every writer hide these from now on, also in the forms that JSON and addresses give them.
+// add makes every writer hide these from now on, also in the forms that JSON, addresses and pages give them.
 func (s *secrets) add(list ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,7 +33,8 @@ func (s *secrets) add(list ...string) {
 			continue
 		}
 		quoted, _ := json.Marshal(v)
-		for _, form := range []string{v, strings.Trim(string(quoted), `"`), url.QueryEscape(v), url.PathEscape(v)} {
+		page := strings.ReplaceAll(html.EscapeString(v), "+", "&#43;") // as html/template writes it
+		for _, form := range []string{v, strings.Trim(string(quoted), `"`), url.QueryEscape(v), url.PathEscape(v), html.EscapeString(v), page} {
 			if !slices.Contains(s.list, form) {
 				s.list = append(s.list, form)
 			}

@@ -245,12 +245,13 @@ func unasked(side mapping.Side, err error) *hcl.Diagnostic {
 type jobOptions struct {
 	preview bool // systems are wrapped so that a write fails
 	full    bool
+	again   bool // what is held is tried before its time
 	trigger string
 }
 
 // job compiles a sync and opens both of its sides.
 func (p *project) job(ctx context.Context, s *mapping.Sync, o jobOptions) (engine.Job, error) {
-	j := engine.Job{Full: o.full, FullSince: fullSince(s, p.app.now()), Trigger: o.trigger,
+	j := engine.Job{Full: o.full, Again: o.again, FullSince: fullSince(s, p.app.now()), Trigger: o.trigger,
 		Limits: engine.Limits{Creates: engine.Limit(s.Limits.Creates), Updates: engine.Limit(s.Limits.Updates), Deletes: engine.Limit(s.Limits.Deletes)}}
 	var schemas [2]*connectors.Schema
 	for i, side := range s.Sides {

@@ -145,8 +145,10 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 	s.hear(s.stopping, r)
 	s.mu.Lock()
 	s.rules, s.broken, s.since = r, nil, s.app.now()
+	s.edit = s.edited(old.Config, cfg)
 	s.mu.Unlock()
 	s.meter.metrics.Mapping(true)
+	s.live.news("*")
 	s.watchInputs(w, cfg.Inputs)
 	s.log.Info("took over the edited mapping", "syncs", len(cfg.Syncs), "digest", cfg.Digest[:min(12, len(cfg.Digest))])
 	go func() {
@@ -191,6 +193,7 @@ func (s *service) setBroken(diags hcl.Diagnostics) {
 		s.since = s.app.now()
 	}
 	s.broken = diags
+	s.live.news("*")
 }
 
 // logDiagnostics logs each error with its place.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/console"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/schedule"
@@ -78,6 +79,7 @@ type service struct {
 	began time.Time
 
 	door     *door
+	live     *live
 	stopping context.Context // ends when the service is told to stop
 	meter    *meter
 
@@ -86,6 +88,8 @@ type service struct {
 	broken hcl.Diagnostics // of the files as they are now; nil: the rules in force are those of the files
 	since  time.Time       // of the last change between good and broken
 	ready  bool
+	again  map[string]bool // syncs whose next run tries what is held before its time
+	edit   *console.Reload // the last edit of the files that was taken over; nil: there was none
 
 	refused map[string]bool // by sync: a system refused the credentials in its last run
 	news    chan struct{}   // a run has ended
@@ -111,7 +115,8 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	if err != nil {
 		return err
 	}
-	s := &service{app: a, log: p.log, dir: dir, began: a.now(), rules: newRuleset(p), since: a.now(), refused: map[string]bool{}, news: make(chan struct{}, 1)}
+	s := &service{app: a, log: p.log, dir: dir, began: a.now(), rules: newRuleset(p), since: a.now(), refused: map[string]bool{}, news: make(chan struct{}, 1),
+		live: newLive(a.now), again: map[string]bool{}}
 	tracer, traced, err := a.trace(ctx, p.log)
 	if err != nil {
 		return err
@@ -257,18 +262,37 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 			return acc, err
 		}
 	}
+	seen := s.live.follow(m.Name)
+	defer seen.end()
 	ctx, end := s.meter.span(ctx, "run "+m.Name, slog.String("trigger", trigger))
 	defer func() { end(err) }()
-	job, err := r.job(ctx, m, jobOptions{trigger: trigger})
+	job, err := r.job(ctx, m, jobOptions{trigger: trigger, again: s.takeAgain(m.Name)})
 	if err != nil {
 		return acc, r.failed(ctx, m.Name, trigger, began, err)
 	}
-	run, err := r.engine(nil).Start(ctx, job)
+	e := r.engine(nil)
+	e.Progress = seen.step
+	run, err := e.Start(ctx, job)
 	if err != nil {
 		return acc, r.failed(ctx, m.Name, trigger, began, err)
 	}
 	defer run.Close()
-	return run.Apply(ctx, engine.Approval{Emit: func(res plan.Result) { s.meter.metrics.Acted(m.Name, res) }})
+	if err := seen.planned(run); err != nil {
+		return acc, r.failed(ctx, m.Name, trigger, began, err)
+	}
+	return run.Apply(ctx, engine.Approval{Began: seen.began, Emit: func(res plan.Result) {
+		seen.result(res)
+		s.meter.metrics.Acted(m.Name, res)
+	}})
+}
+
+// takeAgain reports whether a person asked that the next run of a sync tries what is held before its time.
+func (s *service) takeAgain(sync string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	again := s.again[sync]
+	delete(s.again, sync)
+	return again
 }
 
 // inForce is the rules that new runs go by.

@@ -101,14 +101,15 @@ func PrintBlame(w io.Writer, b Blame, st Style) error {
 			if !v.Live {
 				value = "  " + value // what was there before
 			}
-			row(name, value, setBy(v), when, run, id)
+			row(name, value, SetBy(v), when, run, id)
 			name = ""
 		}
 	}
 	return t.Print(w, st)
 }
 
-func setBy(v ValueBlame) string {
+// SetBy says in words who set a value.
+func SetBy(v ValueBlame) string {
 	by := v.By
 	switch v.By {
 	case "rule", "unseen":

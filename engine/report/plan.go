@@ -26,7 +26,7 @@ const (
 // Plan prints a whole plan: the line of counts, its items, the closing line.
 func Plan(w io.Writer, h plan.Header, f plan.Footer, items iter.Seq2[plan.Item, error], st Style) error {
 	o := newOut(w, st)
-	o.line(o.paint(bold, h.Sync), "   ", counts(h, f))
+	o.line(o.paint(bold, h.Sync), "   ", Counts(h, f))
 	for it, err := range items {
 		if err != nil {
 			return fmt.Errorf("plan of %s: %w", h.Sync, err)
@@ -45,7 +45,8 @@ func Plan(w io.Writer, h plan.Header, f plan.Footer, items iter.Seq2[plan.Item, 
 	return o.Flush()
 }
 
-func counts(h plan.Header, f plan.Footer) string {
+// Counts sums a plan up: "12 links · 1 create · 0.8 s".
+func Counts(h plan.Header, f plan.Footer) string {
 	parts := []string{some(h.Links, "link", "links")}
 	for _, c := range []struct {
 		n         int64
@@ -178,7 +179,7 @@ func (o *out) changes(a *plan.Action) {
 		}
 	}
 	for i, c := range a.Changes {
-		o.line("      ", pad(clean(c.Path), pw), pad(shown[i], vw), o.paint(faint, why(a, c)))
+		o.line("      ", pad(clean(c.Path), pw), pad(shown[i], vw), o.paint(faint, Why(a, c)))
 	}
 }
 
@@ -191,9 +192,9 @@ func pending(a *plan.Action, c plan.Change) string {
 	return short(c.From) + " → " + to
 }
 
-// why says which field rule made a change and from what. A plain copy names its rule alone, since its source
+// Why says which field rule made a change and from what. A plain copy names its rule alone, since its source
 // shows the very same values; in a new record it needs no name either.
-func why(a *plan.Action, c plan.Change) string {
+func Why(a *plan.Action, c plan.Change) string {
 	said := c.Why
 	bare := said == "" || said == a.Why || c.Pending != ""
 	copied := a.Kind == plan.Create && endsWith(said, c.To.String()) || strings.HasSuffix(said, " "+c.From.String()+" → "+c.To.String())

@@ -92,13 +92,13 @@ func Runs(w io.Writer, runs []plan.Run, now time.Time, st Style) error {
 			took = seconds(r.Ended.Sub(r.Started).Seconds())
 		}
 		t.Row(fmt.Sprint(r.ID), r.Sync, moment(r.Started), took, r.Trigger,
-			Count(f.Creates), Count(f.Updates), Count(f.Comments), Count(f.Attached), Count(f.Deletes), Count(f.Conflicts), Count(f.Held), outcome(r))
+			Count(f.Creates), Count(f.Updates), Count(f.Comments), Count(f.Attached), Count(f.Deletes), Count(f.Conflicts), Count(f.Held), Outcome(r))
 	}
 	return t.Print(w, st)
 }
 
-// outcome sums a run up in a few words.
-func outcome(r plan.Run) string {
+// Outcome sums a run up in a few words.
+func Outcome(r plan.Run) string {
 	switch {
 	case r.Stopped && len(r.Footer.Stops) > 0:
 		return "stopped: " + r.Footer.Stops[0].Limit

@@ -66,7 +66,7 @@ func StatusTable(w io.Writer, list []Status, now time.Time, st Style) error {
 			schedule = "not in the mapping"
 		}
 		if s.LastRun != nil {
-			ran, how = Age(s.LastRun.Started, now), outcome(*s.LastRun)
+			ran, how = Age(s.LastRun.Started, now), Outcome(*s.LastRun)
 		}
 		row := t.Row
 		if s.Held > 0 || s.Intents > 0 || s.LastRun != nil && s.LastRun.Err != "" {
