@@ -72,7 +72,7 @@ func (b *backend) Service() console.Service {
 
 // mappingState is for callers that hold the lock of the service.
 func (b *backend) mappingState() console.MappingState {
-	return console.MappingState{Good: b.broken == nil, Since: b.since, Rules: b.rules.Digest, Diagnostics: shown(b.broken)}
+	return console.MappingState{Good: b.broken == nil, Since: b.since, Rules: b.rules.Digest, Diagnostics: toShow(b.broken)}
 }
 
 func (b *backend) Syncs(ctx context.Context) ([]console.Sync, error) {

@@ -15,8 +15,8 @@ import (
 	"github.com/fieldsync/fieldsync/engine/mapping"
 )
 
-// shown are diagnostics as pages show them: files by their bare names, as a mapping is one folder.
-func shown(diags hcl.Diagnostics) []console.Diagnostic {
+// toShow are diagnostics as pages show them: files by their bare names, as a mapping is one folder.
+func toShow(diags hcl.Diagnostics) []console.Diagnostic {
 	list := []console.Diagnostic{}
 	for _, d := range diagnosticsOf(diags) {
 		v := console.Diagnostic{Severity: d.Severity, Summary: d.Summary, Detail: d.Detail, Line: d.Line, Column: d.Column, EndLine: d.EndLine, EndCol: d.EndColumn}
@@ -84,7 +84,7 @@ func (b *backend) File(name string) (console.File, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v := console.File{Name: name, Text: hider(b.rules.Config)(string(text)), Diagnostics: []console.Diagnostic{}}
-	for _, d := range shown(b.broken) {
+	for _, d := range toShow(b.broken) {
 		if d.File == name {
 			v.Diagnostics = append(v.Diagnostics, d)
 		}

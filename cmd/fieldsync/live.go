@@ -106,6 +106,12 @@ func (f *following) began(acc plan.Run) {
 func (f *following) result(r plan.Result) {
 	f.l.mu.Lock()
 	i, ok := f.index[engine.ActionDigest(r.Action)]
+	if !ok { // a value that was pending is known by now
+		i = slices.IndexFunc(f.steps, func(s console.Step) bool { return s.Outcome == "" && pendingAs(s.Action, &r.Action) })
+		if ok = i >= 0; ok {
+			f.steps[i].Item = report.Redact(plan.Item{Action: &r.Action})
+		}
+	}
 	if !ok && len(f.steps) < keptSteps {
 		i, ok = len(f.steps), true
 		f.steps = append(f.steps, console.Step{Item: report.Redact(plan.Item{Action: &r.Action})})
@@ -116,6 +122,12 @@ func (f *following) result(r plan.Result) {
 	}
 	f.l.mu.Unlock()
 	f.l.news(f.sync)
+}
+
+// pendingAs reports whether an action that was planned with a pending value is the one that was carried out.
+func pendingAs(planned, done *plan.Action) bool {
+	return planned != nil && planned.Kind == done.Kind && planned.Side == done.Side && planned.Key == done.Key &&
+		slices.ContainsFunc(planned.Changes, func(c plan.Change) bool { return c.Pending != "" })
 }
 
 // end keeps what the run did, as long as there is room: the oldest go first.
