@@ -41,8 +41,9 @@ check: deps
 	go run $(STATICCHECK) -tags '$(TAGS)' ./...
 	go test -tags '$(TAGS)' -run 'TestPackagesImportOnlyWhatTheTableAllows|TestTheCoreIsPure' ./engine
 
-bench: deps
+bench: deps servers
 	go test -tags '$(TAGS)' -run '^$$' -bench . ./engine/...
+	FIELDSYNC_BENCH_STATE=PostgreSQL go test -tags '$(TAGS)' -run '^$$' -bench 'Fold|Prints|Keys|Link' ./engine/state
 
 # A tour of the main job on this machine alone.
 demo: deps

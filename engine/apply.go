@@ -54,7 +54,7 @@ func (e *StoppedError) Error() string {
 // Apply carries the plan out and remembers what came of it. The account of the run is returned with every
 // error, and is stored. It works once for each Run.
 func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
-	acc := plan.Run{Sync: r.rules.Sync, Started: r.started, Trigger: r.job.Trigger, Footer: r.footer, Rules: r.rules.Digest}
+	acc := plan.Run{Sync: r.rules.Sync, Owner: r.e.owner(), Started: r.started, Trigger: r.job.Trigger, Footer: r.footer, Rules: r.rules.Digest}
 	switch {
 	case !r.leased:
 		return acc, errors.New("a preview cannot be carried out")
@@ -73,8 +73,8 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 		acc.Stopped = true
 		acc.Err = (&StoppedError{r.rules.Sync, r.footer.Digest, r.footer.Stops}).Error()
 		acc.Ended = r.now()
-		if err := r.e.Store.StartRun(ctx, &acc); err == nil {
-			_ = r.e.Store.FinishRun(ctx, acc)
+		if err := r.book.StartRun(ctx, &acc); err == nil {
+			_ = r.book.FinishRun(ctx, acc)
 		}
 		return acc, &StoppedError{r.rules.Sync, r.footer.Digest, r.footer.Stops}
 	}
@@ -85,11 +85,11 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	// A plan that a person approved and of which nothing came (every action was refused) is made again, the same,
 	// and may be approved again; a plan file is carried out once.
 	if a.Saved != nil {
-		if err := r.e.Store.UsePlan(ctx, a.Saved.Footer.Digest, r.now()); err != nil {
+		if err := r.book.UsePlan(ctx, a.Saved.Footer.Digest, r.now()); err != nil {
 			return acc, err
 		}
 	}
-	if err := r.e.Store.StartRun(ctx, &acc); err != nil {
+	if err := r.book.StartRun(ctx, &acc); err != nil {
 		return acc, fmt.Errorf("record the run: %w", err)
 	}
 	if a.Began != nil {
@@ -124,7 +124,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	}
 	acc.Ended = r.now()
 	// The account is kept even when the reason for ending is that somebody asked to stop.
-	if ferr := r.e.Store.FinishRun(context.WithoutCancel(ctx), acc); ferr != nil {
+	if ferr := r.book.FinishRun(context.WithoutCancel(ctx), acc); ferr != nil {
 		err = errors.Join(err, fmt.Errorf("record the run: %w", ferr))
 	}
 	if err == nil {
@@ -137,7 +137,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 
 // useApproval takes the approval of this plan away. The lease keeps others from doing so.
 func (r *Run) useApproval(ctx context.Context) error {
-	by, err := r.e.Store.UseApproval(context.WithoutCancel(ctx), r.rules.Sync, r.footer.Digest, r.started)
+	by, err := r.book.UseApproval(context.WithoutCancel(ctx), r.footer.Digest, r.started)
 	if err == nil && by == nil {
 		err = errors.New("it is not there any more")
 	}
@@ -357,9 +357,6 @@ func (c *carrier) load(ctx context.Context, u unit, hand [2]*Moved) (loaded, err
 	in, prints, err := c.r.input(ctx, l, hand)
 	if err != nil {
 		return loaded{}, err
-	}
-	if !u.Past {
-		in.Past = []reconcile.Past{}
 	}
 	d, err := c.r.decideOne(ctx, &in)
 	if err != nil {

@@ -62,7 +62,7 @@ var libraries = map[string][]string{
 	"github.com/zclconf/go-cty":    {"engine/mapping", "engine/mapping/expression", "connectors/rest", "cmd/fieldsync"},
 	"github.com/mattn/go-sqlite3":  {"engine/state", "connectors/sql", "cmd/fieldsync"},
 	"github.com/go-sql-driver/":    {"connectors/sql", "connectors/sql/sqltest"},
-	"github.com/jackc/pgx/":        {"connectors/sql", "connectors/sql/sqltest"},
+	"github.com/jackc/pgx/":        {"connectors/sql", "connectors/sql/sqltest", "engine/state"},
 	"github.com/pressly/goose/v3":  {"engine/state"},
 	"github.com/spf13/cobra":       {"cmd/fieldsync"},
 	"github.com/jedib0t/go-pretty": {"engine/report", "cmd/fieldsync"},

@@ -23,6 +23,7 @@ import (
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/file"
+	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/state"
@@ -234,7 +235,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(sqltest.Main(m).Run())
 }
 
 // benchRun is the child: it measures one thing and prints the result.

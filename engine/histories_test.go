@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
 )
 
 // shards is how many streams of histories are lived at the same time.
@@ -41,6 +43,12 @@ func setFlag(t *testing.T, name, value string) {
 // shrink is how long rapid tries to find a shorter story that fails; "0s" where the property does so itself.
 func randomly(t *testing.T, n int, shrink string, prop func(t *rapid.T, dir string)) {
 	t.Helper()
+	randomlyIn(t, fastDir(t), n, shrink, prop)
+}
+
+// randomlyIn is randomly, with the states in a folder or on a server.
+func randomlyIn(t *testing.T, dir string, n int, shrink string, prop func(t *rapid.T, dir string)) {
+	t.Helper()
 	if soak := os.Getenv("FIELDSYNC_SOAK"); soak != "" {
 		times, err := strconv.Atoi(soak)
 		if err != nil {
@@ -63,7 +71,6 @@ func randomly(t *testing.T, n int, shrink string, prop func(t *rapid.T, dir stri
 	setFlag(t, "rapid.seed", strconv.FormatUint(seed, 10))
 	setFlag(t, "rapid.nofailfile", "true")
 	setFlag(t, "rapid.shrinktime", shrink)
-	dir := fastDir(t)
 	for shard := range shards {
 		t.Run(fmt.Sprintf("shard %d", shard+1), func(t *testing.T) {
 			t.Parallel()
@@ -129,13 +136,33 @@ func (c *census) add(w *history) {
 	}
 }
 
-func TestHistories(t *testing.T) {
+func TestHistories(t *testing.T) { histories(t, fastDir(t), 1500) }
+
+// TestHistoriesOnAServer lives the same histories with their states in PostgreSQL: as many in a soak, a share of them
+// otherwise.
+func TestHistoriesOnAServer(t *testing.T) {
+	for range cap(databases) {
+		databases <- sqltest.Postgres(t)
+	}
+	t.Cleanup(func() {
+		for range cap(databases) {
+			<-databases
+		}
+	})
+	n := 60
+	if os.Getenv("FIELDSYNC_SOAK") != "" {
+		n = 300
+	}
+	histories(t, onServer, n)
+}
+
+func histories(t *testing.T, dir string, n int) {
 	var c census
 	t.Cleanup(func() {
 		t.Logf("%d histories, %d runs, %d scans for changes gave %d records, %d processes died at %d different places, %d explanations; decided: %v",
 			c.histories, c.runs, c.asked, c.delivered, c.died, len(c.points), c.explained, c.decided)
 	})
-	randomly(t, 1500, "0s", func(t *rapid.T, dir string) {
+	randomlyIn(t, dir, n, "0s", func(t *rapid.T, dir string) {
 		s := drawStory(t, 16)
 		life := func(s story) error {
 			_, err := tell(dir, s, bug{})

@@ -23,7 +23,6 @@ package engine_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -585,7 +584,7 @@ func (p pairing) holdsFrom(s record.Side, v, other record.Value) bool {
 
 // kept is what history holds, read from the file as a stranger would.
 func (w *history) kept() (map[string]bool, error) {
-	db, err := sql.Open("sqlite3", "file:"+w.path+"?mode=ro")
+	db, err := database(w.path)
 	if err != nil {
 		return nil, err
 	}

@@ -171,18 +171,6 @@ func (t *tappedStore) Spool(ctx context.Context) (engine.Spool, error) {
 	return &tappedSpool{s, t.c, t.w.bug.first}, nil
 }
 
-func (t *tappedStore) UsePlan(ctx context.Context, digest string, at time.Time) error {
-	return t.c.call("use plan", func() error { return t.Store.UsePlan(ctx, digest, at) })
-}
-
-func (t *tappedStore) StartRun(ctx context.Context, r *plan.Run) error {
-	return t.c.call("start run", func() error { return t.Store.StartRun(ctx, r) })
-}
-
-func (t *tappedStore) FinishRun(ctx context.Context, r plan.Run) error {
-	return t.c.call("finish run", func() error { return t.Store.FinishRun(ctx, r) })
-}
-
 // A tappedBook is a book behind a control. Where the history wants scans for changes it makes both sides look
 // large, since small ones are read whole.
 type tappedBook struct {
@@ -192,6 +180,18 @@ type tappedBook struct {
 }
 
 const inflated = 100_000
+
+func (t *tappedBook) UsePlan(ctx context.Context, digest string, at time.Time) error {
+	return t.own("use plan", func(b engine.Book) error { return b.UsePlan(ctx, digest, at) })
+}
+
+func (t *tappedBook) StartRun(ctx context.Context, r *plan.Run) error {
+	return t.own("start run", func(b engine.Book) error { return b.StartRun(ctx, r) })
+}
+
+func (t *tappedBook) FinishRun(ctx context.Context, r plan.Run) error {
+	return t.own("finish run", func(b engine.Book) error { return b.FinishRun(ctx, r) })
+}
 
 func (t *tappedBook) Prints(ctx context.Context, s record.Side, emit func(engine.Print) error) error {
 	return t.c.call("prints "+t.w.name(s), func() error { return t.Book.Prints(ctx, s, alive(t.c, emit)) })

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -97,10 +98,7 @@ func emptyState(dir string) ([]byte, error) {
 }
 
 func newHistory(dir string, cfg config) (*history, error) {
-	data, err := emptyState(dir)
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	w := &history{cfg: cfg, now: time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC), control: newControl(), poisoned: true,
 		linked: map[[2]string]bool{}, touched: map[string]int{}, points: map[string]int{}, decided: map[string]int{}, patience: map[string]time.Time{}}
 	for _, s := range record.Sides {
@@ -109,19 +107,55 @@ func newHistory(dir string, cfg config) (*history, error) {
 		w.graves[s], w.buried[s] = map[string]record.Fields{}, map[string]bool{}
 	}
 	w.heard(record.Right, pairings[2], record.OfText("closed"))
+	if w.path, err = newState(dir); err != nil {
+		return nil, err
+	}
+	w.store, err = state.Open(w.path, state.Options{Now: func() time.Time { return w.now }, OwnTime: true})
+	return w, err
+}
+
+// onServer stands for a folder: states are in the databases of a server then.
+const onServer = "postgres"
+
+// databases are empty ones, ready to be used.
+var databases = make(chan string, 4)
+
+// newState makes a place for an empty state.
+func newState(dir string) (string, error) {
+	if dir == onServer {
+		return <-databases, nil
+	}
+	data, err := emptyState(dir)
+	if err != nil {
+		return "", err
+	}
 	f, err := os.CreateTemp(dir, "state-*.db")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	w.path = f.Name()
-	if _, err := f.Write(data); err != nil {
-		return nil, err
+	_, err = f.Write(data)
+	return f.Name(), errors.Join(err, f.Close())
+}
+
+// database is the one at path itself.
+func database(path string) (*sql.DB, error) {
+	if state.IsURL(path) {
+		return sql.Open("pgx", path+"&search_path=fieldsync")
 	}
-	if err := f.Close(); err != nil {
-		return nil, err
+	return sql.Open("sqlite3", "file:"+path+"?mode=ro")
+}
+
+// emptied leaves no row in any table of a database.
+func emptied(url string) error {
+	db, err := database(url)
+	if err != nil {
+		return err
 	}
-	w.store, err = state.Open(w.path, state.Options{Now: func() time.Time { return w.now }})
-	return w, err
+	defer db.Close()
+	_, err = db.Exec(`DO $$ DECLARE t text; BEGIN
+		FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'fieldsync' AND tablename <> 'goose_db_version' LOOP EXECUTE 'DELETE FROM ' || t || ' WHERE ' || (CASE WHEN t IN ('sync', 'shape') THEN 'false' ELSE 'true' END); END LOOP;
+		DELETE FROM shape; DELETE FROM sync; END $$`)
+	return err
 }
 
 // An event is something that happens by itself at its time.
@@ -149,6 +183,13 @@ func (w *history) until(t time.Time) {
 
 func (w *history) close() {
 	w.store.Close()
+	if state.IsURL(w.path) {
+		if err := emptied(w.path); err != nil {
+			panic(err) // the next history would find what this one left
+		}
+		databases <- w.path
+		return
+	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		os.Remove(w.path + suffix)
 	}
@@ -397,6 +438,13 @@ func (w *history) preview() (items int) {
 }
 
 func (w *history) hash() string {
+	if state.IsURL(w.path) {
+		digest, err := w.store.Digest(context.Background())
+		if err != nil {
+			w.problem("digest: %v", err)
+		}
+		return digest
+	}
 	h := sha256.New()
 	for _, suffix := range []string{"", "-wal"} {
 		if f, err := os.Open(w.path + suffix); err == nil {

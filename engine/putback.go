@@ -195,10 +195,10 @@ func (p *Putback) Changes() int {
 // Puts. by is the person. What both sides agreed on is left alone, so that the next run sees an edit. The account of
 // the run is stored, and returned with every error.
 func (p *Putback) Apply(ctx context.Context, by string) (acc plan.Run, err error) {
-	acc = plan.Run{Sync: p.job.Rules.Sync, Started: p.e.now(), Trigger: p.trigger, Rules: p.job.Rules.Digest}
+	acc = plan.Run{Sync: p.job.Rules.Sync, Owner: p.e.owner(), Started: p.e.now(), Trigger: p.trigger, Rules: p.job.Rules.Digest}
 	acc.Footer.Updates = int64(len(p.targets))
 	err = p.e.byHand(ctx, p.job, func(ctx context.Context, r *Run) error {
-		if err := r.e.Store.StartRun(ctx, &acc); err != nil {
+		if err := r.book.StartRun(ctx, &acc); err != nil {
 			return fmt.Errorf("record the run: %w", err)
 		}
 		c := &carrier{r: r, run: acc.ID, by: by}
@@ -207,7 +207,7 @@ func (p *Putback) Apply(ctx context.Context, by string) (acc plan.Run, err error
 		if err != nil {
 			acc.Err, acc.Hint = err.Error(), connectors.Hint(err)
 		}
-		if ferr := r.e.Store.FinishRun(context.WithoutCancel(ctx), acc); ferr != nil {
+		if ferr := r.book.FinishRun(context.WithoutCancel(ctx), acc); ferr != nil {
 			err = errors.Join(err, fmt.Errorf("record the run: %w", ferr))
 		}
 		r.log().Info("run ended", "run", acc.ID, "trigger", acc.Trigger, "by", by, "done", acc.Done, "skipped", acc.Skipped, "failed", acc.Failed)

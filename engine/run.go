@@ -101,6 +101,24 @@ func (e *Engine) open(ctx context.Context, j Job, fence int64) (*Run, error) {
 	return r, nil
 }
 
+// Failed keeps the account of a run that ended before there was a plan. ErrLeased when another run has the sync by now.
+func (e *Engine) Failed(ctx context.Context, acc plan.Run) (err error) {
+	fence, err := e.lease(ctx, acc.Sync)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Store.Release(context.WithoutCancel(ctx), acc.Sync, e.owner())) }()
+	b, err := e.Store.Book(ctx, acc.Sync, [2][]string{}, fence)
+	if err != nil {
+		return err
+	}
+	acc.Owner = e.owner()
+	if err := b.StartRun(ctx, &acc); err != nil {
+		return err
+	}
+	return b.FinishRun(ctx, acc)
+}
+
 // prepare is steps 2 and 4 to 8 of a run.
 func (r *Run) prepare(ctx context.Context) error {
 	for _, s := range record.Sides {

@@ -47,11 +47,6 @@ type Store interface {
 	// Spool makes an empty place for one run's own data, gone when it is closed. Works on a read-only store.
 	Spool(ctx context.Context) (Spool, error)
 
-	// UsePlan marks the digest of a saved plan as carried out; ErrPlanUsed if it was before.
-	UsePlan(ctx context.Context, digest string, at time.Time) error
-
-	StartRun(ctx context.Context, r *plan.Run) error // gives r its ID
-	FinishRun(ctx context.Context, r plan.Run) error
 	// Runs emits the newest runs first; sync "" means all; at most limit.
 	Runs(ctx context.Context, sync string, limit int, emit func(plan.Run) error) error
 	// Syncs lists what is known of each sync that ever ran, by name.
@@ -70,8 +65,6 @@ type Store interface {
 	Approve(ctx context.Context, a PlanApproval) error
 	// Approved finds an approval that is neither used nor over; nil if there is none.
 	Approved(ctx context.Context, sync, digest string, now time.Time) (*PlanApproval, error)
-	// UseApproval is Approved, and uses it up.
-	UseApproval(ctx context.Context, sync, digest string, now time.Time) (*PlanApproval, error)
 
 	// Pause keeps the pause of a sync, in place of an earlier one. The sync need never have run.
 	Pause(ctx context.Context, p Pause) error
@@ -135,6 +128,15 @@ type Act struct {
 
 // A Book is the memory of one sync. Links that it hands out belong to the caller.
 type Book interface {
+	// StartRun keeps the account of a run that began, and gives r its ID and the fence of the book.
+	StartRun(ctx context.Context, r *plan.Run) error
+	// FinishRun replaces the account of a run that was started.
+	FinishRun(ctx context.Context, r plan.Run) error
+	// UsePlan marks the digest of a saved plan as carried out; ErrPlanUsed if it was before.
+	UsePlan(ctx context.Context, digest string, at time.Time) error
+	// UseApproval finds an approval of this sync that is neither used nor over, and uses it up; nil if there is none.
+	UseApproval(ctx context.Context, digest string, now time.Time) (*PlanApproval, error)
+
 	// Prints emits the fingerprint of every record that was settled on this side, ordered by hash (as unsigned).
 	Prints(ctx context.Context, s record.Side, emit func(Print) error) error
 	// Print returns the fingerprint stored for one key hash.
@@ -168,9 +170,6 @@ type Book interface {
 	Origins(ctx context.Context, link int64, emit func(Origin) error) error
 	// History emits what was replaced on the records of a link, by side and path, oldest first.
 	History(ctx context.Context, link int64, emit func(Entry) error) error
-	// Latest returns the newest entries of one path of a link, newest first, at most this many: what a decision may
-	// look at, however long the history is.
-	Latest(ctx context.Context, link int64, s record.Side, path string, most int) ([]Entry, error)
 
 	// Threads emits the comments of a link that are known, in the order in which they became so.
 	Threads(ctx context.Context, link int64, emit func(Thread) error) error

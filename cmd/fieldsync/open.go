@@ -72,6 +72,7 @@ func (a *app) parse() (*mapping.Config, hcl.Diagnostics, error) {
 		a.out.secrets.add(c.Secrets...)
 	}
 	a.out.secrets.add(cfg.Secrets...)
+	a.out.secrets.add(state.Secrets(cfg.Settings.State)...)
 	return cfg, diags, nil
 }
 
@@ -343,8 +344,8 @@ func (a *app) openSync(ctx context.Context, name string, mode stateMode, o jobOp
 // openState opens the state that the mapping names.
 func (p *project) openState(mode stateMode) error {
 	path := p.Settings.State
-	if strings.Contains(path, "://") {
-		return hinted{fmt.Errorf("state = %q is no file", path), "this version keeps its state in a file: state = \"fieldsync.db\""}
+	if scheme, _, ok := strings.Cut(path, "://"); ok && !state.IsURL(path) {
+		return noState(scheme)
 	}
 	st, err := state.Open(path, state.Options{ReadOnly: mode == readState, Now: p.app.now})
 	if err != nil {
@@ -355,6 +356,12 @@ func (p *project) openState(mode stateMode) error {
 	}
 	p.state = st
 	return nil
+}
+
+// noState is why a state cannot be kept somewhere.
+func noState(scheme string) error {
+	return hinted{fmt.Errorf("a state cannot be kept at a %s address", scheme),
+		"name a file, state = \"fieldsync.db\", or a database: state = env(\"DATABASE_URL\") with postgres://USER:PASSWORD@HOST/DATABASE"}
 }
 
 // engine carries out this project's jobs.

@@ -316,10 +316,7 @@ func (p *project) failed(ctx context.Context, sync, trigger string, began time.T
 	}
 	acc := plan.Run{Sync: sync, Started: began, Ended: p.app.now(), Trigger: trigger, Err: why.Error(), Hint: wayOut(why)}
 	ctx = context.WithoutCancel(ctx)
-	if err := p.state.StartRun(ctx, &acc); err != nil {
-		return errors.Join(why, fmt.Errorf("record the run: %w", err))
-	}
-	if err := p.state.FinishRun(ctx, acc); err != nil {
+	if err := p.engine(nil).Failed(ctx, acc); err != nil && !errors.Is(err, engine.ErrLeased) {
 		return errors.Join(why, fmt.Errorf("record the run: %w", err))
 	}
 	return why

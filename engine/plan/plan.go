@@ -243,7 +243,9 @@ type Run struct {
 	Sync     string    `json:"sync"`
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended,omitzero"`
-	Trigger  string    `json:"trigger"` // "apply", "schedule", "after", "plan file"
+	Trigger  string    `json:"trigger"`         // "apply", "schedule", "after", "plan file"
+	Owner    string    `json:"owner,omitempty"` // who had the lease
+	Fence    int64     `json:"fence,omitempty"` // of the lease: of two runs of a sync the later one has the larger, or the same and the same owner
 	Footer   Footer    `json:"plan"`
 	Done     int64     `json:"done"`
 	Skipped  int64     `json:"skipped"`

@@ -9,7 +9,7 @@ import (
 
 // Pause keeps the pause of a sync.
 func (s *Store) Pause(ctx context.Context, p engine.Pause) error {
-	return s.write(ctx, "pause "+p.Sync, 1, func(c *conn, _ bool) error {
+	return s.write(ctx, p.Sync, "pause "+p.Sync, 1, func(c *conn, _ bool) error {
 		return c.exec("INSERT INTO pause (sync, by, at, why) VALUES (?,?,?,?) ON CONFLICT (sync) DO UPDATE SET by = excluded.by, at = excluded.at, why = excluded.why",
 			p.Sync, p.By, p.At, p.Why)
 	})
@@ -17,7 +17,7 @@ func (s *Store) Pause(ctx context.Context, p engine.Pause) error {
 
 // Resume forgets the pause of a sync.
 func (s *Store) Resume(ctx context.Context, sync string) (was bool, err error) {
-	err = s.write(ctx, "resume "+sync, 1, func(c *conn, _ bool) (err error) {
+	err = s.write(ctx, sync, "resume "+sync, 1, func(c *conn, _ bool) (err error) {
 		was, err = c.one("DELETE FROM pause WHERE sync = ? RETURNING sync", func(row) {}, sync)
 		return err
 	})
@@ -42,7 +42,7 @@ func (s *Store) Pauses(ctx context.Context) ([]engine.Pause, error) {
 
 // Note keeps an act.
 func (s *Store) Note(ctx context.Context, a engine.Act) error {
-	return s.write(ctx, "note who did what", 1, func(c *conn, _ bool) error {
+	return s.write(ctx, "", "note who did what", 1, func(c *conn, _ bool) error {
 		return c.exec("INSERT INTO act (at, by, action, subject, why) VALUES (?,?,?,?,?)", a.At, a.By, a.Action, a.Subject, a.Why)
 	})
 }

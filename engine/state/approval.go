@@ -10,7 +10,7 @@ import (
 
 // Approve keeps the approval of a stopped plan.
 func (s *Store) Approve(ctx context.Context, a engine.PlanApproval) error {
-	return s.write(ctx, "approve a plan of "+a.Sync, 1, func(c *conn, _ bool) error {
+	return s.write(ctx, a.Sync, "approve a plan of "+a.Sync, 1, func(c *conn, _ bool) error {
 		return c.exec("INSERT INTO approval (sync, digest, by, at, until) VALUES (?,?,?,?,?) ON CONFLICT (sync, digest) DO UPDATE SET by = excluded.by, at = excluded.at, until = excluded.until",
 			a.Sync, a.Digest, a.By, a.At, a.Until)
 	})
@@ -29,12 +29,12 @@ func (s *Store) Approved(ctx context.Context, sync, digest string, now time.Time
 }
 
 // UseApproval takes an approval that still holds away, so that no second run finds it.
-func (s *Store) UseApproval(ctx context.Context, sync, digest string, now time.Time) (found *engine.PlanApproval, err error) {
-	err = s.write(ctx, "use an approval of "+sync, 1, func(c *conn, _ bool) (err error) {
-		if found, err = approved(c, sync, digest, now); err != nil || found == nil {
+func (b *book) UseApproval(ctx context.Context, digest string, now time.Time) (found *engine.PlanApproval, err error) {
+	err = b.write(ctx, "use an approval", 1, func(c *conn, _ bool) (err error) {
+		if found, err = approved(c, b.name, digest, now); err != nil || found == nil {
 			return err
 		}
-		return c.exec("DELETE FROM approval WHERE sync = ? AND digest = ?", sync, digest)
+		return c.exec("DELETE FROM approval WHERE sync = ? AND digest = ?", b.name, digest)
 	})
 	if err != nil {
 		return nil, err

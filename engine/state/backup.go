@@ -11,14 +11,24 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 )
 
-// Backup writes a copy of the state, as it is at one moment, to a file of its own: readable by its owner alone, and
+// Backup writes a copy of a state in a file to another file: see the promises below. A server has tools of its own.
+func (s *Store) Backup(ctx context.Context, to string, force bool) (size int64, err error) {
+	f, ok := s.db.(*file)
+	if !ok {
+		return 0, &connectors.Error{Op: "back up " + s.name, Kind: errors.New("the state is in a PostgreSQL database"),
+			Hint: "back it up with the server's own tools, for example pg_dump --format=custom --schema=" + pgSchema + "; fieldsync state copy --to FILE makes a state file of it"}
+	}
+	return f.backup(ctx, to, force)
+}
+
+// backup writes a copy of the state, as it is at one moment, to a file of its own: readable by its owner alone, and
 // under its name only once it is whole and checked. Others may write to the state meanwhile. A file that is there
 // is replaced only if force says so. It returns the size of the copy.
-func (s *Store) Backup(ctx context.Context, file string, force bool) (size int64, err error) {
+func (f *file) backup(ctx context.Context, file string, force bool) (size int64, err error) {
 	refuse := func(detail, hint string) error {
 		return &connectors.Error{Op: "back up to " + file, Kind: ErrFile, Detail: detail, Hint: hint}
 	}
-	if s.readers == nil {
+	if f.readers == nil {
 		return 0, refuse("there is no state to copy yet", "the first run makes it")
 	}
 	there, err := os.Stat(file)
@@ -29,7 +39,7 @@ func (s *Store) Backup(ctx context.Context, file string, force bool) (size int64
 	case there.IsDir():
 		return 0, refuse("it is a folder", "name a file in it")
 	default:
-		if own, err := os.Stat(s.path); err == nil && os.SameFile(own, there) {
+		if own, err := os.Stat(f.path); err == nil && os.SameFile(own, there) {
 			return 0, refuse("it is the state itself", "name another file")
 		}
 		if !force {
@@ -47,7 +57,7 @@ func (s *Store) Backup(ctx context.Context, file string, force bool) (size int64
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	// A file of its own for every try: the source may be read again when it moved meanwhile.
 	try, whole := 0, ""
-	err = s.readers.use(ctx, func(c *conn) error {
+	err = f.readers.use(ctx, func(c *lite) error {
 		if whole != "" {
 			if err := os.Remove(whole); err != nil {
 				return err
@@ -74,7 +84,7 @@ func (s *Store) Backup(ctx context.Context, file string, force bool) (size int64
 }
 
 // copyTo copies all pages under one read lock, which keeps no writer waiting.
-func (c *conn) copyTo(file string) (err error) {
+func (c *lite) copyTo(file string) (err error) {
 	if err := createFile(file); err != nil {
 		return err
 	}
@@ -104,7 +114,7 @@ func checkCopy(file string) (err error) {
 		return err
 	}
 	said := ""
-	_, err = c.one("PRAGMA quick_check(1)", func(r row) { said = r.text(0) })
+	_, err = c.on().one("PRAGMA quick_check(1)", func(r row) { said = r.text(0) })
 	if err = errors.Join(err, c.close()); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -157,26 +158,39 @@ func TestACheckFindsWhatIsWrong(t *testing.T) {
 		{"an ended link with its keys", "UPDATE link SET status = 3; UPDATE sync SET held = 0; DELETE FROM waiting", "links", "link 1 ended and keeps its keys"},
 		{"an old intent", "UPDATE intent SET at = 1000000000", "intents", "a: the update of 1, sent at 1970-01-01T00:00:01Z"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "state.db")
-			rich(t, path)
-			change(t, path, "PRAGMA foreign_keys = 0", tt.change)
-			s := open(t, path, state.Options{ReadOnly: true})
-			found, err := s.Check(t.Context(), time.Hour)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, f := range found {
-				if f.OK != (f.What != tt.what) || f.What == tt.what && !strings.Contains(f.Detail, tt.says) {
-					t.Errorf("%s: %t, %s", f.What, f.OK, f.Detail)
-				}
-				if f.OK != (f.Hint == "") {
-					t.Errorf("%s: ok %t and the way out is %q", f.What, f.OK, f.Hint)
-				}
-			}
-		})
+		for kind, make := range kinds {
+			t.Run(tt.name+" in "+kind, func(t *testing.T) { checked(t, make(t), tt.change, tt.what, tt.says) })
+		}
 	}
 }
+
+func checked(t *testing.T, path, edit, what, says string) {
+	rich(t, path)
+	if strings.HasPrefix(path, "postgres") {
+		if strings.Contains(says, "points to nothing") {
+			t.Skip("the server does not let that happen")
+		}
+		change(t, path, blobs.ReplaceAllString(edit, `'\x$1'`))
+	} else {
+		change(t, path, "PRAGMA foreign_keys = 0", edit)
+	}
+	s := open(t, path, state.Options{ReadOnly: true})
+	found, err := s.Check(t.Context(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		if f.OK != (f.What != what) || f.What == what && !strings.Contains(f.Detail, says) {
+			t.Errorf("%s: %t, %s", f.What, f.OK, f.Detail)
+		}
+		if f.OK != (f.Hint == "") {
+			t.Errorf("%s: ok %t and the way out is %q", f.What, f.OK, f.Hint)
+		}
+	}
+}
+
+// blobs are SQLite's.
+var blobs = regexp.MustCompile(`x'([0-9a-f]*)'`)
 
 // rich makes a state that has something of everything.
 func rich(t *testing.T, path string) {
@@ -185,7 +199,7 @@ func rich(t *testing.T, path string) {
 	b := book(t, s)
 	r := plan.Run{Sync: "a", Started: time.Now()}
 	in := &engine.Intent{Kind: plan.Update, Side: record.Right, Key: "1", New: record.Fields{"short": record.OfText("x")}, At: time.Now()}
-	if err := errors.Join(s.StartRun(t.Context(), &r), b.Intend(t.Context(), []*engine.Intent{in})); err != nil {
+	if err := errors.Join(b.StartRun(t.Context(), &r), b.Intend(t.Context(), []*engine.Intent{in})); err != nil {
 		t.Fatal(err)
 	}
 	l := link(1)

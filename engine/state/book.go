@@ -53,7 +53,7 @@ func (s *Store) Book(ctx context.Context, sync string, paths [2][]string, fence 
 	}
 	err := s.read(ctx, look)
 	if err == nil && fence > 0 && !s.readOnly && (b.id == 0 || b.shape[0] == 0 || b.shape[1] == 0) {
-		err = s.write(ctx, "open the book of "+sync, 1, func(c *conn, _ bool) error {
+		err = s.write(ctx, sync, "open the book of "+sync, 1, func(c *conn, _ bool) error {
 			if err := checkFence(c, sync, fence); err != nil {
 				return err
 			}
@@ -80,7 +80,7 @@ func (s *Store) Book(ctx context.Context, sync string, paths [2][]string, fence 
 
 // write runs do in a transaction that the fence allows.
 func (b *book) write(ctx context.Context, op string, size int, do job) error {
-	return b.s.write(ctx, op+" of "+b.name, size, func(c *conn, careful bool) error {
+	return b.s.write(ctx, b.name, op+" of "+b.name, size, func(c *conn, careful bool) error {
 		if err := checkFence(c, b.name, b.fence); err != nil {
 			return err
 		}

@@ -1,76 +1,41 @@
 package state
 
 import (
-	"context"
 	"database/sql/driver"
 	"errors"
-	"fmt"
-	"io"
 	"strings"
 	"time"
-
-	"github.com/mattn/go-sqlite3"
 
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// A conn is one SQLite connection and the statements it has prepared. One goroutine uses it at a time.
-//
-// It talks to the driver without database/sql between: a fold binds a dozen values a row and the scan of the
-// fingerprints reads millions of rows, where the conversions of database/sql cost as much as SQLite itself.
-// Statements run without a context, since the driver starts a goroutine for each one that can be cancelled.
-type conn struct {
-	raw   *sqlite3.SQLiteConn
-	stmts map[string]*sqlite3.SQLiteStmt
-	args  []driver.NamedValue
-	stamp stamp // of a frozen connection: what the files were like when it was opened
+// A session is one connection to a database, of either kind. One goroutine uses it at a time. Statements are written
+// for SQLite, and what PostgreSQL says otherwise is in translate.
+type session interface {
+	// query runs a statement and hands every row to f, which may use the session for other statements. With f nil the
+	// statement has no answer, and may wait until settle or the next one that has; its error then comes from there.
+	query(query string, f func(row) error, args []any) error
+	settle() error
+	// inTx reports whether a transaction is open. SQLite ends one by itself after errors such as a full disk.
+	inTx() bool
+	// numbers gives out the next n numbers of a table; they grow, and none is given out twice.
+	numbers(table string, n int) ([]int64, error)
+	// last is the largest number of a table that was given out, count has it be that.
+	last(table string) (int64, error)
+	count(last map[string]int64) error
+	dialect() *dialect
+	close() error
 }
 
-func dial(dsn string, setup ...string) (*conn, error) {
-	raw, err := (&sqlite3.SQLiteDriver{}).Open(dsn)
-	if err != nil {
-		return nil, err
-	}
-	sc, ok := raw.(*sqlite3.SQLiteConn)
-	if !ok {
-		return nil, fmt.Errorf("the driver gave a %T", raw)
-	}
-	c := &conn{raw: sc, stmts: map[string]*sqlite3.SQLiteStmt{}}
-	for _, q := range setup {
-		if err := c.exec(q); err != nil {
-			c.close()
-			return nil, err
-		}
-	}
-	return c, nil
+// A dialect is what statements have to say differently in the two databases.
+type dialect struct {
+	postgres bool
+	lock     string // after a SELECT: keeps others from changing the row until the end of the transaction
+	rowID    string // names a row of a table that has no id
 }
 
-func (c *conn) close() error {
-	var errs []error
-	for _, s := range c.stmts {
-		errs = append(errs, s.Close())
-	}
-	return errors.Join(append(errs, c.raw.Close())...)
-}
-
-// inTx reports whether a transaction is open. SQLite ends one by itself after errors such as a full disk.
-func (c *conn) inTx() bool { return !c.raw.AutoCommit() }
-
-func (c *conn) prepare(query string) (*sqlite3.SQLiteStmt, error) {
-	if s := c.stmts[query]; s != nil {
-		return s, nil
-	}
-	ds, err := c.raw.Prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	s, ok := ds.(*sqlite3.SQLiteStmt)
-	if !ok {
-		return nil, fmt.Errorf("the driver gave a %T", ds)
-	}
-	c.stmts[query] = s
-	return s, nil
-}
+// A conn is a session with the ways of using it.
+type conn struct{ session }
 
 // A row is one row of an answer; it is good until the next.
 type row []driver.Value
@@ -79,45 +44,13 @@ func (r row) int(i int) int64   { n, _ := r[i].(int64); return n }
 func (r row) text(i int) string { s, _ := r[i].(string); return s }
 func (r row) blob(i int) []byte { b, _ := r[i].([]byte); return b }
 
-// each runs a query and hands every row to f, which may use c for other queries but not for this one.
-func (c *conn) each(query string, f func(row) error, args ...any) (err error) {
-	s, err := c.prepare(query)
-	if err != nil {
-		return err
-	}
-	named := c.args[:0]
-	for i, a := range args {
-		named = append(named, driver.NamedValue{Ordinal: i + 1, Value: bindable(a)})
-	}
-	c.args = named
-	rows, err := s.QueryContext(context.Background(), named)
-	clear(named) // the arguments are bound: let go of them
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if cerr := rows.Close(); err == nil {
-			err = cerr
-		}
-	}()
-	r := make(row, len(rows.Columns()))
-	for {
-		if err := rows.Next(r); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		if f != nil {
-			if err := f(r); err != nil {
-				return err
-			}
-		}
-	}
+// each runs a query and hands every row to f, which may use c for other queries.
+func (c *conn) each(query string, f func(row) error, args ...any) error {
+	return c.query(query, f, args)
 }
 
 // exec runs a statement that has no answer.
-func (c *conn) exec(query string, args ...any) error { return c.each(query, nil, args...) }
+func (c *conn) exec(query string, args ...any) error { return c.query(query, nil, args) }
 
 // one runs a query and hands its row, if there is one, to f.
 func (c *conn) one(query string, f func(row), args ...any) (found bool, err error) {
@@ -164,7 +97,13 @@ func (c *conn) attempt(do func() error) error {
 	if err := c.exec("SAVEPOINT attempt"); err != nil {
 		return err
 	}
+	if err := c.settle(); err != nil {
+		return err
+	}
 	err := do()
+	if err == nil {
+		err = c.settle()
+	}
 	if !c.inTx() {
 		return err
 	}
@@ -213,6 +152,33 @@ func (b *bulk) run(c *conn, n int, add func(args []any, i int) []any) error {
 		if err := c.exec(b.text[size], args...); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// lists are the ends of statements that look for many numbers at once.
+var lists = [...]struct {
+	n    int
+	text string
+}{{64, "(?" + strings.Repeat(",?", 63) + ")"}, {8, "(?" + strings.Repeat(",?", 7) + ")"}, {1, "(?)"}}
+
+// among hands f the rows that a query finds for a sync and any of these numbers, few statements for many of them. The
+// query ends with IN.
+func (c *conn) among(query string, sync int64, ids []int64, f func(row)) error {
+	args := make([]any, 0, 65)
+	for len(ids) > 0 {
+		size := 0
+		for len(ids) < lists[size].n {
+			size++
+		}
+		args = append(args[:0], sync)
+		for _, id := range ids[:lists[size].n] {
+			args = append(args, id)
+		}
+		if err := c.each(query+lists[size].text, func(r row) error { f(r); return nil }, args...); err != nil {
+			return err
+		}
+		ids = ids[lists[size].n:]
 	}
 	return nil
 }

@@ -80,7 +80,15 @@ func foldForEver(t *testing.T, path string) {
 }
 
 func TestKilledAtAnyMomentNothingAcknowledgedIsLost(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
+	for name, make := range kinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killed(t, make(t))
+		})
+	}
+}
+
+func killed(t *testing.T, path string) {
 	var acknowledged []string
 	for round := range 6 {
 		cmd := child(t, "fold", path)
@@ -109,7 +117,7 @@ func TestKilledAtAnyMomentNothingAcknowledgedIsLost(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("the child ended by itself")
 		}
-		if got := query(t, path, "PRAGMA integrity_check"); got != "ok" {
+		if got := integrity(t, path); got != "ok" {
 			t.Fatalf("round %d: %s", round, got)
 		}
 	}
@@ -238,8 +246,13 @@ func TestAFullDiskIsNamedAndHarmsNothing(t *testing.T) {
 	}
 }
 
-func TestSeveralOpenANewFileAtOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
+func TestSeveralOpenANewStateAtOnce(t *testing.T) {
+	for name, make := range kinds {
+		t.Run(name, func(t *testing.T) { severalOpen(t, make(t)) })
+	}
+}
+
+func severalOpen(t *testing.T, path string) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {

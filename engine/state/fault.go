@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/fieldsync/fieldsync/connectors"
@@ -106,6 +107,9 @@ func unwritable(path string) (detail, hint string, kind error) {
 
 // constraint reports whether err says that a unique key is taken.
 func constraint(err error) bool {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pe.Code == "23505"
+	}
 	se, ok := errors.AsType[sqlite3.Error](err)
 	return ok && se.Code == sqlite3.ErrConstraint
 }

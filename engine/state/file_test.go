@@ -53,10 +53,7 @@ func fold(t testing.TB, b engine.Book, folds ...engine.Fold) {
 // query asks the file itself.
 func query(t testing.TB, path, q string) string {
 	t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := direct(t, path)
 	defer db.Close()
 	var answer string
 	if err := db.QueryRow(q).Scan(&answer); err != nil {
@@ -68,10 +65,7 @@ func query(t testing.TB, path, q string) string {
 // change alters the file itself and leaves no -wal behind.
 func change(t testing.TB, path string, statements ...string) {
 	t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := direct(t, path)
 	defer db.Close()
 	for _, q := range statements {
 		if _, err := db.Exec(q); err != nil {
@@ -316,8 +310,8 @@ func TestReadingOnlyChangesNoByte(t *testing.T) {
 			_, lease := s.Lease(ctx, "a", "me", time.Hour)
 			_, choose := b.Choose(ctx, 1, "title", reconcile.Choice{})
 			for name, err := range map[string]error{
-				"Lease": lease, "Choose": choose, "Release": s.Release(ctx, "a", "me"), "UsePlan": s.UsePlan(ctx, "x", time.Now()),
-				"StartRun": s.StartRun(ctx, &plan.Run{Sync: "a"}), "FinishRun": s.FinishRun(ctx, plan.Run{ID: 1, Sync: "a"}),
+				"Lease": lease, "Choose": choose, "Release": s.Release(ctx, "a", "me"), "UsePlan": b.UsePlan(ctx, "x", time.Now()),
+				"StartRun": b.StartRun(ctx, &plan.Run{Sync: "a"}), "FinishRun": b.FinishRun(ctx, plan.Run{ID: 1, Sync: "a"}),
 				"Advance": b.Advance(ctx, record.Left, engine.Cursor{}), "Intend": b.Intend(ctx, []*engine.Intent{{}}),
 				"Fold": b.Fold(ctx, []engine.Fold{{Link: link(2)}}),
 			} {

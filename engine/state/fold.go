@@ -17,6 +17,7 @@ import (
 var (
 	insertLinks   = newBulk("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, ended, meant) VALUES ", 21, "")
 	insertPrints  = newBulk("INSERT OR IGNORE INTO print (sync, side, hash, print) VALUES ", 4, "")
+	upsertPrints  = newBulk("INSERT INTO print (sync, side, hash, print) VALUES ", 4, setPrint)
 	insertHistory = newBulk("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author, cause, who) VALUES ", 13, "")
 )
 
@@ -24,7 +25,8 @@ const (
 	updateLink = `UPDATE link SET status = ?3, key_left = ?4, key_right = ?5, was_left = ?6, was_right = ?7, label_left = ?8, label_right = ?9,
 		version_left = ?10, version_right = ?11, shape_left = ?12, shape_right = ?13, base_left = ?14, base_right = ?15,
 		sent_left = ?16, sent_right = ?17, now_left = ?18, now_right = ?19, ended = ?20, meant = ?21 WHERE id = ?1 AND sync = ?2`
-	upsertPrint  = "INSERT INTO print (sync, side, hash, print) VALUES (?,?,?,?) ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print"
+	setPrint     = " ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print"
+	upsertPrint  = "INSERT INTO print (sync, side, hash, print) VALUES (?,?,?,?)" + setPrint
 	upsertOrigin = `INSERT INTO origin (link, side, path, rule, run, at, author) VALUES (?,?,?,?,?,?,?)
 		ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author`
 )
@@ -49,7 +51,7 @@ func (b *book) Fold(ctx context.Context, folds []engine.Fold) error {
 			}
 			if err != nil {
 				ids[i] = 0
-				refused = append(refused, fmt.Errorf("%s: %w", describe(folds[i]), err))
+				refused = append(refused, fmt.Errorf("%s: %w", describe(folds[i]), taken(err)))
 			}
 		}
 		return nil
@@ -69,7 +71,7 @@ func (b *book) Fold(ctx context.Context, folds []engine.Fold) error {
 	if more := len(refused) - shown; more > 0 {
 		refused = append(refused[:shown], fmt.Errorf("and %d more", more))
 	}
-	return fmt.Errorf("fold of %s: %w", b.name, fault("write state", b.s.path, errors.Join(refused...)))
+	return fmt.Errorf("fold of %s: %w", b.name, b.s.db.fault("write state", errors.Join(refused...)))
 }
 
 func describe(f engine.Fold) string {
@@ -167,14 +169,13 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 		return nil, err
 	}
 	if creates > 0 {
-		next, err := nextID(c, "link")
+		next, err := c.numbers("link", creates)
 		if err != nil {
 			return nil, err
 		}
 		for _, i := range order {
 			if fresh[i] {
-				ids[i] = next
-				next++
+				ids[i], next = next[0], next[1:]
 			}
 		}
 	}
@@ -187,12 +188,12 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 	for at := range known {
 		args = row(args[:0], at)
 		if err := c.exec(updateLink, args...); err != nil {
-			return nil, taken(err)
+			return nil, err
 		}
 	}
 	err = insertLinks.run(c, creates, func(args []any, at int) []any { return row(args, known+at) })
 	if err != nil {
-		return nil, taken(err)
+		return nil, err
 	}
 	var moved [4]int64
 	for _, i := range order {
@@ -212,6 +213,9 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 				return nil, err
 			}
 		}
+	}
+	if moved == [4]int64{} {
+		return fresh, nil
 	}
 	return fresh, c.exec("UPDATE sync SET live = live + ?, held = held + ?, detached = detached + ? WHERE id = ?",
 		moved[record.Live], moved[record.Held], moved[record.Detached], b.id)
@@ -259,22 +263,21 @@ func keyOrNull(key string) any {
 
 // statuses reads how the known links among folds stood before.
 func (b *book) statuses(c *conn, folds []engine.Fold, n int) (map[int64]record.Status, error) {
-	status := make(map[int64]record.Status, n)
+	status, known := make(map[int64]record.Status, n), make([]int64, 0, n)
 	for _, f := range folds {
-		if f.Link == nil || f.Link.ID == 0 {
-			continue
-		}
-		found, err := c.one("SELECT status FROM link WHERE id = ? AND sync = ?", func(r row) {
-			status[f.Link.ID] = record.Status(r.int(0))
-		}, f.Link.ID, b.id)
-		if err != nil {
-			return nil, err
-		}
-		if !found {
-			return nil, fmt.Errorf("sync %s has no link %d", b.name, f.Link.ID)
+		if f.Link != nil && f.Link.ID != 0 {
+			known = append(known, f.Link.ID)
 		}
 	}
-	return status, nil
+	err := c.among("SELECT id, status FROM link WHERE sync = ? AND id IN ", b.id, known, func(r row) {
+		status[r.int(0)] = record.Status(r.int(1))
+	})
+	for _, id := range known {
+		if _, found := status[id]; err == nil && !found {
+			err = fmt.Errorf("sync %s has no link %d", b.name, id)
+		}
+	}
+	return status, err
 }
 
 // bury gives the keys of a link that ended their tombs.
@@ -326,16 +329,21 @@ func (b *book) foldPrints(c *conn, folds []engine.Fold) error {
 		}
 		keep = append(keep, m)
 	}
+	row := func(chunk []mark) func(args []any, i int) []any {
+		return func(args []any, i int) []any {
+			return append(args, b.id, chunk[i].side, chunk[i].hash, int64(chunk[i].print))
+		}
+	}
+	if c.dialect().postgres {
+		return upsertPrints.run(c, len(keep), row(keep))
+	}
 	// On first contact all of them are new and on later runs none: so the chunks that are not new are done again.
 	for chunk := range slices.Chunk(keep, 64) {
 		before, err := c.number("SELECT total_changes()")
 		if err != nil {
 			return err
 		}
-		err = insertPrints.run(c, len(chunk), func(args []any, i int) []any {
-			return append(args, b.id, chunk[i].side, chunk[i].hash, int64(chunk[i].print))
-		})
-		if err != nil {
+		if err := insertPrints.run(c, len(chunk), row(chunk)); err != nil {
 			return err
 		}
 		after, err := c.number("SELECT total_changes()")

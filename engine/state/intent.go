@@ -16,14 +16,14 @@ func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
 	if len(ins) == 0 {
 		return nil
 	}
-	var first int64
+	var ids []int64
 	err := b.write(ctx, "intend", len(ins), func(c *conn, _ bool) (err error) {
-		if first, err = nextID(c, "intent"); err != nil {
+		if ids, err = c.numbers("intent", len(ins)); err != nil {
 			return err
 		}
 		return insertIntents.run(c, len(ins), func(args []any, i int) []any {
 			in := ins[i]
-			return append(args, first+int64(i), b.id, in.Link, string(in.Kind), in.Side, in.Key, in.Twin, in.Marker, in.Version,
+			return append(args, ids[i], b.id, in.Link, string(in.Kind), in.Side, in.Key, in.Twin, in.Marker, in.Version,
 				fields(in.Expected), fields(in.Source), fields(in.New), in.At, in.Run, in.By)
 		})
 	})
@@ -31,7 +31,7 @@ func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
 		return err
 	}
 	for i, in := range ins {
-		in.ID = first + int64(i)
+		in.ID = ids[i]
 	}
 	return nil
 }
@@ -57,10 +57,4 @@ func (b *book) Intents(ctx context.Context) ([]engine.Intent, error) {
 		return nil, err
 	}
 	return all, nil
-}
-
-// nextID returns the number that the next row of a table with AUTOINCREMENT gets.
-func nextID(c *conn, table string) (int64, error) {
-	last, err := c.number("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
-	return last + 1, err
 }

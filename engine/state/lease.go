@@ -8,28 +8,35 @@ import (
 	"github.com/fieldsync/fieldsync/engine"
 )
 
-// Lease takes or renews the right to run a sync. The fence stays while the holder does, also over a gap that
-// nobody else used, and grows with every other holder.
-func (s *Store) Lease(ctx context.Context, sync, owner string, ttl time.Duration) (int64, error) {
-	var fence int64
-	err := s.write(ctx, "lease "+sync, 1, func(c *conn, _ bool) error {
-		now := s.now()
-		var holder string
-		var expires time.Time
-		fence = 0
-		if _, err := c.one("SELECT owner, fence, expires FROM lease WHERE sync = ?", func(r row) {
-			holder, fence, expires = r.text(0), r.int(1), instant(r.int(2))
+// takeLease takes or renews a lease in one statement, which has an answer if it could. The fence stays while the holder
+// does, also over a gap that nobody else used, and grows with every other holder. %[1]s is what time it is.
+const takeLease = `INSERT INTO lease (sync, owner, fence, expires) VALUES (?1, ?2, 1, %[1]s + ?3)
+	ON CONFLICT (sync) DO UPDATE SET owner = excluded.owner, expires = excluded.expires,
+		fence = CASE WHEN lease.owner = excluded.owner THEN lease.fence ELSE lease.fence + 1 END
+	WHERE lease.owner = '' OR lease.owner = excluded.owner OR lease.expires <= %[1]s
+	RETURNING fence`
+
+// Lease takes or renews the right to run a sync.
+func (s *Store) Lease(ctx context.Context, sync, owner string, ttl time.Duration) (fence int64, err error) {
+	clock, args := "CAST(?4 AS bigint)", []any{sync, owner, int64(ttl)}
+	if s.serverClock {
+		clock = "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint"
+	} else {
+		args = append(args, s.now())
+	}
+	query := fmt.Sprintf(takeLease, clock)
+	err = s.write(ctx, "lease "+sync, "lease "+sync, 1, func(c *conn, _ bool) error {
+		taken, err := c.one(query, func(r row) { fence = r.int(0) }, args...)
+		if err != nil || taken {
+			return err
+		}
+		held := &engine.LeasedError{}
+		if _, err := c.one("SELECT owner, expires FROM lease WHERE sync = ?", func(r row) {
+			held.Owner, held.Until = r.text(0), instant(r.int(1))
 		}, sync); err != nil {
 			return err
 		}
-		if holder != "" && holder != owner && now.Before(expires) {
-			return &engine.LeasedError{Owner: holder, Until: expires}
-		}
-		if holder != owner {
-			fence++
-		}
-		return c.exec("INSERT INTO lease (sync, owner, fence, expires) VALUES (?,?,?,?) ON CONFLICT (sync) DO UPDATE SET owner = excluded.owner, fence = excluded.fence, expires = excluded.expires",
-			sync, owner, fence, now.Add(ttl))
+		return held
 	})
 	if err != nil {
 		return 0, err
@@ -39,14 +46,15 @@ func (s *Store) Lease(ctx context.Context, sync, owner string, ttl time.Duration
 
 // Release gives the lease back. Who does not hold it any more has nothing to give back: no error.
 func (s *Store) Release(ctx context.Context, sync, owner string) error {
-	return s.write(ctx, "release "+sync, 1, func(c *conn, _ bool) error {
+	return s.write(ctx, "lease "+sync, "release "+sync, 1, func(c *conn, _ bool) error {
 		return c.exec("UPDATE lease SET owner = '', expires = 0 WHERE sync = ? AND owner = ?", sync, owner)
 	})
 }
 
-// checkFence gives ErrLeaseLost unless fence is the newest one. It runs inside every transaction that writes to a book.
+// checkFence gives ErrLeaseLost unless fence is the newest one. It runs inside every transaction that writes to a book,
+// and nobody else can take the lease before that transaction has ended.
 func checkFence(c *conn, sync string, fence int64) error {
-	newest, err := c.number("SELECT fence FROM lease WHERE sync = ?", sync)
+	newest, err := c.number("SELECT fence FROM lease WHERE sync = ?"+c.dialect().lock, sync)
 	if err != nil {
 		return err
 	}

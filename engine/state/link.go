@@ -45,9 +45,10 @@ func (b *book) oneLink(ctx context.Context, query string, args ...any) (*record.
 // Links emits every link with this status by ID.
 func (b *book) Links(ctx context.Context, status record.Status, emit func(record.Link) error) error {
 	const size = 256
-	query := "SELECT " + linkColumns + " FROM link WHERE sync = ? AND status = ? AND status <> 0 AND id > ? ORDER BY id LIMIT ?"
+	// The statuses are written out as the indexes have them, or PostgreSQL would not see that they fit.
+	query := "SELECT " + linkColumns + " FROM link WHERE sync = ?1 AND status = ?2 AND status <> 0 AND id > ?3 ORDER BY id LIMIT ?4"
 	if status == record.Live {
-		query = "SELECT " + linkColumns + " FROM link NOT INDEXED WHERE sync = ? AND status = ? AND id > ? ORDER BY id LIMIT ?"
+		query = "SELECT " + linkColumns + " FROM link NOT INDEXED WHERE sync = ?1 AND status = 0 AND ?2 = status AND id > ?3 ORDER BY id LIMIT ?4"
 	}
 	page := make([]record.Link, 0, size)
 	for after := int64(0); ; {

@@ -17,15 +17,21 @@ import (
 	"github.com/fieldsync/fieldsync/connectors"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
+
+// Where the migrations of each kind of database are. The same number means the same content in both.
+const (
+	liteMigrations = "migrations/sqlite"
+	pgMigrations   = "migrations/postgres"
+)
 
 // applicationID in the file's header tells our files from other SQLite databases: "fsyn".
 const applicationID = 0x6673796e
 
 // latestSchema is the number of the newest migration this program knows.
-func latestSchema() (latest int64) {
-	entries, _ := migrations.ReadDir("migrations") // embedded: it is there
+func latestSchema(of string) (latest int64) {
+	entries, _ := migrations.ReadDir(of) // embedded: it is there
 	for _, e := range entries {
 		if n, err := goose.NumericComponent(e.Name()); err == nil {
 			latest = max(latest, n)
@@ -64,8 +70,8 @@ func probe(path string) (kind, *pool, error) {
 	}
 	p := frozenPool(path)
 	var k kind
-	err = p.use(context.Background(), func(c *conn) error {
-		k, err = identify(c, path)
+	err = p.use(context.Background(), func(c *lite) error {
+		k, err = identify(c.on(), path)
 		return err
 	})
 	if err != nil {
@@ -100,9 +106,8 @@ func identify(c *conn, path string) (kind, error) {
 	if k.schema, err = schemaOf(c); err != nil {
 		return kind{}, err
 	}
-	if latest := latestSchema(); k.schema > latest {
-		return kind{}, &connectors.Error{Op: "open state " + path, Hint: "use the fieldsync that wrote it, or a newer one",
-			Kind: fmt.Errorf("%w (schema %d, this one knows %d): use that version", ErrNewer, k.schema, latest)}
+	if latest := latestSchema(liteMigrations); k.schema > latest {
+		return kind{}, newerSchema(path, k.schema, latest)
 	} else if k.schema < latest {
 		k.fresh, err = unused(c)
 	}
@@ -127,6 +132,11 @@ func schemaOf(c *conn) (int64, error) {
 		return 0, err
 	}
 	return c.number("SELECT coalesce(max(version_id), 0) FROM " + goose.DefaultTablename + " WHERE is_applied")
+}
+
+func newerSchema(name string, have, latest int64) error {
+	return &connectors.Error{Op: "open state " + name, Hint: "use the fieldsync that wrote it, or a newer one",
+		Kind: fmt.Errorf("%w (schema %d, this one knows %d): use that version", ErrNewer, have, latest)}
 }
 
 func olderSchema(have, latest int64) error {
@@ -170,13 +180,13 @@ const writing = "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock
 // The cache holds most of what is changed at random places on the first contact of a million links, the indexes
 // of the keys and of the fingerprints; it takes memory as it fills. The log grows to 32 MB before it is merged,
 // so that a page that many transactions change is merged once.
-func dialWriter(path string) (*conn, error) {
+func dialWriter(path string) (*lite, error) {
 	c, err := dial(dsn(path, writing), "PRAGMA cache_size = -98304", "PRAGMA wal_autocheckpoint = 8000", "PRAGMA journal_size_limit = 33554432")
 	if err != nil {
 		return nil, err
 	}
 	for _, q := range []string{"BEGIN IMMEDIATE", "ROLLBACK"} {
-		if err := c.exec(q); err != nil {
+		if err := c.on().exec(q); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -195,7 +205,7 @@ func migrate(path string, c *conn) error {
 		if err = migrateOnce(path); err == nil {
 			return nil
 		}
-		if have, verr := schemaOf(c); verr == nil && have == latestSchema() {
+		if have, verr := schemaOf(c); verr == nil && have == latestSchema(liteMigrations) {
 			return nil
 		}
 	}
@@ -209,7 +219,7 @@ func migrateOnce(path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	sub, err := fs.Sub(migrations, "migrations")
+	sub, err := fs.Sub(migrations, liteMigrations)
 	if err != nil {
 		return err
 	}

@@ -16,15 +16,15 @@ const readersAtOnce = 4
 // A pool holds the reading connections of one file.
 type pool struct {
 	path string
-	open func(path string) (*conn, error)
-	free chan *conn // nil entries are connections that are not open yet
+	open func(path string) (*lite, error)
+	free chan *lite // nil entries are connections that are not open yet
 
 	mu   sync.Mutex
 	copy string // folder of a private copy, see copied
 }
 
-func newPool(path string, open func(string) (*conn, error)) *pool {
-	p := &pool{path: path, open: open, free: make(chan *conn, readersAtOnce)}
+func newPool(path string, open func(string) (*lite, error)) *pool {
+	p := &pool{path: path, open: open, free: make(chan *lite, readersAtOnce)}
 	for range readersAtOnce {
 		p.free <- nil
 	}
@@ -33,7 +33,7 @@ func newPool(path string, open func(string) (*conn, error)) *pool {
 
 // livePool reads beside our own writer.
 func livePool(path string) *pool {
-	return newPool(path, func(path string) (*conn, error) {
+	return newPool(path, func(path string) (*lite, error) {
 		return dial(dsn(path, writing+"&_query_only=1"), "PRAGMA cache_size = -8192")
 	})
 }
@@ -61,9 +61,9 @@ func (p *pool) close() error {
 
 // use runs f on a free connection. A frozen connection does not see it when another process starts to write;
 // then what f read may be torn, and f runs again on a connection that does.
-func (p *pool) use(ctx context.Context, f func(*conn) error) error {
+func (p *pool) use(ctx context.Context, f func(*lite) error) error {
 	for try := 0; ; try++ {
-		var c *conn
+		var c *lite
 		var ok bool
 		select {
 		case c, ok = <-p.free:
@@ -117,7 +117,7 @@ func stampOf(path string) (stamp, error) {
 }
 
 // moved reports whether c is frozen and its file is no longer what it was.
-func (c *conn) moved(path string) bool {
+func (c *lite) moved(path string) bool {
 	if c.stamp == (stamp{}) {
 		return false
 	}
@@ -132,8 +132,8 @@ func (c *conn) moved(path string) bool {
 //   - With a -wal and a -shm file it is read beside whoever writes, with the -shm opened for reading only; when
 //     nobody does, SQLite builds that index in memory.
 //   - With a -wal alone SQLite would have to create the -shm beside it. A copy is read instead.
-func (p *pool) openFrozen(path string) (*conn, error) {
-	var c *conn
+func (p *pool) openFrozen(path string) (*lite, error) {
+	var c *lite
 	var err error
 	for range 5 {
 		var st stamp
@@ -159,7 +159,7 @@ func (p *pool) openFrozen(path string) (*conn, error) {
 }
 
 // copied opens a private copy of a database and its -wal, made once.
-func (p *pool) copied(path string) (*conn, error) {
+func (p *pool) copied(path string) (*lite, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.copy == "" {

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// aged are the kinds of rows that are forgotten some day, each with what finds the oldest of them: ?1 is the time,
-// ?2 how many. History and runs are numbered as time goes by, so that the oldest need no index to be found. A link
-// stays while a tomb of it is alive or anything waits for its writes, and a sync keeps its newest run and its
-// newest good one.
-var aged = []struct{ table, find string }{
-	{"history", "SELECT id FROM (SELECT id, at FROM history ORDER BY id LIMIT ?2) WHERE at < ?1"},
-	{"tomb", "SELECT rowid FROM tomb WHERE until < ?1 LIMIT ?2"},
-	{"link", `SELECT id FROM link WHERE status = 3 AND status <> 0 AND ended < ?1 AND NOT EXISTS (SELECT 1 FROM tomb WHERE tomb.link = link.id)
+// aged are the kinds of rows that are forgotten some day, each with what finds the oldest of them by a column (rowid where
+// they have no number): ?1 is the time, ?2 how many. History and runs are numbered as time goes by, so that the oldest
+// need no index to be found. A link stays while a tomb of it is alive or anything waits for its writes, and a sync keeps
+// its newest run and its newest good one.
+var aged = []struct{ table, column, find string }{
+	{"history", "id", "SELECT id FROM (SELECT id, at FROM history ORDER BY id LIMIT ?2) AS old WHERE at < ?1"},
+	{"tomb", "rowid", "SELECT rowid FROM tomb WHERE until < ?1 LIMIT ?2"},
+	{"link", "id", `SELECT id FROM link WHERE status = 3 AND status <> 0 AND ended < ?1 AND NOT EXISTS (SELECT 1 FROM tomb WHERE tomb.link = link.id)
 		AND NOT EXISTS (SELECT 1 FROM intent WHERE intent.link = link.id) LIMIT ?2`},
-	{"run", `SELECT id FROM (SELECT id, sync, started FROM run ORDER BY id LIMIT ?2) AS old WHERE started < ?1
+	{"run", "id", `SELECT id FROM (SELECT id, sync, started FROM run ORDER BY id LIMIT ?2) AS old WHERE started < ?1
 		AND id < (SELECT max(id) FROM run WHERE run.sync = old.sync)
 		AND id <> coalesce((SELECT id FROM run WHERE run.sync = old.sync ORDER BY good DESC LIMIT 1), 0)`},
-	{"used_plan", "SELECT rowid FROM used_plan WHERE at < ?1 LIMIT ?2"},
-	{"approval", "SELECT rowid FROM approval WHERE until < ?1 LIMIT ?2"},
-	{"act", "SELECT id FROM (SELECT id, at FROM act ORDER BY id LIMIT ?2) WHERE at < ?1"},
+	{"used_plan", "rowid", "SELECT rowid FROM used_plan WHERE at < ?1 LIMIT ?2"},
+	{"approval", "rowid", "SELECT rowid FROM approval WHERE until < ?1 LIMIT ?2"},
+	{"act", "id", "SELECT id FROM (SELECT id, at FROM act ORDER BY id LIMIT ?2) AS old WHERE at < ?1"},
 }
 
 // Prune forgets what is older than before, a bounded part of it. It looks first, since mostly there is nothing.
@@ -43,26 +43,32 @@ func (s *Store) Prune(ctx context.Context, before time.Time, most int) (n int64,
 	if !due {
 		return 0, nil
 	}
-	err = s.write(ctx, "forget what is old", most, func(c *conn, _ bool) error {
+	err = s.write(ctx, "", "forget what is old", most, func(c *conn, _ bool) error {
 		n = 0
 		for _, a := range aged {
+			of := "1"
+			if a.table == "link" {
+				of = "id"
+			}
 			var old []int64
-			if err := c.each(a.find, func(r row) error { old = append(old, r.int(0)); return nil }, before, most); err != nil {
+			err := c.each("DELETE FROM "+a.table+" WHERE "+a.column+" IN ("+a.find+") RETURNING "+of, func(r row) error {
+				old = append(old, r.int(0))
+				return nil
+			}, before, most)
+			if err != nil {
 				return err
 			}
+			n += int64(len(old))
+			if a.table != "link" {
+				continue
+			}
 			for _, id := range old {
-				if a.table == "link" {
-					for _, of := range []string{"origin", "thread", "attachment"} {
-						if err := c.exec("DELETE FROM "+of+" WHERE link = ?", id); err != nil {
-							return err
-						}
+				for _, of := range []string{"origin", "thread", "attachment"} {
+					if err := c.exec("DELETE FROM "+of+" WHERE link = ?", id); err != nil {
+						return err
 					}
 				}
-				if err := c.exec("DELETE FROM "+a.table+" WHERE rowid = ?", id); err != nil {
-					return err
-				}
 			}
-			n += int64(len(old))
 		}
 		return nil
 	})

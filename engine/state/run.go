@@ -11,8 +11,8 @@ import (
 )
 
 // UsePlan marks the digest of a saved plan as carried out.
-func (s *Store) UsePlan(ctx context.Context, digest string, at time.Time) error {
-	return s.write(ctx, "use plan", 1, func(c *conn, _ bool) error {
+func (b *book) UsePlan(ctx context.Context, digest string, at time.Time) error {
+	return b.write(ctx, "use plan", 1, func(c *conn, _ bool) error {
 		var before time.Time
 		used, err := c.one("SELECT at FROM used_plan WHERE digest = ?", func(r row) { before = instant(r.int(0)) }, digest)
 		if err != nil {
@@ -26,45 +26,40 @@ func (s *Store) UsePlan(ctx context.Context, digest string, at time.Time) error 
 }
 
 // StartRun stores the account of a run and gives it its ID.
-func (s *Store) StartRun(ctx context.Context, r *plan.Run) error {
-	var id int64
-	err := s.write(ctx, "start run of "+r.Sync, 1, func(c *conn, _ bool) error {
-		sync, err := ensureSync(c, r.Sync)
+func (b *book) StartRun(ctx context.Context, r *plan.Run) error {
+	stored := *r
+	stored.Sync, stored.Fence = b.name, b.fence
+	err := b.write(ctx, "start a run", 1, func(c *conn, _ bool) error {
+		ids, err := c.numbers("run", 1)
 		if err != nil {
 			return err
 		}
-		if err := c.exec("INSERT INTO run (sync, good, started, body) VALUES (?,?,?,'')", sync, good(*r), r.Started); err != nil {
+		stored.ID = ids[0]
+		body, err := json.Marshal(stored)
+		if err != nil {
 			return err
 		}
-		if id, err = c.number("SELECT last_insert_rowid()"); err != nil {
-			return err
-		}
-		stored := *r
-		stored.ID = id
-		return updateRun(c, stored)
+		return c.exec("INSERT INTO run (id, sync, good, started, body) VALUES (?,?,?,?,?)", stored.ID, b.id, good(stored), stored.Started, string(body))
 	})
 	if err == nil {
-		r.ID = id
+		*r = stored
 	}
 	return err
 }
 
 // FinishRun replaces the account of a run that was started.
-func (s *Store) FinishRun(ctx context.Context, r plan.Run) error {
-	return s.write(ctx, "finish run of "+r.Sync, 1, func(c *conn, _ bool) error { return updateRun(c, r) })
-}
-
-func updateRun(c *conn, r plan.Run) error {
+func (b *book) FinishRun(ctx context.Context, r plan.Run) error {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	found, err := c.one("UPDATE run SET good = ?, body = ? WHERE id = ? AND sync = (SELECT id FROM sync WHERE name = ?) RETURNING id",
-		func(row) {}, good(r), string(body), r.ID, r.Sync)
-	if err == nil && !found {
-		err = fmt.Errorf("run %d of sync %q was never started", r.ID, r.Sync)
-	}
-	return err
+	return b.write(ctx, "finish a run", 1, func(c *conn, _ bool) error {
+		found, err := c.one("UPDATE run SET good = ?, body = ? WHERE id = ? AND sync = ? RETURNING id", func(row) {}, good(r), string(body), r.ID, b.id)
+		if err == nil && !found {
+			err = fmt.Errorf("run %d was never started", r.ID)
+		}
+		return err
+	})
 }
 
 // good is when a run ended well; zero if it did not.

@@ -45,7 +45,7 @@ var (
 
 // Spool makes an empty place for one run's own data.
 func (s *Store) Spool(context.Context) (engine.Spool, error) {
-	c, err := dial("",
+	own, err := dial("",
 		"PRAGMA journal_mode = OFF",
 		"PRAGMA synchronous = OFF",
 		"PRAGMA cache_size = -16384",
@@ -57,7 +57,7 @@ func (s *Store) Spool(context.Context) (engine.Spool, error) {
 	if err != nil {
 		return nil, spoolFault(err)
 	}
-	return &spool{c: c, indexed: map[string]bool{}}, nil
+	return &spool{c: own.on(), indexed: map[string]bool{}}, nil
 }
 
 func spoolFault(err error) error {

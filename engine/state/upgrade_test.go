@@ -21,7 +21,7 @@ import (
 // and a write in flight.
 func firstSchema(t *testing.T, path string) {
 	t.Helper()
-	script, err := os.ReadFile(filepath.Join("migrations", "00001_state.sql"))
+	script, err := os.ReadFile(filepath.Join("migrations/sqlite", "00001_state.sql"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestAStateOfTheFirstSchemaIsBroughtUpToDateWithWhatIsInIt(t *testing.T) {
 	}
 	// What was written before goes on as what is written now: a newer run, a link of a new record.
 	r := plan.Run{Sync: "a", Started: time.Now()}
-	if err := s.StartRun(ctx, &r); err != nil || r.ID != 2 {
+	if err := b.StartRun(ctx, &r); err != nil || r.ID != 2 {
 		t.Errorf("the next run has ID %d, %v", r.ID, err)
 	}
 	next := link(9)
@@ -113,7 +113,7 @@ func TestHowFarCommentsWereHeardSurvivesAnUpgrade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	firstSchema(t, path)
 	for _, name := range []string{"00002_history.sql", "00003_comments.sql"} {
-		script, err := os.ReadFile(filepath.Join("migrations", name))
+		script, err := os.ReadFile(filepath.Join("migrations/sqlite", name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,7 @@ const byRightKey = beforeColumns + "INDEXED BY waiting_right WHERE sync = ? AND 
 func (b *book) foldWaiting(c *conn, folds []engine.Fold, ids []int64, fresh []bool) error {
 	// Most folds find nothing that waited: on first contact of a million links not even the look is free.
 	loose, linked, asked := false, false, false
+	var waits map[int64]bool
 	for i := range folds {
 		f := &folds[i]
 		ended := f.Link != nil && f.Link.Status == record.Ended
@@ -42,8 +43,12 @@ func (b *book) foldWaiting(c *conn, folds []engine.Fold, ids []int64, fresh []bo
 		}
 		if !asked {
 			asked = true
-			if _, err := c.one("SELECT EXISTS (SELECT 1 FROM waiting WHERE sync = ?1 AND link = 0), EXISTS (SELECT 1 FROM waiting WHERE sync = ?1 AND link > 0)",
-				func(r row) { loose, linked = r.int(0) != 0, r.int(1) != 0 }, b.id); err != nil {
+			_, err := c.one("SELECT EXISTS (SELECT 1 FROM waiting WHERE sync = ?1 AND link = 0), EXISTS (SELECT 1 FROM waiting WHERE sync = ?1 AND link > 0)",
+				func(r row) { loose, linked = r.int(0) != 0, r.int(1) != 0 }, b.id)
+			if err != nil {
+				return err
+			}
+			if waits, err = b.waits(c, linked, ids, fresh); err != nil {
 				return err
 			}
 		}
@@ -58,7 +63,7 @@ func (b *book) foldWaiting(c *conn, folds []engine.Fold, ids []int64, fresh []bo
 		keys := f.Keys
 		if f.Link != nil {
 			keys = f.Link.Key
-			if linked && !fresh[i] {
+			if waits[ids[i]] && !fresh[i] {
 				of := "WHERE sync = ? AND link = ? AND kind = ''"
 				if ended {
 					of = "WHERE sync = ? AND link = ?" // its comments and attachments wait no more either
@@ -87,10 +92,24 @@ func (b *book) foldWaiting(c *conn, folds []engine.Fold, ids []int64, fresh []bo
 			if err := b.insertWaiting(c, w, ids[i], keys, old); err != nil {
 				return err
 			}
-			loose, linked = loose || ids[i] == 0, linked || ids[i] != 0
+			if loose = loose || ids[i] == 0; ids[i] != 0 {
+				waits[ids[i]] = true
+			}
 		}
 	}
 	return nil
+}
+
+// waits tells for which of these links something waits, in few statements.
+func (b *book) waits(c *conn, any bool, ids []int64, fresh []bool) (map[int64]bool, error) {
+	waits := map[int64]bool{}
+	var known []int64
+	for i, id := range ids {
+		if any && id != 0 && !fresh[i] {
+			known = append(known, id)
+		}
+	}
+	return waits, c.among("SELECT DISTINCT link FROM waiting WHERE sync = ? AND link IN ", b.id, known, func(r row) { waits[r.int(0)] = true })
 }
 
 // insertWaiting stores one hold or conflict, which goes on with what the same one of before had.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // groupSize is how many rows of work are gathered into one transaction: beyond about ten thousand a larger one
@@ -26,53 +27,62 @@ type write struct {
 	done chan struct{}
 }
 
-// write has do carried out by the writing goroutine and returns when it is durable. It is not called any more
-// after ctx ended.
-func (s *Store) write(ctx context.Context, op string, size int, do job) error {
+// A lane is a queue of writes that are carried out one group after the other. A file has one, since only one
+// connection can write to it; a server has one for each sync, whose writes would wait for each other there anyway.
+type lane struct {
+	mu      sync.Mutex
+	waiting []*write
+	served  bool
+}
+
+// write has do carried out in a transaction and returns when it is durable. It is not called any more after ctx
+// ended.
+func (s *Store) write(ctx context.Context, sync, op string, size int, do job) error {
 	if s.readOnly {
-		return fmt.Errorf("%s: %w: %s", op, ErrReadOnly, s.path)
+		return fmt.Errorf("%s: %w: %s", op, ErrReadOnly, s.name)
 	}
 	w := &write{ctx: ctx, size: size, do: do, done: make(chan struct{})}
-	if err := s.enqueue(w); err != nil {
+	if err := s.enqueue(s.db.lane(sync), w); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	<-w.done
 	if w.err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", op, fault("write state", s.path, w.err))
+	return fmt.Errorf("%s: %w", op, s.db.fault("write state", w.err))
 }
 
-func (s *Store) enqueue(w *write) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+func (s *Store) enqueue(name string, w *write) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closed {
 		return ErrClosed
 	}
-	select {
-	case s.queue <- w:
-		return nil
-	case <-w.ctx.Done():
-		return w.ctx.Err()
+	l := s.lanes[name]
+	if l == nil {
+		l = &lane{}
+		s.lanes[name] = l
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = append(l.waiting, w)
+	if !l.served {
+		l.served = true
+		s.busy.Go(func() { s.serve(l) })
+	}
+	return nil
 }
 
-// writeLoop is the only place that writes. While one transaction is made durable, callers queue up for the next.
-func (s *Store) writeLoop() {
-	defer close(s.idle)
-	for w := range s.queue {
-		group, size := []*write{w}, w.size
-	gather:
-		for size < groupSize {
-			select {
-			case w, ok := <-s.queue:
-				if !ok {
-					break gather
-				}
-				group, size = append(group, w), size+w.size
-			default:
-				break gather
-			}
+// serve carries out what waits in a lane until nothing does. While one transaction is made durable, callers queue up
+// for the next.
+func (s *Store) serve(l *lane) {
+	for {
+		group := l.next()
+		if len(group) == 0 {
+			return
 		}
 		s.commit(group)
 		for _, w := range group {
@@ -81,43 +91,49 @@ func (s *Store) writeLoop() {
 	}
 }
 
+// next takes as much as one transaction should hold.
+func (l *lane) next() []*write {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, size := 0, 0
+	for n < len(l.waiting) && size < groupSize {
+		size += l.waiting[n].size
+		n++
+	}
+	group := l.waiting[:n:n]
+	l.waiting = l.waiting[n:]
+	if n == 0 {
+		l.waiting, l.served = nil, false
+	}
+	return group
+}
+
 // commit stores what a group wants. When that fails, each of the group tries by itself and with care: usually only
 // one is to blame.
 func (s *Store) commit(group []*write) {
-	busy := s.writer.exec("BEGIN IMMEDIATE")
-	if busy == nil && s.transact(group, false) == nil {
+	certain, err := s.db.transact(func(c *conn) error { return carry(c, group, false) })
+	if err == nil {
 		return
 	}
 	for _, w := range group {
-		err := busy
-		if err == nil {
-			if err = s.writer.exec("BEGIN IMMEDIATE"); err == nil {
-				err = s.transact([]*write{w}, true)
-			}
+		if w.err = err; certain {
+			_, w.err = s.db.transact(func(c *conn) error { return carry(c, []*write{w}, true) })
 		}
-		w.err = err
 	}
 }
 
-// transact carries a group out in the transaction that was begun: whole, or not at all with an error.
-func (s *Store) transact(group []*write, careful bool) (err error) {
-	c := s.writer
+// carry carries a group out in the transaction that was begun.
+func carry(c *conn, group []*write, careful bool) error {
 	for _, w := range group {
-		if err = w.ctx.Err(); err == nil {
-			err = w.do(c, careful)
+		if err := w.ctx.Err(); err != nil {
+			return err
 		}
-		if err == nil && !c.inTx() {
-			err = errRolledBack
+		if err := w.do(c, careful); err != nil {
+			return err
 		}
-		if err != nil {
-			break
+		if !c.inTx() {
+			return errRolledBack
 		}
 	}
-	if err == nil {
-		err = c.exec("COMMIT")
-	}
-	if err != nil && c.inTx() {
-		err = errors.Join(err, c.exec("ROLLBACK"))
-	}
-	return err
+	return nil
 }

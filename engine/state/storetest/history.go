@@ -83,28 +83,6 @@ func longHistory(t *testing.T, s engine.Store) {
 	if len(all) != n {
 		t.Errorf("%d entries, want %d", len(all), n)
 	}
-	latest, err := b.Latest(t.Context(), l.ID, right, "status", 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var of []engine.Entry
-	for _, e := range all {
-		if e.Side == right && e.Path == "status" {
-			of = append([]engine.Entry{e}, of...)
-		}
-	}
-	same(t, "the newest of one path", of[:3], latest)
-	for _, none := range []func() ([]engine.Entry, error){
-		func() ([]engine.Entry, error) { return b.Latest(t.Context(), l.ID, right, "nothing", 3) },
-		func() ([]engine.Entry, error) { return b.Latest(t.Context(), l.ID+1, right, "status", 3) },
-		func() ([]engine.Entry, error) {
-			return book(t, s, "z", paths).Latest(t.Context(), l.ID, right, "status", 3)
-		},
-	} {
-		if es, err := none(); err != nil || len(es) != 0 {
-			t.Errorf("entries of nothing: %v, %v", es, err)
-		}
-	}
 }
 
 func wrote(t *testing.T, s engine.Store) {
@@ -211,7 +189,7 @@ func approvals(t *testing.T, s engine.Store) {
 		same(t, c.name, c.want, look(func() (*engine.PlanApproval, error) { return s.Approved(ctx, c.sync, c.digest, c.now) }))
 	}
 	use := func(sync string, now time.Time) *engine.PlanApproval {
-		return look(func() (*engine.PlanApproval, error) { return s.UseApproval(ctx, sync, "d1", now) })
+		return look(func() (*engine.PlanApproval, error) { return book(t, s, sync, paths).UseApproval(ctx, "d1", now) })
 	}
 	if got := use("a", noon.Add(time.Hour)); got != nil {
 		t.Errorf("an approval that is over was used: %v", got)
@@ -238,7 +216,7 @@ func prune(t *testing.T, s engine.Store) {
 	old := noon.Add(-time.Hour)
 	first := startRun(t, s, "a", old)
 	first.Ended, first.Complete = old, true
-	if err := s.FinishRun(ctx, first); err != nil {
+	if err := b.FinishRun(ctx, first); err != nil {
 		t.Fatal(err)
 	}
 	var runs []int64
@@ -263,7 +241,7 @@ func prune(t *testing.T, s engine.Store) {
 	future := time.Now().Add(1000 * time.Hour) // links end by the store's clock
 	fold(t, b, engine.Fold{Link: dead, End: "gone", TombUntil: old}, engine.Fold{Link: kept, End: "parted", TombUntil: future.Add(time.Hour)})
 	for _, digest := range []string{"u1", "u2"} {
-		if err := s.UsePlan(ctx, digest, old); err != nil {
+		if err := b.UsePlan(ctx, digest, old); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -297,7 +275,7 @@ func prune(t *testing.T, s engine.Store) {
 			t.Errorf("run %d of %v: there %t (%v), want %t", id, []int64{first.ID, newest.ID, lone.ID, young.ID}, r != nil, err, want)
 		}
 	}
-	if err := s.UsePlan(ctx, "u1", noon); err != nil {
+	if err := b.UsePlan(ctx, "u1", noon); err != nil {
 		t.Errorf("a used plan was not forgotten: %v", err)
 	}
 	if id, err := b.Buried(ctx, left, "T-1"); id != 0 || err != nil {
@@ -326,7 +304,7 @@ func stopped(t testing.TB, s engine.Store, sync, digest string) plan.Run {
 	t.Helper()
 	r := startRun(t, s, sync, noon)
 	r.Ended, r.Stopped, r.Footer = noon, true, plan.Footer{Creates: 3, Digest: digest, Stops: []plan.Stop{{Limit: "creates", Why: "too many", Hint: "look"}}}
-	if err := s.FinishRun(t.Context(), r); err != nil {
+	if err := book(t, s, sync, paths).FinishRun(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	return r

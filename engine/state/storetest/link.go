@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/plan"
@@ -138,6 +139,38 @@ func linksWhileFolding(t *testing.T, s engine.Store) {
 	if got := byID(t, b, folds[998].Link.ID); got.Version[0] != "folded" {
 		t.Errorf("what was folded while listing is lost: %v", got)
 	}
+}
+
+// oddKeys are such as other systems may have. What is not UTF-8 comes back, in whatever order.
+func oddKeys(t *testing.T, s engine.Store) {
+	ctx := t.Context()
+	b := book(t, s, "a", paths)
+	sorted := []string{"\x00", "\x00\x00a", "\x01", "\x01a", "\x02", " ", "A", "a", "a\x00", "a\x00b", "a\x01", "a\x01\x01", "aa", "b", "é", "\u0081", "☃", "\U0001f600"}
+	slices.Sort(sorted)
+	var folds []engine.Fold
+	for _, key := range append([]string{"\xff", "x\xc3(", "\x01\xfe\x00"}, sorted...) {
+		folds = append(folds, engine.Fold{Link: &record.Link{Key: [2]string{key, ""}, Version: [2]string{key, key}, Label: [2]string{key, key}}})
+	}
+	fold(t, b, folds...)
+	for _, f := range folds {
+		same(t, fmt.Sprintf("link of %q", f.Link.Key[0]), f.Link, byKey(t, b, left, f.Link.Key[0]))
+	}
+	var all []string
+	for after := ""; ; {
+		page, err := b.KeysAfter(ctx, left, after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range page {
+			if after = key; utf8.ValidString(key) {
+				all = append(all, key)
+			}
+		}
+		if len(page) < 3 {
+			break
+		}
+	}
+	same(t, "keys by key", sorted, all)
 }
 
 func keys(t *testing.T, s engine.Store) {

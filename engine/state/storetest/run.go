@@ -52,12 +52,17 @@ func leaseHolder(t *testing.T, s engine.Store) {
 func writes(t *testing.T, b engine.Book, l *record.Link) map[string]error {
 	ctx := t.Context()
 	_, choose := b.Choose(ctx, l.ID, "title", reconcile.Choice{Side: right})
+	_, use := b.UseApproval(ctx, "d1", noon)
 	return map[string]error{
-		"Advance": b.Advance(ctx, left, engine.Cursor{Since: "late"}),
-		"Intend":  b.Intend(ctx, []*engine.Intent{{Kind: plan.Update, Key: "late"}}),
-		"Fold":    b.Fold(ctx, []engine.Fold{{Link: link("late", "late")}}),
-		"Choose":  choose,
-		"Hear":    b.Hear(ctx, plan.Comment, left, engine.Heard{Path: "late"}),
+		"StartRun":    b.StartRun(ctx, &plan.Run{Started: noon}),
+		"FinishRun":   b.FinishRun(ctx, plan.Run{ID: 1, Started: noon}),
+		"UsePlan":     b.UsePlan(ctx, "late", noon),
+		"UseApproval": use,
+		"Advance":     b.Advance(ctx, left, engine.Cursor{Since: "late"}),
+		"Intend":      b.Intend(ctx, []*engine.Intent{{Kind: plan.Update, Key: "late"}}),
+		"Fold":        b.Fold(ctx, []engine.Fold{{Link: link("late", "late")}}),
+		"Choose":      choose,
+		"Hear":        b.Hear(ctx, plan.Comment, left, engine.Heard{Path: "late"}),
 	}
 }
 
@@ -131,11 +136,12 @@ func readingBook(t *testing.T, s engine.Store) {
 }
 
 func usePlan(t *testing.T, s engine.Store) {
-	if err := s.UsePlan(t.Context(), "abc", noon); err != nil {
+	b := book(t, s, "a", paths)
+	if err := b.UsePlan(t.Context(), "abc", noon); err != nil {
 		t.Fatal(err)
 	}
-	is(t, s.UsePlan(t.Context(), "abc", noon), engine.ErrPlanUsed)
-	if err := s.UsePlan(t.Context(), "abd", noon); err != nil {
+	is(t, b.UsePlan(t.Context(), "abc", noon), engine.ErrPlanUsed)
+	if err := b.UsePlan(t.Context(), "abd", noon); err != nil {
 		t.Error(err)
 	}
 }
@@ -143,11 +149,11 @@ func usePlan(t *testing.T, s engine.Store) {
 func startRun(t testing.TB, s engine.Store, sync string, at time.Time) plan.Run {
 	t.Helper()
 	r := plan.Run{Sync: sync, Started: at, Trigger: "apply", Rules: "digest"}
-	if err := s.StartRun(t.Context(), &r); err != nil {
+	if err := book(t, s, sync, paths).StartRun(t.Context(), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.ID == 0 {
-		t.Fatal("a run got no ID")
+	if r.ID == 0 || r.Fence == 0 {
+		t.Fatalf("a run got ID %d and fence %d", r.ID, r.Fence)
 	}
 	return r
 }
@@ -160,7 +166,7 @@ func runs(t *testing.T, s engine.Store) {
 		if i%3 == 0 {
 			r.Ended, r.Done, r.Complete = r.Started.Add(time.Second), int64(i), true
 			r.Footer = plan.Footer{Updates: int64(i), Stops: []plan.Stop{{Limit: "deletes", Why: "too many", Hint: "look"}}}
-			if err := s.FinishRun(ctx, r); err != nil {
+			if err := book(t, s, r.Sync, paths).FinishRun(ctx, r); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -180,7 +186,7 @@ func runs(t *testing.T, s engine.Store) {
 	}
 	same(t, "runs of one sync", ofA[:3], list("a", 3))
 	same(t, "runs of an unknown sync", all[:0], list("c", 3))
-	if err := s.FinishRun(ctx, plan.Run{ID: 999, Sync: "a"}); err == nil {
+	if err := book(t, s, "a", paths).FinishRun(ctx, plan.Run{ID: 999, Sync: "a"}); err == nil {
 		t.Error("a run that was never started was finished")
 	}
 }
@@ -197,7 +203,7 @@ func syncs(t *testing.T, s engine.Store) {
 	half := startRun(t, s, "a", noon.Add(time.Hour))
 	half.Ended = noon.Add(2 * time.Hour)
 	for _, r := range []plan.Run{bad, good, half} {
-		if err := s.FinishRun(ctx, r); err != nil {
+		if err := book(t, s, r.Sync, paths).FinishRun(ctx, r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -232,7 +238,7 @@ func syncs(t *testing.T, s engine.Store) {
 			t.Fatal(err)
 		}
 		same(t, "the stopped sync", engine.SyncStatus{Sync: "b", LastRun: &last, Approval: want}, got[1])
-		if _, err := s.UseApproval(ctx, "b", "d1", noon); err != nil {
+		if _, err := book(t, s, "b", paths).UseApproval(ctx, "d1", noon); err != nil {
 			t.Fatal(err)
 		}
 	}

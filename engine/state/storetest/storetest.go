@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		"a record has one link that is not ended":                       oneLink,
 		"a refused fold leaves the others":                              refusedFold,
 		"links are listed by status while they are folded":              linksWhileFolding,
+		"keys of any bytes come back, in their order":                   oddKeys,
 		"keys leave out what is detached or ended":                      keys,
 		"values follow their paths when the rules change":               projection,
 		"an ended link has a tomb and may live again":                   tombs,
