@@ -20,29 +20,33 @@ const module = "github.com/fieldsync/fieldsync"
 // mayImport is who may import whom, by folder. "*" stands for one folder of a system under connectors; its
 // simulator is "*/sim". Tests may import what they like. A folder that is not here has no place in the design yet.
 var mayImport = map[string][]string{
-	"engine/record":             {},
-	"engine/plan":               {"engine/record"},
-	"engine/reconcile":          {"engine/plan", "engine/record"},
-	"engine/schedule":           {},
-	"engine/mapping/expression": {"engine/record"},
-	"engine/verify":             {"engine/reconcile", "engine/record"},
-	"engine/mapping":            {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/access", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
-	"engine/state":              {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"},                                                          // connectors for Error and its hint
-	"engine/state/storetest":    {"engine", "engine/plan", "engine/reconcile", "engine/record"},
-	"engine/report":             {"engine/plan", "engine/record"},
-	"engine/access":             {},
-	"engine/console":            {"engine", "engine/access", "engine/report", "engine/plan", "engine/record"},
-	"engine/telemetry":          {"engine", "engine/plan", "engine/record"},
-	"engine/notify":             {"engine/telemetry"},
-	"engine":                    {"connectors", "engine/reconcile", "engine/plan", "engine/record"},
-	"connectors":                {"engine/record"},
-	"connectors/*":              {"connectors", "engine/record"},
-	"connectors/*/sim":          {"connectors", "engine/record"},
-	"connectors/sql/sqltest":    {},
-	"connectors/rest":           {"connectors", "engine/record", "engine/mapping/expression", "mappings"}, // descriptions are HCL with expr inside
-	"connectors/all":            {"connectors", "connectors/*", "connectors/rest", "engine/record"},
-	"mappings":                  {},
-	"cmd/fieldsync":             {"**"},
+	"engine/record":                    {},
+	"engine/plan":                      {"engine/record"},
+	"engine/reconcile":                 {"engine/plan", "engine/record"},
+	"engine/schedule":                  {},
+	"engine/mapping/expression":        {"engine/record"},
+	"engine/verify":                    {"engine/reconcile", "engine/record"},
+	"engine/mapping":                   {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/access", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
+	"engine/state":                     {"connectors", "engine", "engine/plan", "engine/reconcile", "engine/record"},                                                          // connectors for Error and its hint
+	"engine/state/storetest":           {"engine", "engine/plan", "engine/reconcile", "engine/record"},
+	"engine/report":                    {"engine/plan", "engine/record"},
+	"engine/access":                    {},
+	"engine/console":                   {"engine", "engine/access", "engine/report", "engine/plan", "engine/record"},
+	"engine/telemetry":                 {"engine", "engine/plan", "engine/record"},
+	"engine/notify":                    {"engine/telemetry"},
+	"engine":                           {"connectors", "engine/reconcile", "engine/plan", "engine/record"},
+	"connectors":                       {"engine/record"},
+	"connectors/*":                     {"connectors", "engine/record"},
+	"connectors/*/sim":                 {"connectors", "engine/record"},
+	"connectors/sql/sqltest":           {},
+	"connectors/rest":                  {"connectors", "engine/record", "engine/mapping/expression", "mappings"},                   // descriptions are HCL with expr inside
+	"connectors/plugin":                {"connectors", "connectors/plugin/protocol", "engine/record", "engine/mapping/expression"}, // the settings block is evaluated with the mapping
+	"connectors/plugin/protocol":       {"connectors", "engine/record"},
+	"connectors/plugin/serve":          {"connectors", "connectors/guard", "connectors/plugin/protocol", "engine/record"},
+	"connectors/plugin/examples/shelf": {"connectors", "connectors/plugin/serve", "engine/record"},
+	"connectors/all":                   {"connectors", "connectors/*", "connectors/rest", "connectors/plugin", "engine/record"},
+	"mappings":                         {},
+	"cmd/fieldsync":                    {"**"},
 }
 
 // pure packages decide; the same input gives the same answer on every machine and at every time.
@@ -57,21 +61,23 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 
 // libraries are the modules that only the named folders may use, so that each stays behind one wall.
 var libraries = map[string][]string{
-	"github.com/expr-lang/expr":    {"engine/mapping/expression"},
-	"github.com/hashicorp/hcl/v2":  {"engine/mapping", "engine/mapping/expression", "connectors/rest", "cmd/fieldsync"},
-	"github.com/zclconf/go-cty":    {"engine/mapping", "engine/mapping/expression", "connectors/rest", "cmd/fieldsync"},
-	"github.com/mattn/go-sqlite3":  {"engine/state", "connectors/sql", "cmd/fieldsync"},
-	"github.com/go-sql-driver/":    {"connectors/sql", "connectors/sql/sqltest"},
-	"github.com/jackc/pgx/":        {"connectors/sql", "connectors/sql/sqltest", "engine/state"},
-	"github.com/pressly/goose/v3":  {"engine/state"},
-	"github.com/spf13/cobra":       {"cmd/fieldsync"},
-	"github.com/jedib0t/go-pretty": {"engine/report", "cmd/fieldsync"},
-	"github.com/fsnotify/fsnotify": {"cmd/fieldsync"},
-	"github.com/robfig/cron/v3":    {"engine/schedule"},
-	"github.com/coreos/go-oidc":    {"engine/access"},
-	"github.com/prometheus/":       {"engine/telemetry"},
-	"go.opentelemetry.io/":         {"cmd/fieldsync"},
-	"github.com/wneessen/go-mail":  {"engine/notify"},
+	"github.com/expr-lang/expr":      {"engine/mapping/expression"},
+	"github.com/hashicorp/hcl/v2":    {"engine/mapping", "engine/mapping/expression", "connectors/rest", "connectors/plugin", "connectors/plugin/serve", "cmd/fieldsync"},
+	"github.com/zclconf/go-cty":      {"engine/mapping", "engine/mapping/expression", "connectors/rest", "connectors/plugin", "cmd/fieldsync"},
+	"github.com/hashicorp/go-plugin": {"connectors/plugin", "connectors/plugin/protocol", "connectors/plugin/serve"},
+	"google.golang.org/":             {"connectors/plugin", "connectors/plugin/protocol", "connectors/plugin/serve"},
+	"github.com/mattn/go-sqlite3":    {"engine/state", "connectors/sql", "cmd/fieldsync"},
+	"github.com/go-sql-driver/":      {"connectors/sql", "connectors/sql/sqltest"},
+	"github.com/jackc/pgx/":          {"connectors/sql", "connectors/sql/sqltest", "engine/state"},
+	"github.com/pressly/goose/v3":    {"engine/state"},
+	"github.com/spf13/cobra":         {"cmd/fieldsync"},
+	"github.com/jedib0t/go-pretty":   {"engine/report", "cmd/fieldsync"},
+	"github.com/fsnotify/fsnotify":   {"cmd/fieldsync"},
+	"github.com/robfig/cron/v3":      {"engine/schedule"},
+	"github.com/coreos/go-oidc":      {"engine/access"},
+	"github.com/prometheus/":         {"engine/telemetry"},
+	"go.opentelemetry.io/":           {"cmd/fieldsync"},
+	"github.com/wneessen/go-mail":    {"engine/notify"},
 }
 
 // kind is the key of dir in mayImport: its own name, or the pattern for a system's folder.

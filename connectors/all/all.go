@@ -8,6 +8,7 @@ import (
 	"github.com/fieldsync/fieldsync/connectors/dataminer"
 	"github.com/fieldsync/fieldsync/connectors/file"
 	"github.com/fieldsync/fieldsync/connectors/ilert"
+	"github.com/fieldsync/fieldsync/connectors/plugin"
 	"github.com/fieldsync/fieldsync/connectors/rest"
 	"github.com/fieldsync/fieldsync/connectors/servicenow"
 	"github.com/fieldsync/fieldsync/connectors/sql"
@@ -19,6 +20,7 @@ func Registry() connectors.Registry {
 		"file":       file.New,
 		"dataminer":  dataminer.New,
 		"ilert":      ilert.New,
+		"plugin":     plugin.New,
 		"rest":       rest.New,
 		"servicenow": servicenow.New,
 		"sql":        sql.New,
