@@ -206,6 +206,12 @@ sync "many_NAME" {
     ticket   = "External ID"
     incident = "number"
   }
+  field "assignee" {
+    flow     = "ticket <- incident"
+    ticket   = "Assigned to"
+    incident = "opened_by"
+    via      = translation.people
+  }
 }
 `
 
@@ -233,6 +239,15 @@ connection "dataminer" "noc" {
   }
   limits { rate = "100/s" }
 }
+translation "people" {
+  columns = ["ticket", "incident"]
+  lookup {
+    connection = connection.prod
+    collection = "sys_user"
+    ticket     = "email"
+    incident   = "sys_id"
+  }
+}
 `
 
 func TestManySyncsShareOneConnection(t *testing.T) {
@@ -252,6 +267,9 @@ func TestManySyncsShareOneConnection(t *testing.T) {
 		})
 	})
 	s.same("incidents", len(s.snow.All("incident")), each*len(kinds))
+	for _, ticket := range s.noc.Tickets() {
+		s.same("who opened the incident, by a look-up over the same connection", ticket.Fields["Assigned to"], "integration@example.com")
+	}
 
 	// One log-in each, whatever the number of syncs that began at the same time.
 	tokens := 0
