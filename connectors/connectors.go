@@ -221,6 +221,28 @@ type Checker interface {
 	Check(ctx context.Context) ([]Finding, error)
 }
 
+// A Demand is what a sync is going to do with a collection.
+type Demand struct {
+	Writes []string                  // paths
+	Values map[string][]record.Value // what is written to some of them, as far as the mapping names it
+	Create bool
+	Delete bool
+	// Comments and Files are carried from or to the collection; no Path: they are not.
+	Comments, Files Carried
+}
+
+// Carried is where comments or attachments of a sync are.
+type Carried struct {
+	Path  string
+	Write bool // they are written there, not only read
+}
+
+// An Entitler is a collection that knows which rights its system asks for. Entitled says in findings which of those that a
+// demand needs the account has, which it lacks, and what shows with the first write alone. It writes nothing.
+type Entitler interface {
+	Entitled(ctx context.Context, d Demand) ([]Finding, error)
+}
+
 // A Notifier is a collection whose system tells of changes by itself. Notify listens until ctx ends or the
 // connection breaks, and returns why. It calls hint once when it has begun to listen, since what changed before
 // was not heard, and then for each change, with the record's key if the system says it, else "". A hint

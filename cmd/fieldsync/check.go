@@ -26,7 +26,8 @@ func (a *app) checkCmd() *cobra.Command {
 		Short: "log in to the systems and say what a first run would stumble over",
 		Long: `Logs in to each connection and shows who is logged in, with which rights, and what is
 missing; then looks whether the collections of the syncs and the paths that their rules
-write are there, and shows a record. Nothing is written, unless --create-test-record asks
+write are there, whether the account has the rights that those need (for ServiceNow by
+role), and shows a record. Nothing is written, unless --create-test-record asks
 for it: then a record with a marker of its own is made wherever a sync may create records,
 found again by that marker, and taken away. No sync ever takes such a record for its own.`,
 		Example: `  fieldsync check
@@ -121,6 +122,7 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 			}
 			add(true, what, side.Collection+": "+strings.Join(append([]string{plural(len(writes), "path") + " to write" + p.counted(ctx, side)}, keeps...), "; "), "")
 			if jobErr == nil {
+				list = append(list, p.entitled(ctx, s, job.Rules, record.Side(i))...)
 				ok, detail, hint := p.sample(ctx, job, record.Side(i))
 				add(ok, what, side.Collection+": "+detail, hint)
 			}
@@ -130,6 +132,43 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 		add(true, "settings", "nothing to ask this system, and no sync uses it", "")
 	}
 	return list
+}
+
+// entitled asks a collection whether the account may do what the rules are going to.
+func (p *project) entitled(ctx context.Context, s *mapping.Sync, rules *reconcile.Rules, i record.Side) []report.Finding {
+	side := s.Sides[i]
+	say := func(f connectors.Finding) report.Finding {
+		return report.Finding{Connection: side.Connection.Name, OK: f.OK, What: "rights, sync " + s.Name, Detail: side.Collection + ": " + f.Detail, Hint: f.Hint}
+	}
+	e, err := p.end(ctx, side)
+	if err != nil {
+		return nil // checkSide has said it
+	}
+	col, ok := connectors.As[connectors.Entitler](e.col)
+	if !ok {
+		return nil
+	}
+	found, err := col.Entitled(ctx, demandOf(s, rules, i))
+	if err != nil {
+		return []report.Finding{say(connectors.Finding{Detail: err.Error(), Hint: wayOut(err)})}
+	}
+	var list []report.Finding
+	for _, f := range found {
+		list = append(list, say(f))
+	}
+	return list
+}
+
+// demandOf is what a sync is going to do with one of its sides.
+func demandOf(s *mapping.Sync, r *reconcile.Rules, side record.Side) connectors.Demand {
+	d := connectors.Demand{Writes: writesOf(r, side), Values: s.Sends(side), Create: r.Sides[side].Create, Delete: r.Sides[side.Other()].Gone.Then == reconcile.GoneDelete}
+	if c := r.Comments; c != nil {
+		d.Comments = connectors.Carried{Path: c.Paths[side], Write: c.To[side]}
+	}
+	if a := r.Attachments; a != nil {
+		d.Files = connectors.Carried{Path: a.Paths[side], Write: a.To[side]}
+	}
+	return d
 }
 
 // counted says how many records the system counts in a side's query, where it can.

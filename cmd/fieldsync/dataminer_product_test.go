@@ -190,6 +190,8 @@ func twoLogins(t *testing.T) {
 	s, ticket := linked(t)
 	basic := "auth \"basic\" {\n    username = env(\"SNOW_USER\")\n    password = env(\"SNOW_PASSWORD\")\n  }"
 	s.setenv("SNOW_KEY", "integration-key")
+	open := s.edited(theirTickets, `, ["Closed", "7"], ["Closed", "8"]`, "") // closing needs a role that this user does not have
+	s.mapping(open)
 	s.says(exitOK, []string{"check", "prod"}, "accepted as integration (Integration User)")
 	for _, bad := range []struct{ auth, want string }{
 		{`auth "basic" { username = env("SNOW_USER") }`, `auth "basic" has no password`},
@@ -198,10 +200,10 @@ func twoLogins(t *testing.T) {
 		{"auth \"basic\" {\n username = env(\"SNOW_USER\")\n password = env(\"SNOW_PASSWORD\")\n key = env(\"SNOW_KEY\")\n }", `auth "basic" has key, a setting of another kind of log-in`},
 		{`auth "kerberos" {}`, `auth "kerberos" is not known`},
 	} {
-		s.mapping(s.edited(theirTickets, basic, bad.auth))
+		s.mapping(s.edited(open, basic, bad.auth))
 		s.says(exitError, []string{"check", "prod"}, bad.want, "way out: ")
 	}
-	s.mapping(s.edited(theirTickets, basic, `auth "api_key" { key = env("SNOW_KEY") }`))
+	s.mapping(s.edited(open, basic, `auth "api_key" { key = env("SNOW_KEY") }`))
 	s.says(exitOK, []string{"check", "prod"}, "accepted as integration (Integration User)")
 	// The other way in is another account to fieldsync: somebody has to say that it is meant, once.
 	s.approve("apply", "--yes")

@@ -244,9 +244,13 @@ func testedWith(t *testing.T) {
 func userChecked(t *testing.T) {
 	s := newStage(t, theirAlerts)
 	s.snow.Insert("incident", map[string]string{"short_description": "Of people"})
-	s.says(exitOK, []string{"check"}, "integration (Integration User)", "incident_manager", "ADMIN")
+	s.says(exitOK, []string{"check"}, "integration (Integration User)", "incident_manager", "incident: reading by sn_incident_read, creating by itil, writing by itil", "ADMIN")
 	s.setenv("SNOW_USER", "noroles")
 	s.says(exitError, []string{"check", "prod"}, "noroles (Norman Nobody)", "itil", "way out: ")
+	// What the rule does needs a role that the user does not have.
+	s.setenv("SNOW_USER", "integration")
+	s.mapping(s.edited(theirAlerts, `["RESOLVED", "6"]`, `["RESOLVED", "7"]`))
+	s.says(exitError, []string{"check", "prod"}, "closing (state 7) needs one of itil_admin, admin; the account has import_transformer, incident_manager", "way out: give the account the role itil_admin")
 }
 
 func sameTicket(t *testing.T) {

@@ -28,6 +28,8 @@ var (
 	_ connectors.Finder    = (*dataminer.Tickets)(nil)
 	_ connectors.Creator   = (*dataminer.Tickets)(nil)
 	_ connectors.Updater   = (*dataminer.Tickets)(nil)
+	_ connectors.Deleter   = (*dataminer.Tickets)(nil)
+	_ connectors.Entitler  = (*dataminer.Tickets)(nil)
 	_ connectors.Requirer  = (*dataminer.Tickets)(nil)
 )
 

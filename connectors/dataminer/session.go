@@ -48,6 +48,8 @@ type hello struct {
 	MessageType string
 	Version     string `json:"DMAVersion"`
 	User        struct{ Name, FullName string }
+	Security    map[string]bool // what the user may do
+	Licenses    map[string]bool
 }
 
 // UnmarshalJSON reads the user where it is an object or a name: its shape is not published.
@@ -56,15 +58,27 @@ func (h *hello) UnmarshalJSON(b []byte) error {
 		Connection, Message, MessageType string
 		Version                          string `json:"DMAVersion"`
 		User                             json.RawMessage
+		Security, Licenses               map[string]any
 	}
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return err
 	}
-	*h = hello{Connection: raw.Connection, Message: raw.Message, MessageType: raw.MessageType, Version: raw.Version}
+	*h = hello{Connection: raw.Connection, Message: raw.Message, MessageType: raw.MessageType, Version: raw.Version, Security: flags(raw.Security), Licenses: flags(raw.Licenses)}
 	if json.Unmarshal(raw.User, &h.User) != nil {
 		_ = json.Unmarshal(raw.User, &h.User.Name) // it is for people alone
 	}
 	return nil
+}
+
+// flags are the members that are true or false.
+func flags(members map[string]any) map[string]bool {
+	m := map[string]bool{}
+	for name, v := range members {
+		if b, ok := v.(bool); ok {
+			m[name] = b
+		}
+	}
+	return m
 }
 
 func newSession(w *web, auth Auth) *session { return &session{web: w, auth: auth} }

@@ -30,7 +30,7 @@ const (
 var ticketPaths = []string{pathID, pathNumber, pathUID, pathClosed, pathCreated, pathAlarm, pathElement, pathService, pathView}
 
 // Tickets are those of one type of the legacy Ticketing app, keyed by "agent/id". Nothing tells when one changed: they are
-// scanned whole, the open ones and the closed ones, and have no version. They are not deleted.
+// scanned whole, the open ones and the closed ones, and have no version.
 type Tickets struct {
 	web      *web
 	alarms   *Alarms

@@ -26,7 +26,7 @@ func TestTicketsConform(t *testing.T) {
 						"State": record.OfText([]string{"New", "In Progress", "Closed"}[i%3])}
 				},
 				Marker: "External ID", Text: "Description", Missing: func(i int) string { return "157/" + strconv.Itoa(100000+i) },
-				NoDelete: true, NoVersion: true,
+				NoVersion: true,
 				Open: func(t *testing.T) connectortest.System {
 					s := newSystem(t, missing)
 					settings := s.settings()
@@ -160,6 +160,51 @@ func TestTheTicketType(t *testing.T) {
 			_, err := s.collection(t, settings, "tickets").(*dataminer.Tickets).Describe(t.Context())
 			if (err == nil) != tt.ok || err != nil && connectors.Hint(err) == "" {
 				t.Errorf("%v; %s", err, connectors.Hint(err))
+			}
+		})
+	}
+}
+
+func TestRightsToTicketsAreTold(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		denied []string
+		none   bool // no Ticketing at all
+		wants  connectors.Demand
+		good   string
+		bad    string
+	}{
+		{"all that is needed", nil, false, connectors.Demand{Create: true, Delete: true, Writes: []string{"State"}}, "the user may look at tickets, add tickets, edit tickets, delete tickets", ""},
+		{"what is not needed may lack", []string{"TicketsAddTicket", "TicketsDeleteTicket"}, false, connectors.Demand{Writes: []string{"State"}}, "the user may look at tickets, edit tickets", ""},
+		{"adding", []string{"TicketsAddTicket"}, false, connectors.Demand{Create: true}, "the user may look at tickets", "the user may not add tickets (TicketsAddTicket) give its group the right Modules > Ticketing > Add tickets"},
+		{"editing", []string{"TicketsEditTicket"}, false, connectors.Demand{Writes: []string{"State"}}, "", "the user may not edit tickets"},
+		{"deleting", []string{"TicketsDeleteTicket"}, false, connectors.Demand{Delete: true}, "", "the user may not delete tickets"},
+		{"looking", []string{"TicketsUI"}, false, connectors.Demand{}, "", "the user may not look at tickets"},
+		{"no licence", nil, true, connectors.Demand{}, "", "no licence for Ticketing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSystem(t)
+			s.Deny(c.denied...)
+			col := s.collection(t, s.settings(), "tickets")
+			if c.none {
+				if err := s.Switch("generation=none"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, err := col.(connectors.Entitler).Entitled(t.Context(), c.wants)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var good, bad strings.Builder
+			for _, f := range found {
+				if f.OK {
+					good.WriteString(f.Detail + " " + f.Hint)
+				} else {
+					bad.WriteString(f.Detail + " " + f.Hint)
+				}
+			}
+			if !strings.Contains(good.String(), c.good) || !strings.Contains(bad.String(), c.bad) || (bad.Len() > 0) != (c.bad != "") {
+				t.Errorf("good: %s\nbad: %s", good.String(), bad.String())
 			}
 		})
 	}

@@ -136,3 +136,14 @@ func (c *Tickets) Update(ctx context.Context, paths []string, key, _ string, f r
 	}
 	return c.after(ctx, op, paths, key)
 }
+
+// Delete removes a ticket. What is answered for one that is not there is not published: it is looked for before. The
+// version is not used: there are none.
+func (c *Tickets) Delete(ctx context.Context, key, _ string) error {
+	op := "delete ticket " + key
+	t, err := c.one(ctx, op, key)
+	if err != nil || t == nil {
+		return err
+	}
+	return c.web.write(ctx, op, "RemoveTicketV2", params{"ticketID": t.ID})
+}

@@ -56,13 +56,7 @@ func answered(err error) bool {
 }
 
 func (k *check) account(ctx context.Context) error {
-	var u struct {
-		FirstName string `json:"firstName"`
-		LastName  string `json:"lastName"`
-		Email     string `json:"email"`
-		Role      string `json:"role"`
-	}
-	err := k.conn.client.get(ctx, "check log-in", "/users/current", nil, &u)
+	u, err := k.conn.current(ctx, "check log-in")
 	switch {
 	case answered(err):
 		k.bad("log-in", detail(err), connectors.Hint(err))

@@ -1,6 +1,7 @@
 package ilert_test
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +107,56 @@ func TestWithoutAnAddressItIsIlertsOwn(t *testing.T) {
 	s.URL = ""
 	if _, err := s.Open(connectors.Env{Name: "ops"}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheRoleIsHeldAgainstWhatASyncDoes(t *testing.T) {
+	for _, c := range []struct {
+		name, role string
+		keyless    bool
+		demand     connectors.Demand
+		good, bad  string
+	}{
+		{"a responder who accepts", "RESPONDER", false, connectors.Demand{Writes: []string{"status"}, Create: true}, "accepting and resolving by RESPONDER", ""},
+		{"a stakeholder who is to accept", "STAKEHOLDER", false, connectors.Demand{Writes: []string{"status"}}, "", "the key's user has the role STAKEHOLDER, which looks on"},
+		{"a guest who reads", "GUEST", false, connectors.Demand{}, "reading", ""},
+		{"alerts without an integration key", "USER", true, connectors.Demand{Create: true}, "", "needs the key of an alert source"},
+		{"comments without an integration key", "USER", true, connectors.Demand{Comments: connectors.Carried{Path: "comments", Write: true}}, "", "needs the key of an alert source"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			users := sim.DefaultUsers()
+			users[0].Role = c.role
+			acc := sim.New(sim.Options{Users: users})
+			srv := httptest.NewServer(acc)
+			t.Cleanup(srv.Close)
+			s := settings()
+			s.URL = srv.URL + "/api"
+			if c.keyless {
+				s.Collections[0].IntegrationKey = ""
+			}
+			conn, err := s.Open(connectors.Env{Name: "ops"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			col, err := conn.Collection(t.Context(), s.Collections[0].Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, err := col.(connectors.Entitler).Entitled(t.Context(), c.demand)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var good, bad strings.Builder
+			for _, f := range found {
+				if f.OK {
+					good.WriteString(f.Detail)
+				} else {
+					bad.WriteString(f.Detail)
+				}
+			}
+			if !strings.Contains(good.String(), c.good) || !strings.Contains(bad.String(), c.bad) || (bad.Len() > 0) != (c.bad != "") {
+				t.Errorf("good: %s\nbad: %s", good.String(), bad.String())
+			}
+		})
 	}
 }

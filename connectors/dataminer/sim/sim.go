@@ -82,6 +82,7 @@ type Server struct {
 	calls    []time.Time // of the bridge, for its rate limit
 	tickets  []*Ticket   // in the order they were made; nil where one was removed
 	slide    func()      // what happens after the first page of tickets
+	denied   []string    // rights that the user does not have
 }
 
 // New makes a system without alarms.

@@ -277,6 +277,9 @@ func (s *Server) sent(a arguments) (id int64, fields map[string]string, problem 
 
 func (s *Server) createTicket(a arguments) (int, any) {
 	_, fields, problem := s.sent(a)
+	if slices.Contains(s.denied, "TicketsAddTicket") {
+		problem = "The user may not add tickets"
+	}
 	if problem != "" {
 		return s.fails("WebApiException", problem)
 	}
@@ -288,6 +291,9 @@ func (s *Server) createTicket(a arguments) (int, any) {
 func (s *Server) updateTicket(a arguments) (int, any) {
 	id, fields, problem := s.sent(a)
 	t := s.ticket(id)
+	if slices.Contains(s.denied, "TicketsEditTicket") {
+		problem = "The user may not edit tickets"
+	}
 	if t == nil {
 		problem = cmp.Or(problem, "The ticket does not exist")
 	}
@@ -295,6 +301,19 @@ func (s *Server) updateTicket(a arguments) (int, any) {
 		return s.fails("WebApiException", problem)
 	}
 	t.Fields = fields
+	s.writes++
+	return http.StatusOK, nil
+}
+
+func (s *Server) removeTicket(a arguments) (int, any) {
+	i := slices.IndexFunc(s.tickets, func(t *Ticket) bool { return t != nil && t.ID == a.number("ticketID") })
+	switch {
+	case slices.Contains(s.denied, "TicketsDeleteTicket"):
+		return s.fails("WebApiException", "The user may not delete tickets")
+	case i < 0:
+		return s.fails("WebApiException", "The ticket does not exist")
+	}
+	s.tickets[i] = nil
 	s.writes++
 	return http.StatusOK, nil
 }

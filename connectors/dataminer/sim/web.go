@@ -94,6 +94,7 @@ func init() {
 		"getticketv2":                 {[]string{"ticketID", "includeHistory"}, (*Server).getTicket},
 		"createticket":                {[]string{"ticket"}, (*Server).createTicket},
 		"updateticket":                {[]string{"ticket"}, (*Server).updateTicket},
+		"removeticketv2":              {[]string{"ticketID"}, (*Server).removeTicket},
 		"setpropertyvalue":            {[]string{"objectType", "dmaID", "objectID", "propertyName", "propertyValue"}, (*Server).setPropertyValue},
 	}
 }
@@ -200,11 +201,28 @@ func (s *Server) connectInfo(a arguments) (int, any) {
 		return s.fails("WebApiException", "Invalid credentials")
 	}
 	out := map[string]any{"__type": "Skyline.DataMiner.Web.Common.v1.DMAConnectAndInfo", "Connection": id, "Message": "", "MessageType": "",
-		"DMAVersion": "10.5.12", "Time": s.local(s.now()), "TimeUTC": s.now().UnixMilli(), "User": map[string]string{"Name": User, "FullName": "fieldsync"}}
+		"DMAVersion": "10.5.12", "Time": s.local(s.now()), "TimeUTC": s.now().UnixMilli(), "User": map[string]string{"Name": User, "FullName": "fieldsync"},
+		"Security": s.security(), "Licenses": map[string]bool{"Automation": true, "Ticketing": s.switches["generation"] == "legacy"}}
 	if id == "" {
 		out["Connection"], out["Message"], out["MessageType"] = nil, "Invalid credentials", "Error"
 	}
 	return http.StatusOK, out
+}
+
+// security is what the user may do, as far as tickets and alarms go.
+func (s *Server) security() map[string]bool {
+	m := map[string]bool{"AccessAlarms": true, "AccessElement": true, "Surveyor": true, "TicketsUI": true, "TicketsAddTicket": true, "TicketsEditTicket": true, "TicketsDeleteTicket": true}
+	for _, name := range s.denied {
+		m[name] = false
+	}
+	return m
+}
+
+// Deny takes rights away from the user, by the names that DMASecurity has for them.
+func (s *Server) Deny(rights ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.denied = rights
 }
 
 func (s *Server) logout(a arguments) (int, any) {

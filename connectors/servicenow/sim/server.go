@@ -67,6 +67,22 @@ func DefaultUsers() []User {
 	}
 }
 
+// contains are roles that come with another one, as in the base system.
+var contains = map[string]string{
+	"sn_incident_admin": "incident_manager", "incident_manager": "itil", "sn_service_desk_agent": "sn_incident_write", "sn_incident_write": "sn_incident_read",
+}
+
+// contained adds to roles those that come with them.
+func contained(roles []string) []string {
+	all := slices.Clone(roles)
+	for i := 0; i < len(all); i++ {
+		if more := contains[all[i]]; more != "" && !slices.Contains(all, more) {
+			all = append(all, more)
+		}
+	}
+	return all
+}
+
 func (u *User) has(roles ...string) bool {
 	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(u.Roles, r) })
 }
@@ -131,6 +147,7 @@ func New(o Options) *Server {
 		random: rand.New(rand.NewPCG(uint64(o.Seed), 0x5eed)), tables: map[string]*table{}, files: map[string][]byte{}, imported: map[string][]byte{},
 	}
 	for i := range s.users {
+		s.users[i].Roles = contained(s.users[i].Roles)
 		// A zone that does not exist is shown as GMT, as an instance does.
 		if zone, err := time.LoadLocation(s.users[i].TimeZone); err == nil {
 			s.users[i].zone = zone
