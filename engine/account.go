@@ -78,7 +78,6 @@ func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d r
 	if f.Link == nil || d.Life != reconcile.Stay {
 		return nil
 	}
-	var byHand map[place]record.Value
 	for _, s := range record.Sides {
 		was, agreed, rec := in.Link.Base[s], f.Link.Base[s], &in.Record[s]
 		for slot := range min(len(was), len(agreed), len(rec.Values)) {
@@ -87,23 +86,21 @@ func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d r
 				slices.ContainsFunc(d.Sets[s], func(set reconcile.Set) bool { return set.Slot == slot }) {
 				continue
 			}
-			if byHand == nil {
-				var err error
-				if byHand, err = r.putBack(ctx, in.Link.ID); err != nil {
-					return err
-				}
+			path := r.rules.Sides[s].Paths[slot]
+			known, err := r.accounted(ctx, in.Link.ID, s, path, now)
+			if err != nil {
+				return err
 			}
 			if told != nil {
 				told[place{s, slot}] = true
 			}
-			if byHand[place{s, slot}] == now {
-				continue // how it came there is in the history already
+			if known {
+				continue
 			}
 			at := r.started
 			if m := rec.Modified; m.Before(at) && at.Sub(m) < believable {
 				at = m
 			}
-			path := r.rules.Sides[s].Paths[slot]
 			f.Origins = append(f.Origins, Origin{Side: s, Path: path, Run: run, At: at, Author: rec.Author})
 			f.Lost = append(f.Lost, Lost{Side: s, Path: path, Value: was[slot], By: now, Run: run, At: at, Cause: ByEdit, Who: rec.Author})
 		}
@@ -111,20 +108,18 @@ func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d r
 	return nil
 }
 
-// putBack finds the places of a link whose last entry in the history is a value that a person put back, or one
-// that came of an edit which a run had not seen: who wrote it is told there already.
-func (r *Run) putBack(ctx context.Context, link int64) (map[place]record.Value, error) {
-	found := map[place]record.Value{}
-	err := r.book.History(ctx, link, func(x Entry) error {
-		at := place{x.Side, slices.Index(r.rules.Sides[x.Side].Paths, x.Path)}
-		delete(found, at)
-		switch x.Cause {
-		case ByPerson, Unseen, Averted:
-			found[at] = x.By
-		}
-		return nil
-	})
-	return found, err
+// accounted reports whether the history of a place tells already how its value came there: a person put it back, or it
+// came of an edit which a run had not seen.
+func (r *Run) accounted(ctx context.Context, link int64, s record.Side, path string, now record.Value) (bool, error) {
+	latest, err := r.book.Latest(ctx, link, s, path, 1)
+	if err != nil || len(latest) == 0 {
+		return false, err
+	}
+	switch x := latest[0]; x.Cause {
+	case ByPerson, Unseen, Averted:
+		return x.By == now, nil
+	}
+	return false, nil
 }
 
 // A place is a slot of a side.

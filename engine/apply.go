@@ -358,6 +358,9 @@ func (c *carrier) load(ctx context.Context, u unit, hand [2]*Moved) (loaded, err
 	if err != nil {
 		return loaded{}, err
 	}
+	if !u.Past {
+		in.Past = []reconcile.Past{}
+	}
 	d, err := c.r.decideOne(ctx, &in)
 	if err != nil {
 		return loaded{}, err

@@ -38,6 +38,8 @@ type unit struct {
 	// Unseen are the sides of which this run had observed nothing when it decided. A search may have brought the
 	// record along since then: the decision is made again without it, or it would not be the one that was planned.
 	Unseen [2]bool `json:"u,omitzero"`
+	// Past says that the link's history has something to say to the decision; without it nobody has to look again.
+	Past bool `json:"p,omitempty"`
 	// Threads, Files and Beside only have to be remembered, but files beside an action, whose content it carries.
 	Threads []Thread `json:"t,omitempty"`
 	Files   []File   `json:"f,omitempty"`

@@ -15,7 +15,7 @@ import (
 // spoolDecision turns a decision into units: one that carries it out, and one for each thing to show.
 func (r *Run) spoolDecision(ctx context.Context, about asked, d reconcile.Decision) error {
 	in := about.in
-	u := unit{Link: in.Link.ID, Keys: in.Link.Key, Unseen: [2]bool{about.prints[0] == nil, about.prints[1] == nil}}
+	u := unit{Link: in.Link.ID, Keys: in.Link.Key, Unseen: [2]bool{about.prints[0] == nil, about.prints[1] == nil}, Past: in.Past != nil}
 	acts := r.actions(in, d)
 	switch {
 	case d.Life == reconcile.Stay && in.Link.ID == 0:

@@ -15,6 +15,9 @@ import (
 // lately is how far back a write is looked for that is about to be made again.
 const lately = 7 * 24 * time.Hour
 
+// turnsKnown is how many entries of one place are looked at for that: a cycle of more values than this is not seen.
+const turnsKnown = 32
+
 // A Peer is another sync of the same configuration that has the same collection on one of its sides.
 type Peer struct {
 	Sync string
@@ -29,6 +32,9 @@ func (r *Run) recall(ctx context.Context, in *reconcile.Input, d *reconcile.Deci
 	if d.Life != reconcile.Stay || in.Link.ID == 0 || in.Past != nil || len(d.Needs) > 0 || len(d.Sets[0])+len(d.Sets[1]) == 0 {
 		return false, nil
 	}
+	if again, err := r.repeats(ctx, in, d); err != nil || !again {
+		return false, err
+	}
 	var own []Entry
 	err := r.book.History(ctx, in.Link.ID, func(x Entry) error {
 		if in.Time.Sub(x.At) < lately {
@@ -36,7 +42,7 @@ func (r *Run) recall(ctx context.Context, in *reconcile.Input, d *reconcile.Deci
 		}
 		return nil
 	})
-	if err != nil || !slices.ContainsFunc(own, func(x Entry) bool { return r.repeated(in, d, x) }) {
+	if err != nil {
 		return false, err
 	}
 	others, err := r.peers(ctx, in)
@@ -74,14 +80,22 @@ func (r *Run) recall(ctx context.Context, in *reconcile.Input, d *reconcile.Deci
 	return true, nil
 }
 
-// repeated reports whether an entry is of a write that d is about to make again.
-func (r *Run) repeated(in *reconcile.Input, d *reconcile.Decision, x Entry) bool {
-	if x.Cause != ByRule && x.Cause != Unseen {
-		return false
+// repeats reports whether a decision is about to replace a value that a rule has replaced at the same place before.
+func (r *Run) repeats(ctx context.Context, in *reconcile.Input, d *reconcile.Decision) (bool, error) {
+	for _, s := range record.Sides {
+		for _, set := range d.Sets[s] {
+			latest, err := r.book.Latest(ctx, in.Link.ID, s, r.rules.Sides[s].Paths[set.Slot], turnsKnown)
+			if err != nil {
+				return false, err
+			}
+			for _, x := range latest {
+				if (x.Cause == ByRule || x.Cause == Unseen) && in.Time.Sub(x.At) < lately && in.Record[s].Values[set.Slot] == x.Value {
+					return true, nil
+				}
+			}
+		}
 	}
-	return slices.ContainsFunc(d.Sets[x.Side], func(set reconcile.Set) bool {
-		return r.rules.Sides[x.Side].Paths[set.Slot] == x.Path && in.Record[x.Side].Values[set.Slot] == x.Value
-	})
+	return false, nil
 }
 
 func (r *Run) past(x Entry, s record.Side) reconcile.Past {

@@ -170,6 +170,9 @@ type Book interface {
 	Origins(ctx context.Context, link int64, emit func(Origin) error) error
 	// History emits what was replaced on the records of a link, by side and path, oldest first.
 	History(ctx context.Context, link int64, emit func(Entry) error) error
+	// Latest returns the newest entries of one path of a link, newest first, at most this many: what a decision may
+	// look at, however long the history is.
+	Latest(ctx context.Context, link int64, s record.Side, path string, most int) ([]Entry, error)
 
 	// Threads emits the comments of a link that are known, in the order in which they became so.
 	Threads(ctx context.Context, link int64, emit func(Thread) error) error

@@ -44,6 +44,14 @@ func (b *book) History(ctx context.Context, link int64, emit func(engine.Entry) 
 	}, emit)
 }
 
+// Latest returns the newest entries of one path.
+func (b *book) Latest(ctx context.Context, link int64, s record.Side, path string, most int) (page []engine.Entry, err error) {
+	err = b.read(ctx, "read the history", func(c *conn) error {
+		return readEntries(c, &page, historyColumns+"WHERE h.sync = ? AND link = ? AND side = ? AND path = ? ORDER BY h.id DESC LIMIT ?", b.id, link, s, path, most)
+	})
+	return page, err
+}
+
 // Entry finds one entry of the history.
 func (s *Store) Entry(ctx context.Context, id int64) (*engine.Entry, error) {
 	var page []engine.Entry

@@ -83,6 +83,28 @@ func longHistory(t *testing.T, s engine.Store) {
 	if len(all) != n {
 		t.Errorf("%d entries, want %d", len(all), n)
 	}
+	latest, err := b.Latest(t.Context(), l.ID, right, "status", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var of []engine.Entry
+	for _, e := range all {
+		if e.Side == right && e.Path == "status" {
+			of = append([]engine.Entry{e}, of...)
+		}
+	}
+	same(t, "the newest of one path", of[:3], latest)
+	for _, none := range []func() ([]engine.Entry, error){
+		func() ([]engine.Entry, error) { return b.Latest(t.Context(), l.ID, right, "nothing", 3) },
+		func() ([]engine.Entry, error) { return b.Latest(t.Context(), l.ID+1, right, "status", 3) },
+		func() ([]engine.Entry, error) {
+			return book(t, s, "z", paths).Latest(t.Context(), l.ID, right, "status", 3)
+		},
+	} {
+		if es, err := none(); err != nil || len(es) != 0 {
+			t.Errorf("entries of nothing: %v, %v", es, err)
+		}
+	}
 }
 
 func wrote(t *testing.T, s engine.Store) {
