@@ -24,7 +24,7 @@ func (a reads) Settles() time.Duration { return a.b.settle }
 // Conditional reports whether the tool compares versions itself.
 func (a reads) Conditional() bool {
 	b := a.b
-	return b.update != nil && b.update.etag && (b.remove == nil || b.remove.etag)
+	return b.update.conditional() && (b.remove == nil || b.remove.conditional())
 }
 
 func (a creates) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {

@@ -21,8 +21,8 @@ import (
 
 // classify makes an error of an answer that is no success; nil for one that is.
 func (c *client) classify(cl *call, a *answer, raw []byte) *connectors.Error {
-	if a.status >= 200 && a.status < 300 {
-		return nil
+	if e := c.told(cl, a); e != nil || a.status >= 200 && a.status < 300 {
+		return e
 	}
 	e := &connectors.Error{Op: cl.op, Detail: c.says(a, raw)}
 	if e.Detail == "" {
@@ -41,7 +41,7 @@ func (c *client) classify(cl *call, a *answer, raw []byte) *connectors.Error {
 		e.Kind = connectors.ErrNotFound
 	case a.status == http.StatusNotFound || a.status == http.StatusGone || a.status == http.StatusMethodNotAllowed:
 		e.Kind, e.Hint = connectors.ErrConfig, "nothing answers under "+cl.path+"; check url, the settings of the connection and the description"
-	case a.status == http.StatusPreconditionFailed || a.status == http.StatusConflict && cl.match != "":
+	case a.status == http.StatusPreconditionFailed || a.status == http.StatusConflict && (cl.match != "" || cl.versioned):
 		e.Kind = connectors.ErrStale
 	case a.status == http.StatusRequestTimeout || a.status >= 500:
 		e.Kind, e.RetryAfter, e.Hint = connectors.ErrBusy, wait, "the tool or the way to it has trouble; look into its log"
@@ -56,6 +56,22 @@ func (c *client) classify(cl *call, a *answer, raw []byte) *connectors.Error {
 		e.Kind, e.Hint = connectors.ErrConfig, "the tool does not take this request; check the query of the side and the description"
 	}
 	return e
+}
+
+// told is what the description recognises whatever the status is: that a record is not there, or not the one that was read.
+func (c *client) told(cl *call, a *answer) *connectors.Error {
+	if !cl.one || a.status == http.StatusUnauthorized {
+		return nil
+	}
+	for _, t := range []struct {
+		when *expr
+		kind error
+	}{{c.tool.missing, connectors.ErrNotFound}, {c.tool.stale, connectors.ErrStale}} {
+		if is, err := t.when.truth(a.view(), false); err == nil && is {
+			return &connectors.Error{Kind: t.kind, Op: cl.op, Detail: c.says(a, nil)}
+		}
+	}
+	return nil
 }
 
 // hidden is the error behind a success status that the description tells of.

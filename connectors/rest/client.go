@@ -42,6 +42,7 @@ type call struct {
 	match  string // If-Match
 	one    bool   // about one record: 404 means that it is not there
 
+	versioned bool              // it names the version that it is about
 	parcel    *parcel           // to be sent in place of body
 	headers   map[string]string // of this request alone
 	stream    bool              // the answer is the content of a file
@@ -170,7 +171,7 @@ func (c *client) once(ctx context.Context, cl *call, first bool) (*answer, error
 		return nil, c.unsent(ctx, cl, err)
 	}
 	if cl.stream && res.StatusCode == http.StatusOK && !isPage(res) {
-		return &answer{status: res.StatusCode, header: res.Header, stream: res.Body}, nil
+		return c.opened(cl, res)
 	}
 	defer res.Body.Close()
 	a := &answer{status: res.StatusCode, header: res.Header, date: c.measure(began, c.now(), res.Header.Get("Date"))}

@@ -127,7 +127,7 @@ func (c *collection) entries(ctx context.Context, op, key string, l *list, id *e
 		}
 		return true, nil
 	})
-	if errors.Is(err, connectors.ErrConfig) {
+	if errors.Is(err, connectors.ErrConfig) || errors.Is(err, connectors.ErrProtocol) {
 		// Nothing answers below a record that is not there.
 		if _, rerr := c.there(ctx, key); errors.Is(rerr, connectors.ErrNotFound) {
 			return rerr
@@ -250,7 +250,7 @@ func (c *collection) say(ctx context.Context, op string, t *thread, w *write, va
 	if err := set(body, append(slices.Clone(w.wrap), w.text...), text, func(s string) error { return errors.New(s) }); err != nil {
 		return said, false, err
 	}
-	w.constants(body, values)
+	w.constants(body, values, nil)
 	a, err := c.client().do(ctx, &call{op: op, method: w.method, path: w.path.fill(values, url.PathEscape), query: query(w.query, values), body: body, one: true})
 	if err != nil || w.item == nil {
 		return said, false, err

@@ -386,6 +386,10 @@ func (c *compiler) write(w *Write, method string, names ...string) *write {
 	out.key = c.expr(w.Key, expression.Any, "body", "header")
 	out.item = c.expr(w.Item, expression.Any, "body", "header")
 	out.etag = c.truth(w.ETag)
+	out.given = out.path.has("version") || slices.ContainsFunc(out.query, func(p param) bool { return p.value.has("version") }) ||
+		slices.ContainsFunc(out.set, func(s constant) bool {
+			return slices.ContainsFunc(texts(s.value), func(t string) bool { return template(t).has("version") })
+		})
 	return out
 }
 
@@ -478,13 +482,16 @@ func (c *compiler) collection(b *Collection) *blueprint {
 	if out.read == nil && out.many == nil {
 		c.fail(b.Range, "No way to read one record", `Add read { path = "/…/{key}" } or read_many: before anything is written or called gone, records are read by their keys.`)
 	}
-	out.create, out.update, out.remove = c.write(b.Create, http.MethodPost), c.write(b.Update, http.MethodPut), c.write(b.Delete, http.MethodDelete)
+	out.create, out.update, out.remove = c.write(b.Create, http.MethodPost), c.write(b.Update, http.MethodPut, "version"), c.write(b.Delete, http.MethodDelete, "version")
 	if out.create != nil && out.create.key == nil && out.create.item == nil {
 		c.fail(b.Create.Range, "No key of a new record", `Say where the answer has it: key = "body.id", or item = "body" where the answer is the record.`)
 	}
 	for _, w := range []*write{out.update, out.remove} {
 		if w != nil && w.etag && out.read == nil {
 			c.fail(b.Range, "etag without read", "The ETag of a record comes with the answer of its read block; add one.")
+		}
+		if w != nil && w.given && (b.Version == nil || out.read == nil) {
+			c.fail(b.Range, "No version", `{version} is what the record shows as its version: say where, version = "item.…", and how one record is read, read { … }.`)
 		}
 	}
 	for i := range b.Fields {

@@ -23,12 +23,13 @@ func sample(i int) record.Fields {
 
 func TestConformance(t *testing.T) {
 	for name, change := range map[string]func(*model){
-		"everything on one page, files in forms":          func(m *model) {},
-		"offset, answers with records, files as they are": func(m *model) { m.paging, m.files = "offset", "raw" },
-		"page number, ETag, files by token":               func(m *model) { m.paging, m.etag, m.files = "number", true, "token" },
-		"cursor, answers without body, files in base64":   func(m *model) { m.paging, m.silent, m.files = "cursor", true, "inside" },
-		"link header, no Date, files at another server":   func(m *model) { m.paging, m.noDate, m.files = "link", true, "link" },
-		"offset, ETag, batch, no body, files by token":    func(m *model) { m.paging, m.etag, m.silent, m.openTo, m.files = "offset", true, true, true, "token" },
+		"everything on one page, files in forms":                 func(m *model) {},
+		"offset, answers with records, files as they are":        func(m *model) { m.paging, m.files = "offset", "raw" },
+		"page number, ETag, files by token":                      func(m *model) { m.paging, m.etag, m.files = "number", true, "token" },
+		"cursor, answers without body, files in base64":          func(m *model) { m.paging, m.silent, m.files = "cursor", true, "inside" },
+		"link header, no Date, files at another server":          func(m *model) { m.paging, m.noDate, m.files = "link", true, "link" },
+		"number, revisions named in writes, errors behind a 200": func(m *model) { m.paging, m.revs, m.soft = "number", true, true },
+		"offset, ETag, batch, no body, files by token":           func(m *model) { m.paging, m.etag, m.silent, m.openTo, m.files = "offset", true, true, true, "token" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			shape := newModel()
@@ -36,7 +37,7 @@ func TestConformance(t *testing.T) {
 			connectortest.Run(t, connectortest.Suite{
 				Paths: []string{"title", "id", "ref", "weight", "updated"}, Sample: sample, Marker: "ref", Text: "title", Thread: "notes", Edits: true, Files: "files",
 				Missing:     func(i int) string { return strconv.Itoa(900000 + i) },
-				Conditional: shape.etag, Incremental: true,
+				Conditional: shape.etag || shape.revs, Incremental: true,
 				Open: func(t *testing.T) connectortest.System {
 					m := newModel()
 					change(m)

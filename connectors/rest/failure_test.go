@@ -180,7 +180,9 @@ func TestAKeyThatEndsInMidRunMakesNothingGone(t *testing.T) {
 func TestErrorsBehindASuccess(t *testing.T) {
 	m := newModel()
 	m.add(sample(1))
-	src := strings.Replace(m.describes(m.start(t)), `error { message = "body.errors" }`, "error {\n when = \"body.ok == false\"\n message = \"body.why\"\n}", 1)
+	src := strings.Replace(m.describes(m.start(t)), `error {
+  message = "body.errors"
+}`, "error {\n when = \"body.ok == false\"\n message = \"body.why\"\n}", 1)
 	c := collection(t, src, "items").(all)
 	m.on("PATCH", "/api/items", says(200, `{"ok":false,"why":"locked by rule 7"}`))
 	_, err := c.Update(t.Context(), []string{"title"}, "1", "", record.Fields{"title": record.OfText("x")})

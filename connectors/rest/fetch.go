@@ -1,9 +1,11 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,6 +17,38 @@ import (
 // isPage tells a page that something on the way sent with a 200 from a file that is one.
 func isPage(res *http.Response) bool {
 	return strings.Contains(res.Header.Get("Content-Type"), "html") && res.Header.Get("Content-Disposition") == ""
+}
+
+// longestFault is more than any error that a tool reports in JSON.
+const longestFault = 64 << 10
+
+// opened hands on the content of a file, unless it is an error that the tool reports behind a success.
+func (c *client) opened(cl *call, res *http.Response) (*answer, error) {
+	a := &answer{status: res.StatusCode, header: res.Header, stream: res.Body}
+	if c.tool.failed == nil && c.tool.missing == nil || !strings.Contains(res.Header.Get("Content-Type"), "json") {
+		return a, nil
+	}
+	begun, err := io.ReadAll(io.LimitReader(res.Body, longestFault))
+	a.stream = resumed{io.MultiReader(bytes.NewReader(begun), res.Body), res.Body}
+	if err != nil || len(begun) == longestFault || a.decode(begun) != nil {
+		return a, nil // a file; where it was cut off, reading on says so
+	}
+	fault := c.hidden(cl, a)
+	if e := c.told(cl, a); e != nil {
+		fault = e
+	}
+	a.body = nil
+	if fault != nil {
+		res.Body.Close()
+		return nil, fault
+	}
+	return a, nil
+}
+
+// resumed is a content of which the beginning has been read already.
+type resumed struct {
+	io.Reader
+	io.Closer
 }
 
 // leads is where a redirect leads; nil where an answer is none.

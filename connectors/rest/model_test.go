@@ -20,6 +20,8 @@ type model struct {
 	paging string // "", offset, number, cursor, link
 	cap    int    // most records on a page, whatever was asked for
 	etag   bool   // If-Match is honoured
+	revs   bool   // changes and deletes name the revision that they are of
+	soft   bool   // errors come with a 200
 	silent bool   // writes answer 204
 	noDate bool   // answers carry no Date
 	openTo bool   // a wrong key sees an empty list instead of an error
@@ -166,6 +168,10 @@ func (m *model) say(w http.ResponseWriter, status int, v any) {
 }
 
 func (m *model) fail(w http.ResponseWriter, status int, message string) {
+	if m.soft {
+		m.say(w, 200, map[string]any{"ok": false, "code": status, "errors": []string{message}})
+		return
+	}
 	m.say(w, status, map[string]any{"errors": []string{message}})
 }
 
@@ -263,12 +269,20 @@ func (m *model) single(w http.ResponseWriter, r *http.Request, id int) {
 			return
 		}
 	}
+	if m.revs && r.Method == http.MethodDelete && r.URL.Query().Get("rev") != fmt.Sprint(it["rev"]) {
+		m.fail(w, 409, "changed")
+		return
+	}
 	switch r.Method {
 	case http.MethodGet:
 		m.say(w, 200, map[string]any{"item": it})
 	case http.MethodPatch:
 		f, ok := m.body(w, r)
 		if !ok {
+			return
+		}
+		if rev, number := f["rev"].(float64); m.revs && (!number || int(rev) != it["rev"]) {
+			m.fail(w, 409, "changed")
 			return
 		}
 		m.change(id, f)

@@ -77,6 +77,13 @@ func (m *model) describes(url string) string {
 	if m.etag {
 		etag = "etag = true"
 	}
+	version, set, from, fault := "", "", "", ""
+	if m.revs {
+		version, set, from = `version = "item.rev"`, `set = { rev = "{version}" }`, `query = { rev = "{version}" }`
+	}
+	if m.soft {
+		fault = "when = \"body.ok == false\"\nmissing = \"body.code == 404\"\nstale = \"body.code == 409\"\n"
+	}
 	answer := `item = "body"`
 	if m.silent {
 		answer = ""
@@ -91,8 +98,11 @@ login {
   path = "/api/me"
   user = "body.name"
 }
-error { message = "body.errors" }
+error {
+  %smessage = "body.errors"
+}
 collection "items" {
+  %s
   key      = "item.id"
   label    = "item.title"
   modified = "item.updated"
@@ -122,9 +132,11 @@ collection "items" {
     wrap   = "item"
     %s
     %s
+    %s
   }
   delete {
     path = "/api/items/{key}"
+    %s
     %s
   }
   field "ref" {
@@ -157,7 +169,7 @@ collection "items" {
   }
   %s
 }
-`, url, key, page, m.batch(), etag, strings.Replace(answer, `"body"`, `"body.item"`, 1), etag, answer, answer, m.drawers())
+`, url, key, fault, version, page, m.batch(), etag, set, strings.Replace(answer, `"body"`, `"body.item"`, 1), etag, from, answer, answer, m.drawers())
 }
 
 // batch is how records are read by the list, where the model is asked so.

@@ -106,7 +106,7 @@ func (w *carry) pack(values map[string]string, content io.ReadSeeker, length int
 		inside[name] = v
 	}
 	body := map[string]any{}
-	constants(w.set, w.wrap, body, inside)
+	constants(w.set, w.wrap, body, func(text string) any { return template(text).fill(inside, nil) })
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (w *carry) form(p *parcel, values map[string]string) error {
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)
 	fields := map[string]any{}
-	constants(w.set, nil, fields, values)
+	constants(w.set, nil, fields, func(text string) any { return template(text).fill(values, nil) })
 	for _, s := range w.set {
 		name := strings.Join(s.at, ".")
 		var v any = fields

@@ -167,6 +167,8 @@ func (c *Config) compile(comp *compiler, d *description) *tool {
 	}
 	if f := cmp.Or(c.Error, d.Error); f != nil {
 		t.failed = comp.expr(f.When, expression.Bool, "body", "header", "status")
+		t.missing = comp.expr(f.Missing, expression.Bool, "body", "header", "status")
+		t.stale = comp.expr(f.Stale, expression.Bool, "body", "header", "status")
 		t.message = comp.expr(f.Message, expression.Any, "body", "header", "status")
 	}
 	all := slices.Clone(d.Collections)

@@ -192,8 +192,11 @@ func (c *collection) walk(op string, l *list, native string, since time.Time) (*
 
 // stamp writes a time as the tool reads it, cut to what the layout shows.
 func stamp(t time.Time, layout string, zone *time.Location) string {
-	if layout == "unix" {
+	switch layout {
+	case "unix":
 		return fmt.Sprint(t.Unix())
+	case "unix_ms":
+		return fmt.Sprint(t.UnixMilli())
 	}
 	return t.In(zone).Format(layout)
 }

@@ -69,6 +69,8 @@ type Login struct {
 // Failure says how the tool reports errors.
 type Failure struct {
 	When    *hcl.Attribute `hcl:"when,optional"`    // true for an error behind a success status
+	Missing *hcl.Attribute `hcl:"missing,optional"` // true where there is no such record
+	Stale   *hcl.Attribute `hcl:"stale,optional"`   // true where the record has another version by now
 	Message *hcl.Attribute `hcl:"message,optional"` // what it says
 }
 

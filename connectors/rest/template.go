@@ -70,15 +70,15 @@ func encode(q url.Values) string { return strings.ReplaceAll(q.Encode(), "+", "%
 // texts are those inside a value of JSON.
 func texts(v any) []string {
 	var list []string
-	filled(v, func(s string) string {
+	filled(v, func(s string) any {
 		list = append(list, s)
-		return s
+		return nil
 	})
 	return list
 }
 
-// filled is a value of JSON with each text in it changed.
-func filled(v any, change func(string) string) any {
+// filled is a value of JSON with something in the place of each text.
+func filled(v any, change func(string) any) any {
 	switch v := v.(type) {
 	case string:
 		return change(v)

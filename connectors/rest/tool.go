@@ -15,7 +15,9 @@ type tool struct {
 	headers     map[string]string
 	auth        []Auth // the ways to log in that the description knows; nil: any
 	login       *probe
-	failed      *expr // condition
+	failed      *expr // condition, as the next two: an error
+	missing     *expr // there is no such record
+	stale       *expr // the record has another version by now
 	message     *expr
 	collections []*blueprint
 }
@@ -58,7 +60,7 @@ type list struct {
 	query   []param
 	items   *expr
 	all     string
-	layout  string // of {since}; "unix" for seconds
+	layout  string // of {since}; "unix" for seconds, "unix_ms" for milliseconds
 	zone    *time.Location
 	overlap time.Duration
 	page    *page
@@ -104,7 +106,11 @@ type write struct {
 	key    *expr
 	item   *expr
 	etag   bool
+	given  bool // it names the version that it is about: {version}
 }
+
+// conditional reports whether the tool compares versions before it does w.
+func (w *write) conditional() bool { return w != nil && (w.etag || w.given) }
 
 // A constant is a member of every body of a write.
 type constant struct {

@@ -206,8 +206,11 @@ func (c *collection) idOf(ctx context.Context, n *named, name string) (any, erro
 func wire(v record.Value, layout string) any {
 	switch v.Kind() {
 	case record.Time:
-		if layout == "unix" {
+		switch layout {
+		case "unix":
 			return v.Time().Unix()
+		case "unix_ms":
+			return v.Time().UnixMilli()
 		}
 		if layout == "" {
 			layout = time.RFC3339

@@ -20,6 +20,7 @@ func (c *collection) create(ctx context.Context, paths []string, f record.Fields
 		return record.Record{}, err
 	}
 	w := c.b.create
+	w.constants(body, nil, nil)
 	a, err := c.client().do(ctx, &call{op: op, method: w.method, path: w.path.fill(nil, nil), query: query(w.query, nil), body: body})
 	if err != nil {
 		return record.Record{}, err
@@ -63,7 +64,7 @@ func (c *collection) update(ctx context.Context, paths []string, key, version st
 	if err != nil {
 		return record.Record{}, err
 	}
-	match, err := c.condition(ctx, op, w, key, version)
+	now, err := c.condition(ctx, op, w, key, version)
 	if err != nil {
 		return record.Record{}, err
 	}
@@ -73,14 +74,17 @@ func (c *collection) update(ctx context.Context, paths []string, key, version st
 			return record.Record{}, half(op, err, i > 0)
 		}
 	}
-	if len(steps) > 0 {
-		match = "" // the step moved it
-	}
 	if body == nil {
 		return c.stored(ctx, op, key, paths)
 	}
-	values := map[string]string{"key": key}
-	a, err := c.client().do(ctx, &call{op: op, method: w.method, path: w.path.fill(values, url.PathEscape), query: query(w.query, values), body: body, match: match, one: true})
+	if len(steps) > 0 { // they moved it
+		if now, err = c.condition(ctx, op, w, key, ""); err != nil {
+			return record.Record{}, half(op, err, true)
+		}
+	}
+	values := map[string]string{"key": key, "version": fmt.Sprint(now.version)}
+	w.constants(body, values, now.version)
+	a, err := c.client().do(ctx, &call{op: op, method: w.method, path: w.path.fill(values, url.PathEscape), query: query(w.query, values), body: body, match: now.tag, versioned: w.given, one: true})
 	if err != nil {
 		return record.Record{}, half(op, err, len(steps) > 0)
 	}
@@ -112,18 +116,18 @@ func half(op string, err error, begun bool) error {
 func (c *collection) delete(ctx context.Context, key, version string) error {
 	op := "delete " + c.b.name + " " + key
 	w := c.b.remove
-	match, err := c.condition(ctx, op, w, key, version)
+	now, err := c.condition(ctx, op, w, key, version)
 	if errors.Is(err, connectors.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	values := map[string]string{"key": key}
-	cl := &call{op: op, method: w.method, path: w.path.fill(values, url.PathEscape), query: query(w.query, values), match: match, one: true}
+	values := map[string]string{"key": key, "version": fmt.Sprint(now.version)}
+	cl := &call{op: op, method: w.method, path: w.path.fill(values, url.PathEscape), query: query(w.query, values), match: now.tag, versioned: w.given, one: true}
 	if len(w.set) > 0 {
 		body := map[string]any{}
-		w.constants(body, values)
+		w.constants(body, values, now.version)
 		cl.body = body
 	}
 	_, err = c.client().do(ctx, cl)
@@ -139,35 +143,51 @@ func (c *collection) delete(ctx context.Context, key, version string) error {
 	return err
 }
 
-// condition is the ETag for a write that is to happen only if the record is still the one of this version. The tag is
-// taken first and the record compared then, so that no change fits between.
-func (c *collection) condition(ctx context.Context, op string, w *write, key, version string) (string, error) {
-	if !w.etag || version == "" {
-		return "", nil
+// A condition is what a write says about the record that it is for.
+type condition struct {
+	tag     string // for If-Match
+	version any    // for {version}, as the record shows it
+}
+
+// condition is that of a write which is to happen only if the record is still the one of this version. What goes with
+// the write is taken first and the record compared then, so that no change fits between.
+func (c *collection) condition(ctx context.Context, op string, w *write, key, version string) (condition, error) {
+	var shown condition
+	if !w.given && (!w.etag || version == "") {
+		return shown, nil
 	}
 	item, header, err := c.one(ctx, op, key)
 	if err != nil {
-		return "", unwritten(op, err)
+		return shown, unwritten(op, err)
 	}
-	tag := header.Get("ETag")
-	if tag == "" {
-		return "", &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: "the tool gave no ETag for the record", Hint: "take etag out of the description, or look at the proxies in between"}
+	if w.etag && version != "" {
+		if shown.tag = header.Get("ETag"); shown.tag == "" {
+			return shown, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: "the tool gave no ETag for the record", Hint: "take etag out of the description, or look at the proxies in between"}
+		}
+	}
+	if w.given {
+		if shown.version, err = c.b.version.raw(&view{item: item}); err != nil || shown.version == nil {
+			return shown, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: "the record shows no version where the description says: version", Err: err}
+		}
+	}
+	if version == "" {
+		return shown, nil
 	}
 	var now record.Record
 	if c.b.many == nil {
 		if now, _, err = c.record(item, nil); err != nil {
-			return "", &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: err.Error()}
+			return shown, &connectors.Error{Kind: connectors.ErrRefused, Op: op, Detail: err.Error()}
 		}
 	} else if err := c.Read(ctx, nil, []string{key}, func(r record.Record) error { now = r; return nil }); err != nil {
-		return "", unwritten(op, err)
+		return shown, unwritten(op, err)
 	}
 	switch {
 	case now.Key != key:
-		return "", &connectors.Error{Kind: connectors.ErrNotFound, Op: op}
+		return shown, &connectors.Error{Kind: connectors.ErrNotFound, Op: op}
 	case now.Version != version:
-		return "", &connectors.Error{Kind: connectors.ErrStale, Op: op}
+		return shown, &connectors.Error{Kind: connectors.ErrStale, Op: op}
 	}
-	return tag, nil
+	return shown, nil
 }
 
 // unwritten is an error of a read before a write: nothing was sent.
@@ -197,8 +217,9 @@ type sending struct {
 	value record.Value
 }
 
-// body is what a write sends, nil when no field is left for it, and the fields that take requests of their own.
-func (c *collection) body(ctx context.Context, op string, w *write, f record.Fields, creating bool) (any, []sending, error) {
+// body is what a write sends beside its constants, nil when no field is left for it, and the fields that take requests
+// of their own.
+func (c *collection) body(ctx context.Context, op string, w *write, f record.Fields, creating bool) (map[string]any, []sending, error) {
 	body := map[string]any{}
 	var steps []sending
 	paths := make([]string, 0, len(f))
@@ -232,7 +253,6 @@ func (c *collection) body(ctx context.Context, op string, w *write, f record.Fie
 	if n == 0 && !creating {
 		return nil, steps, nil
 	}
-	w.constants(body, nil)
 	return body, steps, nil
 }
 
@@ -315,17 +335,21 @@ func extends(v, old any) bool {
 	return false
 }
 
-// constants puts what every body of this write has into it.
-func (w *write) constants(body map[string]any, values map[string]string) {
-	constants(w.set, w.wrap, body, values)
+// constants puts what every body of this write has into it. version stands for {version}, as the record shows it.
+func (w *write) constants(body map[string]any, values map[string]string, version any) {
+	constants(w.set, w.wrap, body, func(text string) any {
+		if text == "{version}" && version != nil {
+			return version
+		}
+		return template(text).fill(values, nil)
+	})
 }
 
-func constants(list []constant, wrap []string, body map[string]any, values map[string]string) {
+func constants(list []constant, wrap []string, body map[string]any, fill func(text string) any) {
 	for _, s := range list {
-		v := filled(s.value, func(text string) string { return template(text).fill(values, nil) })
 		// A value that a rule writes is not replaced by a constant.
 		if at := append(slices.Clone(wrap), s.at...); !has(body, at) {
-			_ = set(body, at, v, func(string) error { return nil })
+			_ = set(body, at, filled(s.value, fill), func(string) error { return nil })
 		}
 	}
 }
@@ -392,7 +416,7 @@ func (c *collection) step(ctx context.Context, op, key string, s sending) error 
 		values["value"] = fmt.Sprint(v)
 	}
 	body := map[string]any{}
-	w.constants(body, values)
+	w.constants(body, values, nil)
 	_, err := c.client().do(ctx, &call{op: op, method: w.method, path: w.path.fill(values, url.PathEscape), query: query(w.query, values), body: body, one: true})
 	return err
 }
