@@ -68,6 +68,8 @@ func scripts(folder string, environment map[string]string) testscript.Params {
 			"snow":       snow,
 			"alarms":     alarms,
 			"ilert":      ilert,
+			"desk":       desk,
+			"follow":     follow,
 			"port":       port,
 			"digest":     digest,
 			"restorable": restorable,

@@ -25,11 +25,12 @@ func (a *app) simCmd() *cobra.Command {
 users, and runs until it is interrupted. What is in it is gone then.`,
 		Example: `  fieldsync sim servicenow --listen 127.0.0.1:8081 --incidents 50
   fieldsync sim dataminer --listen 127.0.0.1:8082
-  fieldsync sim ilert --listen 127.0.0.1:8083 --alerts 3`,
+  fieldsync sim ilert --listen 127.0.0.1:8083 --alerts 3
+  fieldsync sim desk --listen 127.0.0.1:8084`,
 		Args: knownCommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.simServiceNow(), a.simDataMiner(), a.simIlert())
+	c.AddCommand(a.simServiceNow(), a.simDataMiner(), a.simIlert(), a.simDesk())
 	return c
 }
 

@@ -27,6 +27,7 @@ import (
 
 	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	ilertsim "github.com/fieldsync/fieldsync/connectors/ilert/sim"
+	desksim "github.com/fieldsync/fieldsync/connectors/rest/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 )
 
@@ -35,6 +36,7 @@ type world struct {
 	snow   *snowsim.Server
 	alarms *alarmsim.Server
 	ilert  *ilertsim.Server
+	desk   *desksim.Desk
 
 	mu      sync.Mutex
 	gate    chan struct{} // not nil: scans of incidents wait until it is closed

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -98,4 +99,41 @@ func members(into map[string]string, path string, v any, depth int) {
 	for name, e := range m {
 		members(into, path+"."+name, e, depth+1)
 	}
+}
+
+// lists are where in an answer lists stand, three levels deep.
+func lists(path string, v any, depth int) []string {
+	switch v := v.(type) {
+	case []any:
+		return []string{path}
+	case map[string]any:
+		var found []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if depth < 3 {
+				found = append(found, lists(path+"."+name, v[name], depth+1)...)
+			}
+		}
+		return found
+	}
+	return nil
+}
+
+// plainly lists the paths of an item that hold a text or a number, for whoever looks for its key.
+func plainly(item any) string {
+	seen := map[string]string{}
+	m, _ := item.(map[string]any)
+	for name, v := range m {
+		members(seen, name, v, 0)
+	}
+	var paths []string
+	for _, path := range slices.Sorted(maps.Keys(seen)) {
+		if kind := seen[path]; kind == "text" || kind == "int" {
+			paths = append(paths, "item."+path)
+		}
+	}
+	const some = 12
+	if len(paths) > some {
+		paths = append(paths[:some], "…")
+	}
+	return strings.Join(paths, ", ")
 }

@@ -117,7 +117,11 @@ func (w *walk) items(a *answer) ([]any, error) {
 	}
 	items, ok := found.([]any)
 	if !ok {
-		return nil, w.broken("the answer has no list of records where the description says: items")
+		err := w.broken("the answer has no list of records where the description says: items")
+		if there := lists("body", a.body, 0); len(there) > 0 {
+			err.Hint = fmt.Sprintf("the list block of the description has to say where they are; the answer has lists at %s", strings.Join(there, ", "))
+		}
+		return nil, err
 	}
 	return items, nil
 }
@@ -242,7 +246,7 @@ func (w *walk) follow(a *answer, at *position) (bool, error) {
 	return true, nil
 }
 
-func (w *walk) broken(detail string) error {
+func (w *walk) broken(detail string) *connectors.Error {
 	return &connectors.Error{Kind: connectors.ErrProtocol, Op: w.op, Detail: detail, Hint: "compare the list block of the description with what the tool answers"}
 }
 

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -42,7 +43,7 @@ func (c *collection) keyOf(item any) (string, error) {
 		return "", err
 	}
 	if key == "" {
-		return "", errors.New("a record has no key where the description says: key")
+		return "", errors.New("a record has no key where the description says: key; it has " + cmp.Or(plainly(item), "no member with a text or a number"))
 	}
 	return key, nil
 }

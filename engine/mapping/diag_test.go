@@ -73,6 +73,7 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 	}{
 		// files and blocks
 		{"a block of an unknown kind", extra(`synk "x" {}`), "Unsupported block type", `Did you mean "sync"?`, `synk`},
+		{"the description of a tool among the rules", extra("collection \"cases\" {}"), "Description of a tool among the mapping files", `system = "systems/sound.hcl"`, `collection "cases"`},
 		{"a sync of the same name", extra(`sync "main" {}`), "Second sync of this name", "sound.hcl:16", `"main"`},
 		{"a name that is none", extra(`sync "a b" {}`), "Not a name", "letters, digits", `"a b"`},
 		{"an argument of a sync that does not exist", [2]string{`sync "main" {`, "sync \"main\" {\n  schedul = \"\""}, "Unsupported argument", `Did you mean "schedule"?`, `schedul`},

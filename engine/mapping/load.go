@@ -141,7 +141,7 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 			continue
 		}
 		l.cfg.Files[name] = f
-		if l.absurd(f.Body) {
+		if l.absurd(f.Body) || l.astray(f.Body) {
 			continue
 		}
 		content, diags := f.Body.Content(topSchema)
@@ -188,6 +188,22 @@ func Parse(files map[string][]byte, dir string, o Options) (*Config, hcl.Diagnos
 		return l.cfg, syntax
 	}
 	return l.cfg, sorted(l.diags)
+}
+
+// astray reports a file that describes a tool: those lie in a folder of their own, since all files here are the mapping.
+func (l *loader) astray(body hcl.Body) bool {
+	b, ok := body.(*hclsyntax.Body)
+	if !ok {
+		return false
+	}
+	i := slices.IndexFunc(b.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "collection" || b.Type == "login" || b.Type == "setting" })
+	if i < 0 {
+		return false
+	}
+	at := b.Blocks[i].DefRange()
+	name := filepath.Base(at.Filename)
+	l.fail(at, "Description of a tool among the mapping files", "All *.hcl files of this folder are read as one mapping, and this one describes a tool. Move it into a folder below, and name it in the connection: system = \"systems/%s\".", name)
+	return true
 }
 
 // absurd reports numbers that no system holds: written out they would fill the memory.
