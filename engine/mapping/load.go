@@ -196,7 +196,9 @@ func (l *loader) astray(body hcl.Body) bool {
 	if !ok {
 		return false
 	}
-	i := slices.IndexFunc(b.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "collection" || b.Type == "login" || b.Type == "setting" })
+	i := slices.IndexFunc(b.Blocks, func(b *hclsyntax.Block) bool {
+		return b.Type == "collection" || b.Type == "login" || b.Type == "setting"
+	})
 	if i < 0 {
 		return false
 	}
