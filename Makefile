@@ -60,18 +60,31 @@ deps:
 	} || { echo "install a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@go mod download
 
-# PostgreSQL and MariaDB, for tests that start servers of their own, and Chromium for those of the console. RUNLEVEL=1 keeps Debian from starting
-# the machine's. Where they cannot be installed their tests are skipped, and say so.
+# Real servers, for tests that start private ones: PostgreSQL, MariaDB, Request Tracker, Redmine; and Chromium, for those of
+# the console. Where one cannot be installed its tests are skipped, and say so. RUNLEVEL=1 keeps Debian from starting the
+# machine's.
+sudo   := $(if $(filter 0,$(shell id -u)),,sudo)
+apt    := $(sudo) env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends -o DPkg::Lock::Timeout=120
+update = $(sudo) apt-get update -q
+# Redmine's package is unpacked here, and what it depends on installed: installing it would set up a Redmine for the
+# machine, and fails with a Ruby that it runs well on.
+REDMINE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fieldsync/redmine
+absent  = || echo "not installed: $(1); the tests that need it are skipped" >&2
+
 servers:
-	@missing=; \
-		{ command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || missing="postgresql"; \
-		{ command -v mariadbd || ls /usr/sbin/mariadbd; } >/dev/null 2>&1 && command -v my_print_defaults >/dev/null || missing="$$missing mariadb-server-core mariadb-client-core"; \
-		{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1 || missing="$$missing chromium"; \
-		[ -z "$$missing" ] || { \
-			echo "for the tests: installing $$missing"; \
-			sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-			command -v apt-get >/dev/null && $$sudo apt-get update -q && $$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
-		} || echo "not installed:$$missing; the tests that need them are skipped" >&2
+	@{ command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || { \
+		$(update) && $(apt) install postgresql; } $(call absent,PostgreSQL)
+	@{ command -v mariadbd || ls /usr/sbin/mariadbd; } >/dev/null 2>&1 && command -v my_print_defaults >/dev/null || { \
+		$(update) && $(apt) install mariadb-server-core mariadb-client-core; } $(call absent,MariaDB)
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1 || { \
+		$(update) && $(apt) install chromium; } $(call absent,Chromium)
+	@ls /usr/share/request-tracker5/libexec/rt-server /usr/share/doc/rt5-standalone /usr/share/doc/rt5-db-sqlite >/dev/null 2>&1 || { \
+		$(update) && echo "request-tracker5 request-tracker5/dbconfig-install boolean false" | $(sudo) debconf-set-selections && \
+		$(apt) install request-tracker5 rt5-db-sqlite rt5-standalone msmtp-mta; } $(call absent,Request Tracker)
+	@{ ls "$(REDMINE)/usr/share/redmine/config.ru" || ls /usr/share/redmine/config.ru; } >/dev/null 2>&1 && command -v puma >/dev/null || { \
+		$(update) && $(apt) satisfy "$$(apt-cache show --no-all-versions redmine | sed -n 's/^Depends: //p')" redmine-sqlite puma && \
+		rm -rf "$(REDMINE)" && mkdir -p "$(REDMINE)" && cd "$(REDMINE)" && apt-get download -q redmine && \
+		dpkg-deb -x redmine_*.deb . && rm redmine_*.deb; } $(call absent,Redmine)
 
 clean:
 	rm -rf bin

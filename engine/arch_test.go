@@ -38,7 +38,9 @@ var mayImport = map[string][]string{
 	"connectors":                       {"engine/record"},
 	"connectors/*":                     {"connectors", "engine/record"},
 	"connectors/*/sim":                 {"connectors", "engine/record"},
-	"connectors/sql/sqltest":           {},
+	"connectors/servertest":            {},
+	"connectors/sql/sqltest":           {"connectors/servertest"},
+	"connectors/rest/resttest":         {"connectors/servertest"},
 	"connectors/rest":                  {"connectors", "engine/record", "engine/mapping/expression", "mappings"},                   // descriptions are HCL with expr inside
 	"connectors/plugin":                {"connectors", "connectors/plugin/protocol", "engine/record", "engine/mapping/expression"}, // the settings block is evaluated with the mapping
 	"connectors/plugin/protocol":       {"connectors", "engine/record"},

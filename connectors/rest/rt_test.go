@@ -2,30 +2,18 @@ package rest_test
 
 import (
 	"fmt"
-	"net/url"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/fieldsync/fieldsync/connectors/connectortest"
+	"github.com/fieldsync/fieldsync/connectors/rest/resttest"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 func TestRequestTracker(t *testing.T) {
-	env := real(t, "FIELDSYNC_RT_URL", "FIELDSYNC_RT_KEY", "FIELDSYNC_RT_ADMIN_KEY", "FIELDSYNC_RT_QUEUE")
-	admin := &person{env[0] + "/REST/2.0", [2]string{"Authorization", "token " + env[2]}}
-	src := fmt.Sprintf("system = \"rt\"\nurl = %q\nsettings = { queue = %q }\nauth \"header\" { key = %q }\n", env[0], env[3], env[2])
-	empty := func(t *testing.T) {
-		for {
-			list := admin.do(t, "GET", "/tickets?per_page=100&query="+url.QueryEscape("Queue = '"+env[3]+"'"), nil)["items"].([]any)
-			if len(list) == 0 {
-				return
-			}
-			for _, i := range list {
-				admin.do(t, "DELETE", fmt.Sprintf("/ticket/%v", i.(map[string]any)["id"]), nil)
-			}
-		}
-	}
+	t.Parallel()
 	ticket := func(f record.Fields) map[string]any {
 		out, custom := map[string]any{}, map[string]any{}
 		for p, v := range f {
@@ -48,8 +36,8 @@ func TestRequestTracker(t *testing.T) {
 		Missing:     func(i int) string { return strconv.Itoa(90000000 + i) },
 		Incremental: true, Conditional: true,
 		Open: func(t *testing.T) connectortest.System {
-			empty(t)
-			conn := connect(t, src)
+			desk := resttest.RequestTracker(t)
+			conn := connect(t, fmt.Sprintf("system = \"rt\"\nurl = %q\nsettings = { queue = %q }\nauth \"header\" { key = %q }\n", desk.URL, desk.Place, desk.Key))
 			col, err := conn.Collection(t.Context(), "tickets")
 			if err != nil {
 				t.Fatal(err)
@@ -58,11 +46,17 @@ func TestRequestTracker(t *testing.T) {
 				Collection: col, Connection: conn,
 				Add: func(t *testing.T, f record.Fields) string {
 					b := ticket(f)
-					b["Queue"] = env[3]
-					return fmt.Sprint(admin.do(t, "POST", "/ticket", b)["id"])
+					b["Queue"] = desk.Place
+					var made struct{ ID any }
+					desk.Admin.Do(t, http.MethodPost, "/ticket", b, &made)
+					return fmt.Sprint(made.ID)
 				},
-				Edit:   func(t *testing.T, key string, f record.Fields) { admin.do(t, "PUT", "/ticket/"+key, ticket(f)) },
-				Remove: func(t *testing.T, key string) { admin.do(t, "DELETE", "/ticket/"+key, nil) },
+				Edit: func(t *testing.T, key string, f record.Fields) {
+					desk.Admin.Do(t, http.MethodPut, "/ticket/"+key, ticket(f), nil)
+				},
+				Remove: func(t *testing.T, key string) {
+					desk.Admin.Do(t, http.MethodDelete, "/ticket/"+key, nil, nil)
+				},
 			}
 		},
 	})

@@ -12,9 +12,10 @@
 #   }
 #
 # Custom fields are paths like "custom_fields.Severity", by name, or by number: "custom_fields.3". As the marker of new
-# issues take one of the format text that is used as a filter. status, priority and tracker are their names. A status
-# that the workflow forbids is not stored, and Redmine does not say so; the run shows what was. Carried notes are edited
-# from Redmine 5 on, where the role may edit its own notes.
+# issues take one of the format text that is used as a filter. One that is "for all projects" is not listed by Redmine, and
+# is known by its name only once an issue shows it: tick the project for it, or write its number. status, priority and
+# tracker are their names. A status that the workflow forbids is not stored, and Redmine does not say so; the run shows what
+# was. Carried notes are edited from Redmine 5 on, where the role may edit its own notes.
 
 setting "project" {
   description = "identifier of the project; without it issues of all projects are listed, and none can be made"
