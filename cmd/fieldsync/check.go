@@ -21,6 +21,7 @@ import (
 func (a *app) checkCmd() *cobra.Command {
 	var create bool
 	var sets []string
+	var conform conformance
 	c := &cobra.Command{
 		Use:   "check [CONNECTION]",
 		Short: "log in to the systems and say what a first run would stumble over",
@@ -29,10 +30,14 @@ missing; then looks whether the collections of the syncs and the paths that thei
 write are there, whether the account has the rights that those need (for ServiceNow by
 role), and shows a record. Nothing is written, unless --create-test-record asks
 for it: then a record with a marker of its own is made wherever a sync may create records,
-found again by that marker, and taken away. No sync ever takes such a record for its own.`,
+found again by that marker, and taken away. No sync ever takes such a record for its own.
+
+Writers of connectors and plugins hold theirs to the contract with --conformance: it makes,
+changes and deletes records in a collection, which has to be empty.`,
 		Example: `  fieldsync check
   fieldsync check prod --json
   fieldsync check prod --create-test-record
+  fieldsync check shop --conformance sandbox
   fieldsync check prod --create-test-record --set caller_id=62826bf03710200044e0bfc8bcbe5df1`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeConnections,
@@ -51,6 +56,12 @@ found again by that marker, and taken away. No sync ever takes such a record for
 				conns = []*mapping.Connection{one}
 			}
 			set, err := settings(sets)
+			switch {
+			case conform.collection != "" && len(args) == 0:
+				err = hinted{errors.New("--conformance is about one connection"), "name it: fieldsync check CONNECTION --conformance COLLECTION"}
+			case conform.collection == "" && conform.marker+conform.text != "":
+				err = hinted{errors.New("--marker and --text are about conformance"), "add --conformance COLLECTION"}
+			}
 			if err == nil && len(set) > 0 && !create {
 				err = hinted{errors.New("--set is about a test record, and none is made"), "add --create-test-record"}
 			}
@@ -58,6 +69,9 @@ found again by that marker, and taken away. No sync ever takes such a record for
 				return err
 			}
 			list := []report.Finding{}
+			if conform.collection != "" {
+				list, conns = p.conforms(c.Context(), conns[0], conform), nil
+			}
 			for _, conn := range conns {
 				list = append(list, p.check(c.Context(), conn)...)
 				if create {
@@ -76,6 +90,9 @@ found again by that marker, and taken away. No sync ever takes such a record for
 		},
 	}
 	c.Flags().BoolVar(&create, "create-test-record", false, "make a marked record where syncs create them, and take it away again")
+	c.Flags().StringVar(&conform.collection, "conformance", "", "hold this empty `COLLECTION` of the connection to the contract of connectors")
+	c.Flags().StringVar(&conform.marker, "marker", "", "with --conformance: `PATH` of text that creates are found by (default: a text field)")
+	c.Flags().StringVar(&conform.text, "text", "", "with --conformance: `PATH` of free text (default: another one)")
 	c.Flags().StringArrayVar(&sets, "set", nil, "give the test record this `PATH=VALUE`; may be repeated")
 	return c
 }

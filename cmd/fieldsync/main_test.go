@@ -76,6 +76,7 @@ func scripts(folder string, environment map[string]string) testscript.Params {
 			"hash":       hash,
 			"await":      await,
 			"sub":        sub,
+			"shelf":      shelf,
 			"sink":       sink,
 		},
 	}

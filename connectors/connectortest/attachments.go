@@ -147,7 +147,7 @@ func attachmentsSince(b *bench) {
 		if _, there := got[second.ID]; !there {
 			b.Errorf("since its own time the second is not there: %v", got)
 		}
-		if _, there := got[first.ID]; there && b.Pass != nil {
+		if _, there := got[first.ID]; there && b.pass != nil {
 			b.Error("the first is there, too, though it was added a minute earlier")
 		}
 	}

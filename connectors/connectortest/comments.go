@@ -89,7 +89,7 @@ func commentsSince(b *bench) {
 		if got[second.ID] == "" {
 			b.Errorf("since its own time the second is not there: %v", got)
 		}
-		if b.Pass != nil && got[first.ID] != "" {
+		if b.pass != nil && got[first.ID] != "" {
 			b.Error("the first is there, too, though it was written a minute earlier")
 		}
 	}

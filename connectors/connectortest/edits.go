@@ -25,7 +25,7 @@ func editsFound(b *bench) {
 	if ch.Overtaken(before.Version, alone.Version) {
 		b.Errorf("one write from version %s to %s was taken for more", before.Version, alone.Version)
 	}
-	b.Edit(b.T, key, record.Fields{b.Text: record.OfText("a person's")})
+	b.edit(key, record.Fields{b.Text: record.OfText("a person's")})
 	b.settle()
 	after := write("the second of ours", alone.Version)
 	if !ch.Overtaken(alone.Version, after.Version) {

@@ -71,8 +71,8 @@ func findSeveral(b *bench) {
 	marker := b.Sample(0)[b.Marker]
 	twin := b.Sample(1)
 	twin[b.Marker] = marker
-	want := []string{b.Add(b.T, b.Sample(0)), b.Add(b.T, twin)}
-	b.Add(b.T, b.Sample(2))
+	want := []string{b.add(b.Sample(0)), b.add(twin)}
+	b.add(b.Sample(2))
 	got := b.find(marker)
 	if len(got) != 2 || got[want[0]].Key == "" || got[want[1]].Key == "" {
 		b.Errorf("delivered %v, want %v", names(got), want)
@@ -97,7 +97,7 @@ func findSpecial(b *bench) {
 		for j, text := range []string{s.marker, s.decoy} {
 			f := b.Sample(2*i + j)
 			f[b.Marker] = record.OfText(text)
-			key := b.Add(b.T, f)
+			key := b.add(f)
 			stored := b.one(key).Values[b.slot(b.Marker)]
 			if stored.Text() != text {
 				b.Logf("the marker %q is stored as %s", text, stored)

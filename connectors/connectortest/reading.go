@@ -235,11 +235,11 @@ func readEmitError(b *bench) {
 }
 
 func readFresh(b *bench) {
-	key := b.Add(b.T, b.Sample(0))
+	key := b.add(b.Sample(0))
 	b.holds("after an insert", b.one(key), b.Sample(0))
-	b.Edit(b.T, key, record.Fields{b.Text: b.Sample(1)[b.Text]})
+	b.edit(key, record.Fields{b.Text: b.Sample(1)[b.Text]})
 	b.holds("after an edit", b.one(key), record.Fields{b.Text: b.Sample(1)[b.Text]})
-	b.Remove(b.T, key)
+	b.remove(key)
 	if got := b.read(key); len(got) != 0 {
 		b.Error("a removed record is still read")
 	}
@@ -257,7 +257,7 @@ func versionMoves(b *bench) {
 	}
 	seen := map[string]bool{first.Version: true}
 	for i := 1; i <= 3; i++ {
-		b.Edit(b.T, keys[0], record.Fields{b.Text: b.Sample(i)[b.Text]})
+		b.edit(keys[0], record.Fields{b.Text: b.Sample(i)[b.Text]})
 		v := b.one(keys[0]).Version
 		if seen[v] {
 			b.Errorf("edit %d: version %q was there before", i, v)
@@ -275,7 +275,7 @@ func sinceEdit(b *bench) {
 	if w.Next == "" {
 		b.Fatal("Window.Next is empty")
 	}
-	b.Edit(b.T, keys[2], record.Fields{b.Text: b.Sample(40)[b.Text]})
+	b.edit(keys[2], record.Fields{b.Text: b.Sample(40)[b.Text]})
 	b.settle()
 	added := b.fill(5, 6)[0]
 	got, w2 := b.scan(connectors.Query{Paths: b.Paths, Since: w.Next})
@@ -298,10 +298,10 @@ func sinceSameSecond(b *bench) {
 	_, w := b.scan(connectors.Query{Paths: b.Paths})
 	for i := range 4 {
 		want := b.Sample(50 + i)[b.Text]
-		b.Edit(b.T, keys[i%3], record.Fields{b.Text: want})
+		b.edit(keys[i%3], record.Fields{b.Text: want})
 		_, mid := b.scan(connectors.Query{Paths: b.Paths, Since: w.Next})
 		later := b.Sample(70 + i)[b.Text]
-		b.Edit(b.T, keys[i%3], record.Fields{b.Text: later})
+		b.edit(keys[i%3], record.Fields{b.Text: later})
 		b.settle()
 		got, next := b.scan(connectors.Query{Paths: b.Paths, Since: mid.Next})
 		if r, ok := got[keys[i%3]]; !ok || r.Values[b.slot(b.Text)] != later {
@@ -312,14 +312,14 @@ func sinceSameSecond(b *bench) {
 }
 
 func sinceLeavesOut(b *bench) {
-	if b.Pass == nil {
+	if b.pass == nil {
 		b.Skip("the system's clock cannot be moved")
 	}
 	keys := b.fill(0, 5)
-	b.Pass(b.T, 24*time.Hour)
+	b.pass(24 * time.Hour)
 	_, w := b.scan(connectors.Query{Paths: b.Paths})
-	b.Pass(b.T, 24*time.Hour)
-	b.Edit(b.T, keys[1], record.Fields{b.Text: b.Sample(40)[b.Text]})
+	b.pass(24 * time.Hour)
+	b.edit(keys[1], record.Fields{b.Text: b.Sample(40)[b.Text]})
 	b.settle()
 	got, _ := b.scan(connectors.Query{Paths: b.Paths, Since: w.Next})
 	if len(got) != 1 || got[keys[1]].Key == "" {
@@ -336,7 +336,7 @@ func noWindow(b *bench) {
 
 func removedGone(b *bench) {
 	keys := b.fill(0, 3)
-	b.Remove(b.T, keys[1])
+	b.remove(keys[1])
 	b.settle()
 	if got, _ := b.scan(connectors.Query{Paths: b.Paths}); len(got) != 2 || got[keys[1]].Key != "" {
 		b.Errorf("delivered %v, want %v", names(got), []string{keys[0], keys[2]})

@@ -7,6 +7,7 @@
 package connectortest
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -70,14 +71,42 @@ type System struct {
 // Run checks everything.
 func Run(t *testing.T, s Suite) {
 	t.Helper()
+	for _, c := range s.checks() {
+		if c.skip {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			sys := s.Open(t)
+			b := &bench{T: t, Suite: s.whole(), Collection: sys.Collection, Connection: sys.Connection,
+				add:    func(f record.Fields) string { return sys.Add(t, f) },
+				edit:   func(key string, f record.Fields) { sys.Edit(t, key, f) },
+				remove: func(key string) { sys.Remove(t, key) },
+			}
+			if sys.Pass != nil {
+				b.pass = func(d time.Duration) { sys.Pass(t, d) }
+			}
+			c.run(b)
+		})
+	}
+}
+
+// whole is s with what was left out.
+func (s Suite) whole() Suite {
 	if s.Missing == nil {
 		s.Missing = func(i int) string { return fmt.Sprintf("dead%028x", i) }
 	}
-	checks := []struct {
-		name string
-		skip bool
-		run  func(*bench)
-	}{
+	return s
+}
+
+// A check is one promise.
+type check struct {
+	name string
+	skip bool
+	run  func(*bench)
+}
+
+func (s Suite) checks() []check {
+	return []check{
 		{"a scan delivers every record once, with the asked paths in order", false, scanAll},
 		{"a scan of an empty system delivers nothing", false, scanNothing},
 		{"paths come in the order that was asked for", false, scanOrder},
@@ -132,22 +161,31 @@ func Run(t *testing.T, s Suite) {
 		{"eight callers at once do not disturb each other", false, concurrent},
 		{"a connection knows its collections and closes twice", false, connection},
 	}
-	for _, c := range checks {
-		if c.skip {
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			b := &bench{T: t, Suite: s, System: s.Open(t)}
-			c.run(b)
-		})
-	}
+}
+
+// A T is what a check needs of a test.
+type T interface {
+	Helper()
+	Context() context.Context
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Logf(format string, args ...any)
+	Skip(args ...any)
 }
 
 // A bench is what one check works on.
 type bench struct {
-	*testing.T
+	T
 	Suite
-	System
+	Collection connectors.Collection
+	Connection connectors.Connection
+
+	add    func(f record.Fields) string
+	edit   func(key string, f record.Fields)
+	remove func(key string)
+	pass   func(d time.Duration) // nil: see System.Pass
 }
 
 // fill adds samples from to to-1 as a person does and returns their keys.
@@ -155,7 +193,7 @@ func (b *bench) fill(from, to int) []string {
 	b.Helper()
 	keys := make([]string, 0, to-from)
 	for i := from; i < to; i++ {
-		key := b.Add(b.T, b.Sample(i))
+		key := b.add(b.Sample(i))
 		if key == "" {
 			b.Fatalf("Add of sample %d gave no key: the suite is set up wrongly", i)
 		}
@@ -167,8 +205,8 @@ func (b *bench) fill(from, to int) []string {
 
 // settle lets what a person did become visible.
 func (b *bench) settle() {
-	if b.Pass != nil {
-		b.Pass(b.T, time.Minute)
+	if b.pass != nil {
+		b.pass(time.Minute)
 	}
 }
 

@@ -141,7 +141,7 @@ func updateCurrent(b *bench) {
 func updateStale(b *bench) {
 	key := b.fill(0, 1)[0]
 	old := b.one(key).Version
-	b.Edit(b.T, key, record.Fields{b.Text: b.Sample(3)[b.Text]})
+	b.edit(key, record.Fields{b.Text: b.Sample(3)[b.Text]})
 	_, err := b.updater().Update(b.Context(), b.Paths, key, old, record.Fields{b.Text: b.Sample(4)[b.Text]})
 	if !errors.Is(err, connectors.ErrStale) {
 		b.Errorf("the error is %v, want one of kind ErrStale", err)
@@ -205,7 +205,7 @@ func deleteTwice(b *bench) {
 func deleteStale(b *bench) {
 	key := b.fill(0, 1)[0]
 	old := b.one(key).Version
-	b.Edit(b.T, key, record.Fields{b.Text: b.Sample(3)[b.Text]})
+	b.edit(key, record.Fields{b.Text: b.Sample(3)[b.Text]})
 	if err := b.deleter().Delete(b.Context(), key, old); !errors.Is(err, connectors.ErrStale) {
 		b.Errorf("the error is %v, want one of kind ErrStale", err)
 	}

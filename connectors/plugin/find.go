@@ -29,6 +29,9 @@ func (c *Config) find(dir string) (string, error) {
 		return &connectors.Error{Kind: connectors.ErrConfig, Op: "plugin " + c.Program, Detail: fmt.Sprintf(detail, args...), Hint: hint}
 	}
 	root, err := filepath.EvalSymlinks(folder)
+	if err == nil {
+		root, err = filepath.Abs(root) // the program is started in a folder of its own
+	}
 	if err != nil {
 		return "", wrong("make the folder, or name another one with folder in the connection", "there is no folder %s", folder)
 	}

@@ -124,7 +124,7 @@ func (h *host) note(age time.Duration, how string) {
 		off = min(time.Second<<min(h.deaths-2, 10), longestOff)
 	}
 	h.died, h.again = how, h.env.Now().Add(off)
-	h.env.Log.Warn("plugin ended", "program", h.config.Program, "how", how, "again_in", off)
+	h.env.Log.Info("plugin ended", "program", h.config.Program, "how", how, "again_in", off)
 }
 
 // how it ended, and what it said last.

@@ -190,7 +190,7 @@ func TestNothingOfOursGetsIntoThePluginsEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	conn := connected(t, "liar", fmt.Sprintf("how = \"show environment\"\nfolder = %q\ntoken = env(\"TOKEN\")", dir), "", nil)
 	found, err := conn.(connectors.Checker).Check(t.Context())
-	if err != nil || found[0].Detail != "liar liar [31m1.0" {
+	if err != nil || found[0].Detail != "program liar: liar [31m1.0" {
 		t.Fatal(found, err)
 	}
 	seen, err := os.ReadFile(filepath.Join(dir, "seen"))

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -168,7 +167,7 @@ func (c *connection) Check(ctx context.Context) ([]connectors.Finding, error) {
 	if reply == nil {
 		return nil, err
 	}
-	list := []connectors.Finding{{OK: true, What: "plugin", Detail: strings.TrimSpace(fmt.Sprintf("%s %s", c.config.Program, c.said()))}}
+	list := []connectors.Finding{{OK: true, What: "plugin", Detail: fmt.Sprintf("program %s: %s", c.config.Program, c.said())}}
 	for i, f := range reply.Findings {
 		if i == 100 {
 			break

@@ -93,10 +93,10 @@ func (p *process) begun() bool {
 
 // over notes how it ended.
 func (p *process) over(how string) {
-	p.first.end()
 	p.mu.Lock()
 	p.pid, p.ended = 0, how
 	p.mu.Unlock()
+	p.first.end() // behind the lock: who misses the line asks how it ended
 	close(p.done)
 }
 

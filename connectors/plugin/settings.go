@@ -26,9 +26,9 @@ func (c *Config) Prepare(dir string, ctx *hcl.EvalContext, _ expression.Scope, _
 	}
 	if c.SHA256 == "" {
 		_, err := c.find(dir)
-		detail := err.Error() + "."
-		if hint := connectors.Hint(err); hint != "" {
-			detail += "\nWay out: " + hint + "."
+		detail := err.Error()
+		if e, ok := errors.AsType[*connectors.Error](err); ok {
+			detail = fmt.Sprintf("Program %s: %s.\nWay out: %s.", c.Program, e.Detail, e.Hint)
 		}
 		return nil, nil, fail("Plugin without a pin", detail)
 	}

@@ -33,7 +33,7 @@ func (l lenient) within(content *hcl.BodyContent) *hcl.BodyContent {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, kind, _ := strings.Cut(f.Tag.Get("hcl"), ",")
-		if kind == "block" {
+		if kind == "block" && !remains(f.Type) {
 			for _, b := range content.Blocks.OfType(name) {
 				b.Body = lenient{b.Body, f.Type}
 			}
@@ -44,6 +44,17 @@ func (l lenient) within(content *hcl.BodyContent) *hcl.BodyContent {
 		}
 	}
 	return content
+}
+
+// remains reports whether a block's body is handed on as it is written.
+func remains(t reflect.Type) bool {
+	t = element(t)
+	for i := range t.NumField() {
+		if t.Field(i).Type == reflect.TypeFor[hcl.Body]() {
+			return true
+		}
+	}
+	return false
 }
 
 // element is the type that pointers and slices lead to.
