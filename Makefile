@@ -8,7 +8,7 @@ STATICCC   := $(shell command -v musl-gcc || echo gcc)
 # The release that calls itself 2026.2.2. go run with a version leaves go.mod alone.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector is dear: it runs on what is small, and on what starts goroutines.
-RACE := ./engine/record ./engine/plan ./engine/reconcile ./engine/schedule ./engine/mapping/expression
+RACE := ./engine/record ./engine/plan ./engine/reconcile ./engine/schedule ./engine/mapping/expression ./engine/cluster
 
 export CGO_ENABLED := 1
 
@@ -28,10 +28,10 @@ test: deps servers
 	go test -race -tags '$(TAGS)' $(RACE)
 
 # Ten times the random histories that make test lives, the bugs that are planted to see that they are caught, and ten
-# times as many kills of a running service. FIELDSYNC_SEED=n lives the histories of one seed again.
+# times as many kills of a running service and of nodes that share one state. FIELDSYNC_SEED=n lives the histories of one seed again.
 soak: deps
 	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestHistories|TestCrashesChangeNothing|TestTheSidesAreEqual|TestAPoisonousRecord|TestPlantedBugs' ./engine
-	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestKilled' ./cmd/fieldsync
+	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestKilled|TestSeveralNodes' ./cmd/fieldsync
 
 # What a change must pass before it is shown to others. The import table is a test in ./engine.
 check: deps

@@ -54,7 +54,7 @@ func (e *StoppedError) Error() string {
 // Apply carries the plan out and remembers what came of it. The account of the run is returned with every
 // error, and is stored. It works once for each Run.
 func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
-	acc := plan.Run{Sync: r.rules.Sync, Owner: r.e.owner(), Started: r.started, Trigger: r.job.Trigger, Footer: r.footer, Rules: r.rules.Digest}
+	acc := plan.Run{Sync: r.rules.Sync, Owner: r.lease.owner, Started: r.started, Trigger: r.job.Trigger, Footer: r.footer, Rules: r.rules.Digest}
 	switch {
 	case !r.leased:
 		return acc, errors.New("a preview cannot be carried out")

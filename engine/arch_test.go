@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"engine/plan":                      {"engine/record"},
 	"engine/reconcile":                 {"engine/plan", "engine/record"},
 	"engine/schedule":                  {},
+	"engine/cluster":                   {"engine", "engine/plan", "engine/schedule", "engine/state"},
 	"engine/mapping/expression":        {"engine/record"},
 	"engine/verify":                    {"engine/reconcile", "engine/record"},
 	"engine/mapping":                   {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/access", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
@@ -70,7 +71,8 @@ var libraries = map[string][]string{
 	"google.golang.org/":             {"connectors/plugin", "connectors/plugin/protocol", "connectors/plugin/serve"},
 	"github.com/mattn/go-sqlite3":    {"engine/state", "connectors/sql", "cmd/fieldsync"},
 	"github.com/go-sql-driver/":      {"connectors/sql", "connectors/sql/sqltest"},
-	"github.com/jackc/pgx/":          {"connectors/sql", "connectors/sql/sqltest", "engine/state"},
+	"github.com/jackc/pgx/":          {"connectors/sql", "connectors/sql/sqltest", "engine/state", "engine/cluster"},
+	"github.com/riverqueue/":         {"engine/cluster"},
 	"github.com/pressly/goose/v3":    {"engine/state"},
 	"github.com/spf13/cobra":         {"cmd/fieldsync"},
 	"github.com/jedib0t/go-pretty":   {"engine/report", "cmd/fieldsync"},

@@ -23,7 +23,7 @@ type Blame struct {
 // writes nothing. key is a record's key or label on either side; the link may have ended. ErrNoLink (wrapped) when
 // there is none.
 func (e *Engine) Blame(ctx context.Context, j Job, key string) (*Blame, error) {
-	r, err := e.open(ctx, j, 0)
+	r, err := e.open(ctx, j, lease{})
 	if err != nil {
 		return nil, err
 	}

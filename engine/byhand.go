@@ -23,13 +23,13 @@ func (e *HandError) Hint() string { return e.Way }
 
 // byHand does something to a sync that a person asked for: under its lease, after what was in flight is settled.
 func (e *Engine) byHand(ctx context.Context, j Job, do func(context.Context, *Run) error) (err error) {
-	fence, err := e.lease(ctx, j.Rules.Sync)
+	l, err := e.lease(ctx, j.Rules.Sync)
 	if err != nil {
 		return err
 	}
-	r, err := e.open(ctx, j, fence)
+	r, err := e.open(ctx, j, l)
 	if err != nil {
-		return errors.Join(err, e.Store.Release(context.WithoutCancel(ctx), j.Rules.Sync, e.owner()))
+		return errors.Join(err, l.release(ctx))
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	r.keepLease(ctx)

@@ -24,7 +24,7 @@ type Explanation struct {
 // Explain reads both records of a link and decides about them, writing nothing. key is a record's key or label
 // on either side. ErrNoLink (wrapped) when there is none.
 func (e *Engine) Explain(ctx context.Context, j Job, key string) (*Explanation, error) {
-	r, err := e.open(ctx, j, 0)
+	r, err := e.open(ctx, j, lease{})
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (e *Engine) Explain(ctx context.Context, j Job, key string) (*Explanation, 
 // Look reads the record that a key or label names, and its twin where it is linked, with these paths; of a side without
 // any the paths of its rules. A side that has no such record is nil. ErrNoLink (wrapped) when neither has one.
 func (e *Engine) Look(ctx context.Context, j Job, key string, paths [2][]string) (recs [2]*record.Record, err error) {
-	r, err := e.open(ctx, j, 0)
+	r, err := e.open(ctx, j, lease{})
 	if err != nil {
 		return recs, err
 	}
@@ -188,12 +188,12 @@ func (r *Run) linkOf(ctx context.Context, key string) (*record.Link, error) {
 // Resolve stores a person's decision of a conflict; the next run carries it out as long as both records still
 // show what the person saw.
 func (e *Engine) Resolve(ctx context.Context, j Job, key, field string, side record.Side, by string) error {
-	fence, err := e.Store.Lease(ctx, j.Rules.Sync, e.owner(), leaseTTL)
+	held, err := e.lease(ctx, j.Rules.Sync)
 	if err != nil {
 		return err
 	}
-	defer e.Store.Release(context.WithoutCancel(ctx), j.Rules.Sync, e.owner())
-	r, err := e.open(ctx, j, fence)
+	defer held.release(ctx)
+	r, err := e.open(ctx, j, held)
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,20 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 )
+
+// leaseTTL is how long a sync stays locked after its process died.
+const leaseTTL = 10 * time.Second
 
 // ProcessName names a process of this machine as the owner of leases. An engine whose Owner has this form
 // need not wait for the lease of a process that was killed.
@@ -16,29 +24,94 @@ func ProcessName(pid int) string {
 	if err != nil {
 		host = "localhost"
 	}
-	return fmt.Sprintf("%s pid %d", host, pid)
+	return fmt.Sprintf("%s pid %d of %s", host, pid, machine())
+}
+
+// machine tells where process ids mean the same: the same start of the same machine, in the same container. Hosts may
+// have the same name.
+var machine = sync.OnceValue(func() string {
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	space, _ := os.Readlink("/proc/self/ns/pid") // without /proc no process is ever known to have ended
+	return fmt.Sprintf("%.3x", sha256.Sum256([]byte(string(boot)+space)))
+})
+
+// A lease is the right to run one sync, and what proves it. No two of them have the same owner or fence, not even in one
+// process: of two runs there the earlier one may have been taken for dead.
+type lease struct {
+	store Store
+	sync  string
+	owner string
+	fence int64
 }
 
 // lease takes the lease on a sync. One whose owner was a process of this machine that is not there any more is
 // taken over at once: what it left in flight is recovered next, as after any crash. The fence keeps
 // out an owner that was taken for dead and is not.
-func (e *Engine) lease(ctx context.Context, sync string) (int64, error) {
-	fence, err := e.Store.Lease(ctx, sync, e.owner(), leaseTTL)
+func (e *Engine) lease(ctx context.Context, sync string) (l lease, err error) {
+	l = lease{store: e.Store, sync: sync, owner: e.owner() + " " + strings.ToLower(rand.Text()[:6])}
+	l.fence, err = e.Store.Lease(ctx, sync, l.owner, leaseTTL)
 	held, ok := errors.AsType[*LeasedError](err)
 	if !ok || !died(held.Owner) {
-		return fence, err
+		return l, err
 	}
 	if err := e.Store.Release(ctx, sync, held.Owner); err != nil {
-		return 0, fmt.Errorf("take over from %s: %w", held.Owner, err)
+		return l, fmt.Errorf("take over from %s: %w", held.Owner, err)
 	}
-	return e.Store.Lease(ctx, sync, e.owner(), leaseTTL)
+	l.fence, err = e.Store.Lease(ctx, sync, l.owner, leaseTTL)
+	return l, err
+}
+
+// renew has the lease for another while. Somebody else's fence in between is the end of it, also when they are done.
+func (l lease) renew(ctx context.Context) error {
+	fence, err := l.store.Lease(ctx, l.sync, l.owner, leaseTTL)
+	if err == nil && fence != l.fence {
+		return errors.Join(fmt.Errorf("another run had fence %d", fence-1), l.release(ctx))
+	}
+	return err
+}
+
+func (l lease) release(ctx context.Context) error {
+	return l.store.Release(context.WithoutCancel(ctx), l.sync, l.owner)
+}
+
+// keep renews the lease until ctx ends. It returns why the lease is lost: somebody else has it, or it could not be
+// renewed for as long as it lasts. A state that is away for a while is no reason.
+func (l lease) keep(ctx context.Context, log *slog.Logger) error {
+	const pause = leaseTTL / 3
+	until := time.Now().Add(leaseTTL)
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		began := time.Now()
+		asking, cancel := context.WithDeadline(ctx, until)
+		err := l.renew(asking)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			until = began.Add(leaseTTL)
+		case errors.Is(err, ErrLeased) || !errors.Is(err, ErrStateAway) || time.Until(until) < pause:
+			return fmt.Errorf("%w: %w", ErrLeaseLost, err)
+		default:
+			log.Warn("the lease could not be renewed; trying again", "sync", l.sync, "err", err)
+		}
+	}
 }
 
 // died reports whether an owner is certain to be a process of this machine that has ended.
 func died(owner string) bool {
 	var pid int
 	_, number, ok := strings.Cut(owner, " pid ")
-	if _, err := fmt.Sscanf(number, "%d", &pid); !ok || err != nil || pid <= 0 || owner != ProcessName(pid) {
+	if _, err := fmt.Sscanf(number, "%d", &pid); !ok || err != nil || pid <= 0 {
+		return false
+	}
+	if name := ProcessName(pid); owner != name && !strings.HasPrefix(owner, name+" ") {
 		return false
 	}
 	p, err := os.FindProcess(pid)

@@ -63,7 +63,7 @@ func (e *Engine) Undo(ctx context.Context, j Job, run int64) (*Putback, error) {
 }
 
 func (e *Engine) putback(ctx context.Context, j Job, entries []Entry, trigger string) (*Putback, error) {
-	r, err := e.open(ctx, j, 0)
+	r, err := e.open(ctx, j, lease{})
 	if err != nil {
 		return nil, err
 	}
@@ -195,9 +195,10 @@ func (p *Putback) Changes() int {
 // Puts. by is the person. What both sides agreed on is left alone, so that the next run sees an edit. The account of
 // the run is stored, and returned with every error.
 func (p *Putback) Apply(ctx context.Context, by string) (acc plan.Run, err error) {
-	acc = plan.Run{Sync: p.job.Rules.Sync, Owner: p.e.owner(), Started: p.e.now(), Trigger: p.trigger, Rules: p.job.Rules.Digest}
+	acc = plan.Run{Sync: p.job.Rules.Sync, Started: p.e.now(), Trigger: p.trigger, Rules: p.job.Rules.Digest}
 	acc.Footer.Updates = int64(len(p.targets))
 	err = p.e.byHand(ctx, p.job, func(ctx context.Context, r *Run) error {
+		acc.Owner = r.lease.owner
 		if err := r.book.StartRun(ctx, &acc); err != nil {
 			return fmt.Errorf("record the run: %w", err)
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,9 +16,6 @@ import (
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
-
-// leaseTTL is how long a sync stays locked after its process died.
-const leaseTTL = 10 * time.Second
 
 // A Run is one sync, observed and decided: a plan that can be shown, saved and carried out. Close it.
 type Run struct {
@@ -43,6 +41,7 @@ type Run struct {
 	once     [2]sync.Once // it was said that the history of a side's records cannot be read
 
 	leased  bool
+	lease   lease
 	stop    context.CancelFunc // ends the renewal of the lease
 	lost    context.Context    // done when the lease is lost
 	renewed sync.WaitGroup
@@ -52,7 +51,7 @@ type Run struct {
 // Plan observes both sides and decides, and writes nothing anywhere. The run it returns can be shown and
 // saved, not carried out.
 func (e *Engine) Plan(ctx context.Context, j Job) (*Run, error) {
-	r, err := e.open(ctx, j, 0)
+	r, err := e.open(ctx, j, lease{})
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +66,13 @@ func (e *Engine) Plan(ctx context.Context, j Job) (*Run, error) {
 // The run it returns can be carried out once with [Run.Apply]. ErrLeased when another run has the sync.
 func (e *Engine) Start(ctx context.Context, j Job) (*Run, error) {
 	name := j.Rules.Sync
-	fence, err := e.lease(ctx, name)
+	l, err := e.lease(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.open(ctx, j, fence)
+	r, err := e.open(ctx, j, l)
 	if err != nil {
-		return nil, errors.Join(err, e.Store.Release(context.WithoutCancel(ctx), name, e.owner()))
+		return nil, errors.Join(err, l.release(ctx))
 	}
 	r.keepLease(ctx)
 	rctx, cancel := r.underLease(ctx)
@@ -88,31 +87,32 @@ func (e *Engine) Start(ctx context.Context, j Job) (*Run, error) {
 	return r, nil
 }
 
-func (e *Engine) open(ctx context.Context, j Job, fence int64) (*Run, error) {
+// open makes a run; without a lease it can only look.
+func (e *Engine) open(ctx context.Context, j Job, l lease) (*Run, error) {
 	r := &Run{e: e, job: j, rules: j.Rules, started: e.now(), waiting: map[string][]Waiting{}, tally: newTally(), beside: newBeside(), unsure: [2]map[string]string{{}, {}}, lost: context.Background()}
 	var err error
-	if r.book, err = e.Store.Book(ctx, j.Rules.Sync, [2][]string{j.Rules.Sides[0].Paths, j.Rules.Sides[1].Paths}, fence); err != nil {
+	if r.book, err = e.Store.Book(ctx, j.Rules.Sync, [2][]string{j.Rules.Sides[0].Paths, j.Rules.Sides[1].Paths}, l.fence); err != nil {
 		return nil, fmt.Errorf("open state of %s: %w", j.Rules.Sync, err)
 	}
 	if r.spool, err = e.Store.Spool(ctx); err != nil {
 		return nil, fmt.Errorf("make room for the run: %w", err)
 	}
-	r.leased = fence > 0
+	r.leased, r.lease = l.fence > 0, l
 	return r, nil
 }
 
 // Failed keeps the account of a run that ended before there was a plan. ErrLeased when another run has the sync by now.
 func (e *Engine) Failed(ctx context.Context, acc plan.Run) (err error) {
-	fence, err := e.lease(ctx, acc.Sync)
+	l, err := e.lease(ctx, acc.Sync)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, e.Store.Release(context.WithoutCancel(ctx), acc.Sync, e.owner())) }()
-	b, err := e.Store.Book(ctx, acc.Sync, [2][]string{}, fence)
+	defer func() { err = errors.Join(err, l.release(ctx)) }()
+	b, err := e.Store.Book(ctx, acc.Sync, [2][]string{}, l.fence)
 	if err != nil {
 		return err
 	}
-	acc.Owner = e.owner()
+	acc.Owner = l.owner
 	if err := b.StartRun(ctx, &acc); err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (r *Run) Close() error {
 	if r.stop != nil {
 		r.stop()
 		r.renewed.Wait()
-		errs = append(errs, r.e.Store.Release(context.Background(), r.rules.Sync, r.e.owner()))
+		errs = append(errs, r.lease.release(context.Background()))
 		r.stop = nil
 	}
 	if r.spool != nil {
@@ -247,22 +247,7 @@ func (r *Run) keepLease(ctx context.Context) {
 	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	lost, lose := context.WithCancelCause(context.Background())
 	r.lost = lost
-	r.renewed.Go(func() {
-		tick := time.NewTicker(leaseTTL / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				lose(context.Canceled)
-				return
-			case <-tick.C:
-				if _, err := r.e.Store.Lease(ctx, r.rules.Sync, r.e.owner(), leaseTTL); err != nil && ctx.Err() == nil {
-					lose(fmt.Errorf("%w: %w", ErrLeaseLost, err))
-					return
-				}
-			}
-		}
-	})
+	r.renewed.Go(func() { lose(cmp.Or(r.lease.keep(ctx, r.log()), context.Canceled)) })
 }
 
 // underLease is ctx, ended too when the lease is lost.

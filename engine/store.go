@@ -16,6 +16,8 @@ var (
 	ErrLeased    = errors.New("another run has this sync")
 	ErrLeaseLost = errors.New("the lease on the sync was lost")
 	ErrPlanUsed  = errors.New("this plan was carried out before")
+	// ErrStateAway is of a store that cannot be asked right now, and may well be in a moment.
+	ErrStateAway = errors.New("the state cannot be reached")
 )
 
 // A LeasedError is an ErrLeased that tells who has the sync.

@@ -110,8 +110,7 @@ func (a *app) project(cfg *mapping.Config) (*project, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, _ := os.Hostname() // a name for people; "" will do
-	return &project{Config: cfg, app: a, log: log, owner: fmt.Sprintf("%s pid %d", host, os.Getpid()),
+	return &project{Config: cfg, app: a, log: log, owner: engine.ProcessName(os.Getpid()),
 		conns: map[string]connectors.Connection{}, ends: map[string]end{}}, nil
 }
 

@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/cluster"
 	"github.com/fieldsync/fieldsync/engine/console"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/schedule"
+	"github.com/fieldsync/fieldsync/engine/state"
 	"github.com/fieldsync/fieldsync/engine/telemetry"
 )
 
@@ -24,6 +26,7 @@ const defaultListen = "127.0.0.1:8440"
 
 func (a *app) serveCmd() *cobra.Command {
 	var listen string
+	var workers int
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "run the syncs on their schedules until told to stop",
@@ -35,6 +38,9 @@ good rules running and is said in the log, at /status and by "fieldsync status".
 
 A database that tells of changes (notify in its collection block) has its sync run at once.
 
+Where the state is a PostgreSQL database, any number of machines can serve the same mapping
+files: one of them starts the syncs, all of them run them, each sync on one at a time.
+
 A plan that runs into a limit is not carried out: look at it with fieldsync plan and
 approve it with fieldsync approve; the next run then carries it out.
 
@@ -42,6 +48,7 @@ approve it with fieldsync approve; the next run then carries it out.
 only. An interrupt or SIGTERM stops after the action in flight; a second one at once.`,
 		Example: `  fieldsync serve
   fieldsync serve -d production --listen 127.0.0.1:9000 --json 2>>fieldsync.log
+  fieldsync serve --workers 8              # on each machine, with state = env("DATABASE_URL")
   curl -s http://127.0.0.1:8440/status`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -62,9 +69,17 @@ only. An interrupt or SIGTERM stops after the action in flight; a second one at 
 			if listen == "" {
 				listen = defaultListen
 			}
-			return a.serve(c.Context(), p, listen)
+			if workers < 1 {
+				return hinted{fmt.Errorf("--workers %d: it takes one at least", workers), "write --workers 4"}
+			}
+			if c.Flags().Changed("workers") && !state.IsURL(p.Settings.State) {
+				return hinted{errors.New("--workers shares the work through a database, and the state is a file"),
+					"move it, fieldsync state copy --to URL, and set state = env(\"DATABASE_URL\")"}
+			}
+			return a.serve(c.Context(), p, listen, workers)
 		},
 	}
+	c.Flags().IntVar(&workers, "workers", 4, "syncs that this node runs at the same time, where the state is a database")
 	c.Flags().StringVar(&listen, "listen", "", "`ADDRESS` on this machine, instead of the mapping's")
 	return c
 }
@@ -74,7 +89,7 @@ type service struct {
 	app   *app
 	log   *slog.Logger
 	state engine.Store
-	loop  *schedule.Loop
+	loop  loop
 	dir   string
 	began time.Time
 
@@ -95,6 +110,16 @@ type service struct {
 	news    chan struct{}   // a run has ended
 }
 
+// A loop runs jobs on their schedules: on this machine (schedule.Loop), or on all that share the state (cluster.Node).
+type loop interface {
+	Run(ctx context.Context, jobs []schedule.Job) error
+	Replace(jobs []schedule.Job)
+	Trigger(job string) error
+	Wake(job string) error
+	Pause(job string, paused bool)
+	Status() []schedule.Status
+}
+
 // A ruleset is one valid reading of the mapping files. Runs that began with it end with it.
 type ruleset struct {
 	*project
@@ -110,7 +135,7 @@ func newRuleset(p *project) *ruleset {
 	return &ruleset{project: p, listening: listening, deafen: deafen}
 }
 
-func (a *app) serve(ctx context.Context, p *project, listen string) error {
+func (a *app) serve(ctx context.Context, p *project, listen string, workers int) error {
 	dir, err := filepath.Abs(p.Dir)
 	if err != nil {
 		return err
@@ -145,7 +170,13 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 		return errors.Join(err, l.Close())
 	}
 	s.state = p.state
-	if s.loop, err = s.newLoop(ctx); err != nil {
+	s.loop, err = s.newLoop(ctx, workers, func() {
+		if err := s.takePauses(s.stopping); err != nil {
+			s.log.Error("pauses cannot be read", "err", err, "hint", wayOut(err))
+		}
+		s.hear(s.stopping, s.inForce())
+	})
+	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	s.logDiagnostics("a sync cannot run; the others do", wrong)
@@ -167,12 +198,6 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	parts.Go(func() { s.follow(ctx, w) })
 	parts.Go(func() { s.watchPauses(ctx) })
 	parts.Go(func() { s.tell(ctx) })
-	s.loop.Ready = func() {
-		if err := s.takePauses(ctx); err != nil {
-			s.log.Error("pauses cannot be read", "err", err, "hint", wayOut(err))
-		}
-		s.hear(ctx, s.inForce())
-	}
 	s.setReady(true)
 	err = s.loop.Run(ctx, s.jobs(s.rules))
 	s.setReady(false)
@@ -190,8 +215,20 @@ func (a *app) serve(ctx context.Context, p *project, listen string) error {
 	return nil
 }
 
-// newLoop makes a loop that knows when each sync last ran, so that a run missed meanwhile is caught up.
-func (s *service) newLoop(ctx context.Context) (*schedule.Loop, error) {
+// newLoop makes a loop that tells when jobs can be triggered. Where the state is a database, others may share the work.
+func (s *service) newLoop(ctx context.Context, workers int, ready func()) (loop, error) {
+	if place := s.rules.Settings.State; state.IsURL(place) {
+		return &cluster.Node{URL: place, Store: s.state, Name: s.rules.owner, Workers: workers, Log: s.log, Now: s.app.now, Last: s.lastRuns, Ready: ready}, nil
+	}
+	last, err := s.lastRuns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &schedule.Loop{Log: s.log, Now: s.app.now, Last: last, Ready: ready}, nil
+}
+
+// lastRuns knows when each sync last ran, so that a run missed meanwhile is caught up.
+func (s *service) lastRuns(ctx context.Context) (func(job string) time.Time, error) {
 	known, err := s.state.Syncs(ctx)
 	if err != nil {
 		return nil, err
@@ -205,7 +242,7 @@ func (s *service) newLoop(ctx context.Context) (*schedule.Loop, error) {
 			}
 		}
 	}
-	return &schedule.Loop{Log: s.log, Now: s.app.now, Last: func(job string) time.Time { return last[job] }}, nil
+	return func(job string) time.Time { return last[job] }, nil
 }
 
 // jobs makes the loop's jobs of a ruleset.

@@ -162,7 +162,7 @@ func (w *week) start() {
 	s := &service{app: a, log: p.log, dir: w.dir, state: p.state, began: time.Now(), rules: newRuleset(p), since: time.Now(), refused: map[string]bool{}, news: make(chan struct{}, 1), stopping: ctx}
 	s.meter = &meter{metrics: telemetry.NewMetrics("", s.figures, s.log), secrets: mask}
 	p.meter = s.meter
-	if s.loop, err = s.newLoop(ctx); err != nil {
+	if s.loop, err = s.newLoop(ctx, 1, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	w.live, w.stop, w.done = s, stop, make(chan error, 1)

@@ -65,6 +65,16 @@ func (s *Server) Start(t testing.TB) (port int, dir string) {
 	return s.port, s.dir
 }
 
+// Restart stops a server that was started, and starts it again on its port with its data.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	_ = s.input.Close()
+	<-s.ended
+	if err := s.run(); err != nil {
+		t.Fatalf("restart %s: %v", s.Name, err)
+	}
+}
+
 // running are the servers that Main stops.
 var (
 	mu      sync.Mutex

@@ -122,6 +122,42 @@ func poolConfig(address string, readOnly bool) (*pgxpool.Config, error) {
 	return config, nil
 }
 
+// Pool opens connections to the database of a state for who keeps tables of its own beside it.
+func Pool(address string, most int32) (*pgxpool.Pool, error) {
+	config, err := poolConfig(address, false)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = most
+	return pgxpool.NewWithConfig(context.Background(), config)
+}
+
+// Alone has f change the tables of a database while other nodes that are about to do so wait.
+func Alone(ctx context.Context, address string, f func() error) error {
+	config, err := poolConfig(address, false)
+	if err != nil {
+		return err
+	}
+	lock, err := lockSchema(ctx, config.ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer lock.Close(context.WithoutCancel(ctx))
+	return f()
+}
+
+// lockSchema returns a connection that has the right to change tables until it is closed.
+func lockSchema(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	lock, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := lock.Exec(ctx, "SELECT pg_advisory_lock($1)", migrating); err != nil {
+		return nil, errors.Join(err, lock.Close(ctx))
+	}
+	return lock, nil
+}
+
 // prepare looks at what is there, and brings it up to date unless it is opened for reading.
 func (s *server) prepare(config *pgx.ConnConfig, readOnly bool) error {
 	have, err := s.schema()
@@ -162,14 +198,11 @@ func (s *server) migrate(config *pgx.ConnConfig) (err error) {
 	defer cancel()
 	config = config.Copy()
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
-	lock, err := pgx.ConnectConfig(ctx, config)
+	lock, err := lockSchema(ctx, config)
 	if err != nil {
 		return err
 	}
-	defer lock.Close(context.Background()) // which gives the lock back
-	if _, err := lock.Exec(ctx, "SELECT pg_advisory_lock($1)", migrating); err != nil {
-		return err
-	}
+	defer lock.Close(context.Background())
 	var current *string
 	if err := lock.QueryRow(ctx, "SELECT current_schema()").Scan(&current); err != nil {
 		return err

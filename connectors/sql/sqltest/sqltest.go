@@ -32,6 +32,14 @@ func Postgres(t testing.TB) string {
 	return postgres.database(t)
 }
 
+// PrivatePostgres starts a PostgreSQL server for one test alone, which may restart it, and returns the URL of an empty
+// database there.
+func PrivatePostgres(t testing.TB) (*servertest.Server, string) {
+	t.Helper()
+	p := newPostgres()
+	return &p.Server, p.database(t)
+}
+
 // MariaDB returns the data source name of a new, empty database.
 func MariaDB(t testing.TB) string {
 	t.Helper()
@@ -47,10 +55,16 @@ func mariadbDSN(port int, name string) string {
 }
 
 var (
-	postgres = &server{Server: servertest.Server{Name: "PostgreSQL", Packages: "postgresql", Signal: "INT", Prepare: preparePostgres}, driver: "pgx", first: "postgres", dsn: postgresURL}
+	postgres = newPostgres()
 	mariadb  = &server{Server: servertest.Server{Name: "MariaDB", Packages: "mariadb-server-core mariadb-client-core", Signal: "TERM", Prepare: prepareMariaDB}, driver: "mysql", first: "mysql", dsn: mariadbDSN}
 	count    atomic.Int64
 )
+
+func newPostgres() *server {
+	s := &server{Server: servertest.Server{Name: "PostgreSQL", Packages: "postgresql", Signal: "INT", Prepare: preparePostgres}, driver: "pgx", first: "postgres", dsn: postgresURL}
+	s.Answers = s.ping
+	return s
+}
 
 type server struct {
 	servertest.Server
@@ -84,7 +98,7 @@ func (s *server) ping(ctx context.Context, _ string, port int) error {
 }
 
 func init() {
-	postgres.Answers, mariadb.Answers = postgres.ping, mariadb.ping
+	mariadb.Answers = mariadb.ping
 }
 
 // servants are the users that may run servers where root, whom they refuse, runs the tests; the first that there is.

@@ -1,0 +1,431 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors/servertest"
+	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
+)
+
+// A fleet is several nodes that share one state, each of them reaching its server by a way of its own, and the two
+// systems that they keep in step, which are on another server and outlive everything.
+type fleet struct {
+	t       *testing.T
+	dir     string
+	syncs   []string
+	server  *servertest.Server
+	state   string // URL
+	systems *sql.DB
+	direct  string // URL of the systems
+	nodes   []*node
+
+	last sync.Map // what a person wrote last, by sync, side, key and field
+	said atomic.Int64
+}
+
+// A node is a process of the fleet.
+type node struct {
+	f   *fleet
+	n   int
+	way *way
+	cmd *exec.Cmd
+	out *lockedBuffer
+}
+
+const tickets = 12 // of each sync
+
+func newFleet(t *testing.T, syncs, nodes int) *fleet {
+	f := &fleet{t: t, dir: t.TempDir()}
+	f.server, f.state = sqltest.PrivatePostgres(t)
+	f.direct = sqltest.Postgres(t)
+	var err error
+	if f.systems, err = sql.Open("pgx", f.direct); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.systems.Close() })
+	var hcl strings.Builder
+	hcl.WriteString(`fieldsync { state = env("STATE_URL") }
+connection "sql" "desk" {
+  driver = "postgres"
+  dsn    = env("SYSTEMS_URL")
+}
+`)
+	// Systems take their time over every write, so that a run lasts long enough to be cut short.
+	f.do(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF current_setting('application_name') <> 'people' THEN PERFORM pg_sleep(0.05); END IF; RETURN NEW; END $$`)
+	for i := range syncs {
+		name := fmt.Sprintf("s%d", i+1)
+		f.syncs = append(f.syncs, name)
+		f.do(fmt.Sprintf(`CREATE TABLE tickets_%[1]s (id text PRIMARY KEY, title text, note text, number text)`, name))
+		f.do(fmt.Sprintf(`CREATE TABLE cases_%[1]s (no bigserial PRIMARY KEY, ref text, title text, note text)`, name))
+		for _, table := range []string{"tickets", "cases"} {
+			f.do(fmt.Sprintf(`CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON %s_%s FOR EACH ROW EXECUTE FUNCTION slow()`, table, name))
+		}
+		for k := range tickets {
+			f.do(fmt.Sprintf(`INSERT INTO tickets_%s (id, title, note) VALUES ($1, 'first', 'first')`, name), fmt.Sprintf("T-%d", k))
+		}
+		fmt.Fprintf(&hcl, fleetSync, name)
+	}
+	if err := os.WriteFile(filepath.Join(f.dir, "fleet.hcl"), []byte(hcl.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i := range nodes {
+		f.nodes = append(f.nodes, &node{f: f, n: i, way: newWay(t, f.state)})
+	}
+	return f
+}
+
+const fleetSync = `
+sync %[1]q {
+  schedule = "@every 1s"
+  first    = "ticket"
+  side "ticket" {
+    connection = connection.desk
+    collection = "tickets_%[1]s"
+  }
+  side "case" {
+    connection = connection.desk
+    collection = "cases_%[1]s"
+    create     = true
+  }
+  match {
+    ticket = "id"
+    case   = "ref"
+  }
+  field "title" {
+    ticket   = "title"
+    case     = "title"
+    conflict = "ticket"
+  }
+  field "note" {
+    ticket   = "note"
+    case     = "note"
+    conflict = "case"
+  }
+  field "number" {
+    flow   = "ticket <- case"
+    ticket = "number"
+    case   = "no"
+  }
+}
+`
+
+// do changes the systems as a person would.
+func (f *fleet) do(query string, args ...any) int64 {
+	f.t.Helper()
+	res, err := f.systems.Exec(query, args...)
+	if err != nil {
+		f.t.Fatalf("%s: %v", query, err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
+
+// rowsOf asks a database for rows of texts.
+func rowsOf(t testing.TB, url, query string, args ...any) [][]string {
+	t.Helper()
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query(query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	cols, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]string
+	for rows.Next() {
+		row, into := make([]sql.NullString, len(cols)), make([]any, len(cols))
+		for i := range row {
+			into[i] = &row[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		texts := make([]string, len(cols))
+		for i := range row {
+			texts[i] = row[i].String
+		}
+		all = append(all, texts)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// people edit both sides until stop is closed.
+func (f *fleet) people(seed int64, stop <-chan struct{}) {
+	r := rand.New(rand.NewPCG(uint64(seed), 1))
+	db, err := sql.Open("pgx", f.direct+"&application_name=people")
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	defer db.Close()
+	tick := time.NewTicker(40 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		table, key := "tickets", "id"
+		if r.IntN(2) == 0 {
+			table, key = "cases", "ref"
+		}
+		sync, id, field := pick(r, f.syncs), fmt.Sprintf("T-%d", r.IntN(tickets)), pick(r, []string{"title", "note"})
+		value := fmt.Sprintf("v%d", f.said.Add(1))
+		var n int64
+		res, err := db.Exec(fmt.Sprintf(`UPDATE %s_%s SET %s = $1 WHERE %s = $2`, table, sync, field, key), value, id)
+		if err == nil {
+			n, err = res.RowsAffected()
+		}
+		if err != nil {
+			f.t.Errorf("an edit: %v", err)
+			return
+		}
+		if n == 1 {
+			f.last.Store(fmt.Sprintf("%s %s %s.%s", sync, table, id, field), value)
+		}
+	}
+}
+
+// start starts the process of a node.
+func (n *node) start() {
+	n.f.t.Helper()
+	n.out = &lockedBuffer{}
+	n.cmd = exec.Command("fieldsync", "serve", "-d", n.f.dir, "--listen", "127.0.0.1:0", "--workers", "2", "--log-level", "warn")
+	n.cmd.Env = append(os.Environ(), "STATE_URL="+n.way.url, "SYSTEMS_URL="+n.f.direct)
+	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
+	if err := n.cmd.Start(); err != nil {
+		n.f.t.Fatal(err)
+	}
+}
+
+// end signals the process and waits for its end.
+func (n *node) end(sig os.Signal) {
+	n.f.t.Helper()
+	if err := n.cmd.Process.Signal(sig); err != nil {
+		n.f.t.Fatal(err)
+	}
+	_ = n.cmd.Wait() // killed or not: what it leaves is looked at
+}
+
+// owner reports whether a lease's owner is this node.
+func (n *node) owns(owner string) bool {
+	return n.cmd != nil && strings.Contains(owner, fmt.Sprintf(" pid %d of ", n.cmd.Process.Pid))
+}
+
+// leader is the node that starts the syncs.
+func (f *fleet) leader() *node {
+	f.t.Helper()
+	return f.wait("a leader", func() *node {
+		for _, row := range rowsOf(f.t, f.state, `SELECT owner FROM fieldsync.lease WHERE sync = '(schedule)' AND expires > extract(epoch FROM clock_timestamp()) * 1000000000`) {
+			for _, n := range f.nodes {
+				if n.owns(row[0]) {
+					return n
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// busy is a node in the midst of a run, other than one.
+func (f *fleet) busy(other *node) *node {
+	f.t.Helper()
+	return f.wait("a busy node", func() *node {
+		for _, row := range rowsOf(f.t, f.state, `SELECT owner FROM fieldsync.lease WHERE sync LIKE 's%' AND owner <> '' AND expires > extract(epoch FROM clock_timestamp()) * 1000000000 + 9000000000`) {
+			for _, n := range f.nodes {
+				if n != other && n.owns(row[0]) {
+					return n
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (f *fleet) wait(what string, look func() *node) *node {
+	f.t.Helper()
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+		if n := look(); n != nil {
+			return n
+		}
+	}
+	f.t.Fatalf("there is never %s", what)
+	return nil
+}
+
+// goesOn waits until every sync has had a whole run that began after now, and returns how long that took.
+func (f *fleet) goesOn(after time.Time) time.Duration {
+	f.t.Helper()
+	for time.Since(after) < 40*time.Second {
+		rows := rowsOf(f.t, f.state, `SELECT s.name FROM fieldsync.sync s WHERE EXISTS (SELECT 1 FROM fieldsync.run r WHERE r.sync = s.id AND r.good > 0 AND r.started > $1)`, after.UnixNano())
+		if len(rows) == len(f.syncs) {
+			return time.Since(after)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	f.t.Fatal("some sync does not go on")
+	return 0
+}
+
+func (f *fleet) logs() string {
+	var b strings.Builder
+	for _, n := range f.nodes {
+		if n.out != nil {
+			fmt.Fprintf(&b, "node %d:\n%s\n", n.n, tail(n.out.String(), 6000))
+		}
+	}
+	return b.String()
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "…" + s[len(s)-n:]
+	}
+	return s
+}
+
+// run is a command that ends by itself, in this process.
+func (f *fleet) run(args ...string) (string, int) {
+	var out bytes.Buffer
+	code := run(context.Background(), append(args, "-d", f.dir), stdio{In: strings.NewReader(""), Out: &out, Err: &out, Getenv: func(name string) (string, bool) {
+		v, ok := map[string]string{"STATE_URL": f.state, "SYSTEMS_URL": f.direct}[name]
+		return v, ok
+	}})
+	return out.String(), code
+}
+
+// A way leads one node to the server, and can be cut: nothing arrives then, and nobody is told.
+type way struct {
+	url string
+	to  string
+	cut atomic.Bool
+
+	mu   sync.Mutex
+	open []net.Conn
+}
+
+func newWay(t *testing.T, target string) *way {
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &way{to: u.Host}
+	u.Host = l.Addr().String()
+	w.url = u.String()
+	t.Cleanup(func() { l.Close(); w.drop() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go w.lead(c)
+		}
+	}()
+	return w
+}
+
+func (w *way) lead(c net.Conn) {
+	defer c.Close()
+	w.keep(c)
+	if w.cut.Load() {
+		io.Copy(io.Discard, c) // until somebody loses patience
+		return
+	}
+	s, err := net.Dial("tcp", w.to)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	w.keep(s)
+	var both sync.WaitGroup
+	for _, pair := range [][2]net.Conn{{c, s}, {s, c}} {
+		both.Go(func() {
+			defer pair[0].Close()
+			defer pair[1].Close()
+			buf := make([]byte, 32<<10)
+			for {
+				n, err := pair[0].Read(buf)
+				if w.cut.Load() {
+					io.Copy(io.Discard, pair[0])
+					return
+				}
+				if n > 0 {
+					if _, err := pair[1].Write(buf[:n]); err != nil {
+						return
+					}
+				}
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	both.Wait()
+}
+
+func (w *way) keep(c net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = append(w.open, c)
+}
+
+// drop ends what is open, as a network does that is back and knows of nothing.
+func (w *way) drop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		c.Close()
+	}
+	w.open = nil
+}
+
+// A lockedBuffer is written to by a process and read meanwhile.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,231 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/cluster"
+	"github.com/fieldsync/fieldsync/engine/schedule"
+	"github.com/fieldsync/fieldsync/engine/state"
+)
+
+func TestMain(m *testing.M) { os.Exit(sqltest.Main(m).Run()) }
+
+// A team is some nodes in one process, and what their jobs did.
+type team struct {
+	t   *testing.T
+	url string
+
+	mu      sync.Mutex
+	began   []string // "job trigger" by start
+	running map[string]int
+	overlap bool
+	hold    map[string]chan struct{} // jobs wait for these
+	fail    map[string]error
+}
+
+func newTeam(t *testing.T) *team {
+	return &team{t: t, url: sqltest.Postgres(t), running: map[string]int{}, hold: map[string]chan struct{}{}, fail: map[string]error{}}
+}
+
+func (m *team) job(name, spec string, after ...string) schedule.Job {
+	return schedule.Job{Name: name, Spec: spec, After: after, Run: func(ctx context.Context, trigger string) error {
+		m.mu.Lock()
+		m.began = append(m.began, name+" "+trigger)
+		m.running[name]++
+		m.overlap = m.overlap || m.running[name] > 1
+		hold, fail := m.hold[name], m.fail[name]
+		m.mu.Unlock()
+		defer func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.running[name]--
+		}()
+		if hold != nil {
+			select {
+			case <-hold:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return fail
+	}}
+}
+
+// node starts a node and returns how to stop it.
+func (m *team) node(jobs ...schedule.Job) (n *cluster.Node, stop func()) {
+	m.t.Helper()
+	s, err := state.Open(m.url, state.Options{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	ready := make(chan struct{})
+	n = &cluster.Node{URL: m.url, Store: s, Name: "node", Workers: 2, Log: slog.New(slog.DiscardHandler), Ready: func() { close(ready) },
+		Last: func(context.Context) (func(string) time.Time, error) {
+			return func(string) time.Time { return time.Time{} }, nil
+		}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx, jobs) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		m.t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			m.t.Errorf("a node ended with %v", err)
+		}
+		s.Close()
+	})
+	m.t.Cleanup(stop)
+	return n, stop
+}
+
+func (m *team) starts(what string) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range m.began {
+		if strings.HasPrefix(b, what) {
+			n++
+		}
+	}
+	return n
+}
+
+// until waits for something to come true.
+func (m *team) until(what string, is func() bool) {
+	m.t.Helper()
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.t.Fatalf("never: %s; began: %v", what, m.began)
+}
+
+func (m *team) count(query string) string {
+	m.t.Helper()
+	p, err := state.Pool(m.url, 1)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer p.Close()
+	var n int
+	if err := p.QueryRow(m.t.Context(), query).Scan(&n); err != nil {
+		m.t.Fatal(err)
+	}
+	return fmt.Sprint(n)
+}
+
+func TestAJobRunsOnceAtATimeAndTheJobsAfterItFollow(t *testing.T) {
+	m := newTeam(t)
+	jobs := []schedule.Job{m.job("first", "@every 1s"), m.job("second", "", "first"), m.job("alone", "")}
+	for range 3 {
+		m.node(jobs...)
+	}
+	m.until("three runs of both", func() bool { return m.starts("first schedule") >= 3 && m.starts("second after") >= 3 })
+	if m.overlap {
+		t.Error("a job overlapped itself")
+	}
+	if a, b := m.starts("first"), m.starts("second"); b > a {
+		t.Errorf("second ran %d times after %d runs of first", b, a)
+	}
+	if n := m.starts("alone"); n != 0 {
+		t.Errorf("a job without a schedule ran %d times", n)
+	}
+}
+
+func TestARequestFromAnyNodeIsOneRunNowAndOneMoreIfItRuns(t *testing.T) {
+	m := newTeam(t)
+	hold := make(chan struct{})
+	m.hold["job"] = hold
+	one, _ := m.node(m.job("job", ""))
+	two, _ := m.node(m.job("job", ""))
+	if err := one.Trigger("nobody"); err == nil {
+		t.Error("a job that does not exist was triggered")
+	}
+	if err := two.Trigger("job"); err != nil {
+		t.Fatal(err)
+	}
+	m.until("it runs", func() bool { return m.starts("job request") == 1 })
+	for _, n := range []*cluster.Node{one, two, one} {
+		if err := errors.Join(n.Wake("job"), n.Trigger("job")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.until("the leader has heard", func() bool {
+		return m.count("SELECT count(*) FROM river_job WHERE kind = 'request' AND finalized_at IS NULL") == "0"
+	})
+	if n := m.starts("job"); n != 1 {
+		t.Errorf("%d runs while the first runs", n)
+	}
+	close(hold)
+	m.until("it runs once more", func() bool { return m.starts("job") == 2 })
+	m.until("nothing is left", func() bool { return m.count("SELECT count(*) FROM river_job WHERE finalized_at IS NULL") == "0" })
+	if n := m.starts("job"); n != 2 || m.overlap {
+		t.Errorf("%d runs, overlapping: %t; want 2", n, m.overlap)
+	}
+}
+
+func TestAPausedJobRestsOnWhateverNodeLeads(t *testing.T) {
+	m := newTeam(t)
+	one, stopOne := m.node(m.job("job", "@every 1s"))
+	two, _ := m.node(m.job("job", "@every 1s"))
+	m.until("it runs", func() bool { return m.starts("job") >= 1 })
+	for _, n := range []*cluster.Node{one, two} {
+		n.Pause("job", true)
+	}
+	stopOne() // which led
+	m.until("the other leads", func() bool {
+		return m.count("SELECT count(*) FROM lease WHERE sync = '(schedule)' AND expires > 0") == "1"
+	})
+	before := m.starts("job")
+	if s := two.Status(); len(s) != 1 || !s[0].Paused || s[0].Next.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	if err := two.Trigger("job"); err != nil {
+		t.Fatal(err)
+	}
+	m.until("somebody asked", func() bool { return m.starts("job request") == 1 })
+	if n := m.starts("job"); n > before+1 {
+		t.Errorf("a paused job was started %d times", n-before)
+	}
+	two.Pause("job", false)
+	m.until("it goes on", func() bool { return m.starts("job schedule") > before })
+}
+
+func TestWhatARunComesToIsTheLoopsToDealWith(t *testing.T) {
+	m := newTeam(t)
+	m.fail["bad"] = errors.New("the system is away")
+	m.fail["cut"] = fmt.Errorf("a write: %w", engine.ErrStateAway)
+	n, _ := m.node(m.job("bad", ""), m.job("next", "", "bad"), m.job("cut", ""))
+	if err := errors.Join(n.Trigger("bad"), n.Trigger("cut")); err != nil {
+		t.Fatal(err)
+	}
+	m.until("what the state cut short is tried again", func() bool { return m.starts("cut") >= 2 })
+	m.mu.Lock()
+	m.fail["cut"] = nil
+	m.mu.Unlock()
+	m.until("nothing is left", func() bool { return m.count("SELECT count(*) FROM river_job WHERE finalized_at IS NULL") == "0" })
+	if bad, next := m.starts("bad"), m.starts("next"); bad != 1 || next != 0 {
+		t.Errorf("a job that failed ran %d times, the one after it %d times", bad, next)
+	}
+	for _, s := range n.Status() {
+		if failed := s.Err != nil && strings.Contains(s.Err.Error(), "away"); failed != (s.Name == "bad") {
+			t.Errorf("%s: %v", s.Name, s.Err)
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/engine/schedule"
+	"github.com/fieldsync/fieldsync/engine/state"
+)
+
+const (
+	// requests is the queue that the leader alone works.
+	requests = "requests"
+	// longest is how long a job may take. A first contact reads both sides whole in one job, since the engine has no parts
+	// to split a scan by: two minutes would never be enough for some. A job whose node died is found by that, not by its
+	// age, so that nobody waits for as long.
+	longest = 24 * time.Hour
+	// stuck is when the queue cancels a job that the leader has given up.
+	stuck = 3 * time.Minute
+	// young is how old a job may be and still wait for a lease that another run has, which may be a run that died.
+	young    = 30 * time.Second
+	attempts = 5
+)
+
+// unfinished are the states in which there is no second job with the same arguments.
+var unfinished = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
+
+// A run is a job to be run once, by any node. Epoch is the queue's number of the one that it takes the place of, since
+// that one's node died: it may still be listed as running.
+type run struct {
+	Job     string `json:"job" river:"unique"`
+	Epoch   int64  `json:"epoch" river:"unique"`
+	Trigger string `json:"trigger"`
+}
+
+func (run) Kind() string { return "run" }
+
+func (run) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished}}
+}
+
+// A request asks the leader to have a job run. Many of the same are one.
+type request struct {
+	Job     string `json:"job" river:"unique"`
+	Trigger string `json:"trigger" river:"unique"`
+}
+
+func (request) Kind() string { return "request" }
+
+func (request) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: requests, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished}}
+}
+
+// open makes the tables of the queue, while other nodes wait, and a client that knows every kind of job: a node that did
+// not would throw those away that it does not know.
+func (n *Node) open(ctx context.Context) error {
+	driver := riverpgxv5.New(n.pool)
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet(n.Log)})
+	if err != nil {
+		return err
+	}
+	err = state.Alone(ctx, n.URL, func() error {
+		_, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	workers := river.NewWorkers()
+	if err := errors.Join(river.AddWorkerSafely(workers, &runner{n: n}), river.AddWorkerSafely(workers, &listener{n: n})); err != nil {
+		return err
+	}
+	n.client, err = river.NewClient(driver, &river.Config{
+		ID:                          n.Name,
+		Logger:                      quiet(n.Log),
+		Workers:                     workers,
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: n.Workers}},
+		FetchPollInterval:           500 * time.Millisecond,
+		JobTimeout:                  2 * time.Minute,
+		RescueStuckJobsAfter:        stuck,
+		CompletedJobRetentionPeriod: time.Hour, // the accounts of runs are in the state
+		CancelledJobRetentionPeriod: time.Hour,
+		DiscardedJobRetentionPeriod: 24 * time.Hour,
+	})
+	return err
+}
+
+// quiet lets only the queue's troubles through.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeast{log.Handler()}) }
+
+type atLeast struct{ slog.Handler }
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelError && h.Handler.Enabled(ctx, l)
+}
+func (h atLeast) WithAttrs(as []slog.Attr) slog.Handler { return atLeast{h.Handler.WithAttrs(as)} }
+func (h atLeast) WithGroup(g string) slog.Handler       { return atLeast{h.Handler.WithGroup(g)} }
+
+// A runner runs jobs on this node.
+type runner struct {
+	river.WorkerDefaults[run]
+	n *Node
+}
+
+func (r *runner) Timeout(*river.Job[run]) time.Duration { return longest }
+
+func (r *runner) NextRetry(*river.Job[run]) time.Time { return time.Now().Add(time.Second) }
+
+// Work runs one job. What went wrong with the job itself is its outcome, and the loop's to deal with; when the run was cut
+// short, by a stop of this node or because the state was away, another node tries at once.
+func (r *runner) Work(ctx context.Context, j *river.Job[run]) error {
+	n, name := r.n, j.Args.Job
+	age := time.Since(j.CreatedAt)
+	job, alive, known := n.begin(name)
+	if !known {
+		if age > young {
+			return outcome(ctx, fmt.Errorf("job %s: %w on node %s", name, errUnknown, n.Name))
+		}
+		return river.JobSnooze(time.Second) // the files of some nodes are edited before those of others
+	}
+	defer n.end(name)
+	if j.Attempt > 1 {
+		if done, err := n.done(ctx, name, j.CreatedAt); err != nil || done {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(alive, func() { cancel(context.Cause(alive)) })()
+	err := job.Run(ctx, j.Args.Trigger)
+	switch {
+	case errors.Is(err, engine.ErrLeased) && age < young:
+		return river.JobSnooze(time.Second)
+	case err != nil && (ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, engine.ErrLeaseLost) || errors.Is(err, engine.ErrStateAway)):
+		return err
+	}
+	return outcome(ctx, err)
+}
+
+// begin notes that a job runs here.
+func (n *Node) begin(name string) (job schedule.Job, alive context.Context, known bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if job, known = n.jobs[name]; known {
+		if n.running == nil {
+			n.running = map[string]time.Time{}
+		}
+		n.running[name] = n.now()
+	}
+	return job, n.alive, known
+}
+
+func (n *Node) end(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.running, name)
+}
+
+// done reports whether a run that began after some time has ended well: then one that was asked for by then is not needed.
+func (n *Node) done(ctx context.Context, name string, since time.Time) (done bool, err error) {
+	err = n.Store.Runs(ctx, name, 1, func(r plan.Run) error {
+		done = r.Complete && r.Started.After(since)
+		return nil
+	})
+	return done, err
+}
+
+// outcome is what the leader reads of a job that ended.
+func outcome(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	return river.RecordOutput(ctx, err.Error())
+}
+
+// ask has a job run by whatever node is free, and returns its outcome. A job whose node died is queued once more.
+func (n *Node) ask(ctx context.Context, name, trigger string) error {
+	for epoch := int64(0); ; {
+		res, err := n.client.Insert(ctx, run{name, epoch, trigger}, nil)
+		if err == nil {
+			epoch = res.Job.ID
+			var lost bool
+			if lost, err = n.await(ctx, epoch); !lost {
+				return err
+			}
+			n.Log.Warn("a node died while it ran a job, which is begun again", "job", name, "number", epoch)
+			continue
+		}
+		n.Log.Warn("a job cannot be queued; trying again", "job", name, "err", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// await waits for the end of a job.
+func (n *Node) await(ctx context.Context, id int64) (lost bool, err error) {
+	wait, asked := 50*time.Millisecond, time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, time.Second)
+		row, err := n.client.JobGet(ctx, id)
+		if errors.Is(err, river.ErrNotFound) {
+			return false, errors.New("the job is not in the queue any more")
+		} else if err != nil {
+			continue // the database is away
+		}
+		switch row.State {
+		case rivertype.JobStateCompleted:
+			return false, told(row)
+		case rivertype.JobStateCancelled, rivertype.JobStateDiscarded:
+			return false, fmt.Errorf("%s after %d attempts: %s", row.State, row.Attempt, lastError(row))
+		case rivertype.JobStateRunning:
+			if len(row.AttemptedBy) == 0 || time.Since(asked) < 2*time.Second {
+				continue
+			}
+			asked = time.Now()
+			if n.dead(ctx, row.AttemptedBy[len(row.AttemptedBy)-1]) {
+				// One that wakes up again stops the job; the queue forgets it after a while.
+				_, err := n.client.JobCancel(ctx, id)
+				return err == nil, err
+			}
+		}
+	}
+}
+
+// dead takes the lease of a node, which nobody can while the node renews it.
+func (n *Node) dead(ctx context.Context, node string) bool {
+	if node == n.Name {
+		return false
+	}
+	if _, err := n.Store.Lease(ctx, nodeLease(node), n.Name, time.Second); err != nil {
+		return false
+	}
+	return true
+}
+
+func told(row *rivertype.JobRow) error {
+	var text string
+	if out := row.Output(); out == nil || json.Unmarshal(out, &text) != nil || text == "" {
+		return nil
+	}
+	return errors.New(text)
+}
+
+func lastError(row *rivertype.JobRow) string {
+	if len(row.Errors) == 0 {
+		return "no reason is known"
+	}
+	return row.Errors[len(row.Errors)-1].Error
+}
+
+// A listener passes requests on to the loop, on the node that leads.
+type listener struct {
+	river.WorkerDefaults[request]
+	n *Node
+}
+
+func (l *listener) Work(_ context.Context, j *river.Job[request]) error {
+	l.n.mu.Lock()
+	loop := l.n.loop
+	l.n.mu.Unlock()
+	if loop == nil {
+		return river.JobSnooze(time.Second)
+	}
+	err := loop.Wake(j.Args.Job)
+	if j.Args.Trigger == schedule.OnRequest {
+		err = loop.Trigger(j.Args.Job)
+	}
+	if err != nil && time.Since(j.CreatedAt) < young {
+		return river.JobSnooze(time.Second) // not known here yet, or the loop is only starting
+	}
+	return err
+}
+
+// Trigger runs a job now; if it is running, once more after that. Paused jobs run too: somebody asked.
+func (n *Node) Trigger(job string) error { return n.request(job, schedule.OnRequest) }
+
+// Wake runs a job now because a system told of a change.
+func (n *Node) Wake(job string) error { return n.request(job, schedule.OnPush) }
+
+func (n *Node) request(job, trigger string) error {
+	n.mu.Lock()
+	_, known := n.jobs[job]
+	n.mu.Unlock()
+	if !known {
+		return fmt.Errorf("run %s: %w", job, errUnknown)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if _, err := n.client.Insert(ctx, request{job, trigger}, nil); err != nil {
+		return fmt.Errorf("run %s: %w", job, err)
+	}
+	return nil
+}
