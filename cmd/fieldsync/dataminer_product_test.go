@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 )
 
@@ -143,6 +144,7 @@ func TestWhatDataMinersProductDoes(t *testing.T) {
 		{"quiet when nothing changed", quietWhenNothingChanged},
 		{"catches up by itself after a stop", catchesUp},
 		{"links are found again after the state file is lost", linksFoundAgain},
+		{"all of it with tickets of today's Ticketing", ticketsOfToday},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -452,5 +454,117 @@ func linksFoundAgain(t *testing.T) {
 	s.edit(ticket, map[string]string{"state": "2"})
 	s.apply()
 	s.same("state of the ticket", s.ticket(ticket)["State"], "In Progress")
+	s.quiet()
+}
+
+// todaysTickets is theirTickets with tickets of today's Ticketing, and the incident shown on their alarm.
+const todaysTickets = `
+translation "today" {
+  columns = ["ticket", "incident"]
+  rows    = [["acknowledged", "1"], ["inProgress", "2"], ["held", "3"], ["resolved", "6"], ["closed", "7"], ["cancelled", "8"]]
+}
+sync "today" {
+  schedule = "@every 1s"
+  first    = "ticket"
+  conflict = "incident"
+  side "ticket" {
+    connection = connection.noc
+    collection = "sdm_tickets"
+  }
+  side "incident" {
+    connection = connection.prod
+    collection = "incident"
+    create     = true
+  }
+  match {
+    ticket   = "id"
+    incident = "correlation_id"
+  }
+  field "title" {
+    ticket   = "name"
+    incident = "short_description"
+  }
+  field "state" {
+    ticket   = "state"
+    incident = "state"
+    via      = translation.today
+  }
+  field "priority" {
+    ticket      = "priority"
+    incident    = ["impact", "urgency"]
+    to_incident = "{'critical': ['1', '1'], 'high': ['1', '2'], 'medium': ['2', '2'], 'low': ['3', '3']}[ticket.priority]"
+    to_ticket   = "['critical', 'high', 'medium', 'low', 'low'][int(incident.impact) + int(incident.urgency) - 2]"
+  }
+  field "alarm" {
+    flow     = "ticket -> incident"
+    ticket   = "alarm"
+    incident = "correlation_display"
+  }
+  field "number" {
+    flow     = "ticket <- incident"
+    ticket   = "external.ServiceNow"
+    incident = "number"
+  }
+  comments {
+    ticket   = "notes"
+    incident = "work_notes"
+    format   = "author + ': ' + text"
+  }
+}
+`
+
+func ticketsOfToday(t *testing.T) {
+	s := newStage(t, "")
+	s.must(s.noc.Switch("generation=sdm"))
+	base := theirTickets[:strings.Index(theirTickets, "sync \"")]
+	property := strings.NewReplacer("TARGET", "alarm_properties", "SOURCE", "number", "PROPERTY", "Incident Number", "VIA", "", "sync.ticket_to_incident", "sync.today").Replace(theirProperties)
+	s.mapping(base + todaysTickets + property)
+	s.ends(exitOK, "validate")
+	alarm := s.noc.RaiseAlarm("Input bitrate low", "Major", nil)
+	key := s.noc.AddSDMTicket(map[string]string{"name": "Input bitrate low", "priority": "high"}, alarm)
+	ticket := func() alarmsim.SDMTicket {
+		t.Helper()
+		all := s.noc.SDMTickets()
+		if len(all) != 1 {
+			t.Fatalf("%d tickets", len(all))
+		}
+		return all[0]
+	}
+	s.serve(func() { // by itself, and once
+		s.until("an incident", func() bool { return ticket().Fields["external."+alarmsim.ExternalOwner] != "" })
+	})
+	s.apply()
+	in := s.incident("correlation_id", key)
+	s.same("incident", in["short_description"]+"|"+in["state"]+"|"+in["impact"]+in["urgency"], "Input bitrate low|1|12")
+	s.same("reference on the ticket", ticket().Fields["external.ServiceNow"], in["number"])
+	a, _ := s.noc.Get(alarm)
+	s.same("property of the alarm", a.Properties["Incident Number"], in["number"])
+	s.quiet()
+
+	// Changes and notes both ways.
+	s.pass(time.Minute)
+	s.noc.NoteSDMTicket(key, "ann", "Looking at it")
+	s.noc.EditSDMTicket(key, map[string]string{"priority": "critical"})
+	s.edit(key, map[string]string{"state": "3", "work_notes": "Waiting for a part"})
+	s.apply()
+	in = s.incident("correlation_id", key)
+	s.same("pair of the incident", in["impact"]+in["urgency"], "11")
+	s.same("state of the ticket", ticket().Fields["state"], "held")
+	var notes []string
+	for _, e := range s.snow.Find("sys_journal_field", "element_id", in["sys_id"]) {
+		notes = append(notes, e["value"])
+	}
+	for _, n := range ticket().Notes {
+		notes = append(notes, n.Text)
+	}
+	for text, want := range map[string]int{"Looking at it": 2, "Waiting for a part": 2} {
+		if n := strings.Count(strings.Join(notes, "\n"), text); n != want {
+			t.Errorf("%q stands %d times, want %d:\n%s", text, n, want, strings.Join(notes, "\n"))
+		}
+	}
+	s.quiet()
+	s.edit(key, map[string]string{"state": "8"})
+	s.apply()
+	s.same("state of the ticket, canceled", ticket().Fields["state"], "cancelled")
 	s.quiet()
 }

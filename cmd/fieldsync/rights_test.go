@@ -127,6 +127,12 @@ connection "dataminer" "noc" {
     password = env("NOC_PASSWORD")
   }
 }
+connection "dataminer" "bridged" {
+  bridge {
+    url   = env("NOC_URL")
+    token = env("NOC_TOKEN")
+  }
+}
 connection "ilert" "ops" {
   url = env("ILERT_URL")
   auth "bearer" { token = env("ILERT_API_KEY") }
@@ -188,6 +194,7 @@ func TestATestRecordIsTakenAwayByEveryConnectorThatMakesRecords(t *testing.T) {
 		{"sql", "desk", "tickets", "number", "title", fromIncident, "", "was taken away again"},
 		{"file", "list", "rows", "marker", "title", fromIncident, "", "was taken away again"},
 		{"dataminer", "noc", "tickets", "External ID", "Title", fromIncident, "157/", "was taken away again"},
+		{"dataminer, today's Ticketing", "bridged", "sdm_tickets", "external.ServiceNow", "name", fromIncident, "TICKET-000001", "was taken away again"},
 		{"ilert", "ops", "tickets", "alertKey", "summary", fromIncident, "4410", "was resolved: the system deletes no records, and no sync takes it for its own"},
 		{"rest", "tool", "items", "marker", "title", fromIncident, "i1", "was taken away again"},
 	} {
@@ -202,6 +209,9 @@ func TestATestRecordIsTakenAwayByEveryConnectorThatMakesRecords(t *testing.T) {
 			s.setenv("SNOW_PASSWORD", "admin")
 			s.snow.Insert("incident", map[string]string{"short_description": "Of people"})
 			s.noc.AddObject(alarmsim.Element, "Headend 2", nil)
+			if c.conn == "bridged" {
+				s.must(s.noc.Switch("generation=sdm"))
+			}
 			if _, err := query(filepath.Join(s.dir, "desk.db"), `CREATE TABLE tickets (id INTEGER PRIMARY KEY, title TEXT NOT NULL, number TEXT)`); err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +224,7 @@ func TestATestRecordIsTakenAwayByEveryConnectorThatMakesRecords(t *testing.T) {
 					t.Errorf("it is not said that it %q:\n%s", want, out)
 				}
 			}
-			left := map[string]int{"servicenow": len(s.snow.All("incident")) - 1, "dataminer": len(s.noc.Tickets()), "rest": len(tool.items) - 1, "rest made": tool.made}
+			left := map[string]int{"servicenow": len(s.snow.All("incident")) - 1, "dataminer": len(s.noc.Tickets()), "dataminer, today's Ticketing": len(s.noc.SDMTickets()), "rest": len(tool.items) - 1, "rest made": tool.made}
 			rows, err := query(filepath.Join(s.dir, "desk.db"), `SELECT count(*) FROM tickets`)
 			s.must(err)
 			left["sql"] = strings.Count(rows, "1")

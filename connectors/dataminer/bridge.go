@@ -38,7 +38,7 @@ func (b *bridge) info(ctx context.Context) (info, error) {
 	const op = "ask the bridge"
 	if err := b.get(ctx, op, "info", nil, &i); err != nil {
 		if errors.Is(err, connectors.ErrNotFound) {
-			return i, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Err: err, Detail: "nothing answers under " + b.root + "/fieldsync",
+			return i, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "nothing answers under " + b.root + "/fieldsync",
 				Hint: "check url, which is what stands in front of /fieldsync/info; publish the script in connectors/dataminer/bridge under the route fieldsync/info"}
 		}
 		return i, err

@@ -5,7 +5,8 @@
 // auth "basic") reads alarms, reads and writes properties of elements, services and views, and has the tickets of the
 // legacy Ticketing app. It has no method that sets an alarm property: for that
 // there is the bridge, a script in the folder bridge that an administrator publishes as a User-Defined API. Its
-// protocol is described there. The tickets of today's Ticketing have no public interface at all and are not served. A collection says in which way it is reached, and refuses plainly where that is not set up.
+// protocol is described there. A second script serves the tickets of today's Ticketing, which have no interface over HTTP
+// of their own. A collection says in which way it is reached, and refuses plainly where that is not set up.
 //
 // What shapes this package: every change of an alarm makes a record with another id, so that an alarm is known by its tree,
 // "agent/element/root alarm". Every property that is set makes such a record too, so that only what differs is written.
@@ -160,16 +161,17 @@ func (c *Connection) table() map[string]connectors.Collection {
 	}
 	if c.bridge != nil {
 		t["alarm_properties"] = &AlarmProperties{bridge: c.bridge, pageSize: c.pageSize, kept: c.kept}
+		t["sdm_tickets"] = &SDMTickets{bridge: c.bridge, pageSize: c.pageSize}
 	}
 	return t
 }
 
 // names are all the collections, and what each needs.
 var names = map[string]string{
-	"alarms": "web", "elements": "web", "services": "web", "views": "web", "tickets": "web", "alarm_properties": "bridge",
+	"alarms": "web", "elements": "web", "services": "web", "views": "web", "tickets": "web", "alarm_properties": "bridge", "sdm_tickets": "bridge",
 }
 
-// Collection returns one of alarms, alarm_properties, elements, services, tickets and views. It contacts nothing.
+// Collection returns one of alarms, alarm_properties, elements, sdm_tickets, services, tickets and views. It contacts nothing.
 func (c *Connection) Collection(_ context.Context, name string) (connectors.Collection, error) {
 	if found := c.collections[name]; found != nil {
 		return found, nil
@@ -181,7 +183,7 @@ func (c *Connection) Collection(_ context.Context, name string) (connectors.Coll
 			Hint: `add url and auth "basic" { username, password }`}
 	case "bridge":
 		return nil, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: name + " are reached through the bridge, since DataMiner has no method for them, and this connection has none",
-			Hint: "publish the script in connectors/dataminer/bridge as a User-Defined API and add bridge { token }"}
+			Hint: "publish its script in connectors/dataminer/bridge as a User-Defined API and add bridge { token }"}
 	}
 	all := sortedKeys(names)
 	hint := "there are " + strings.Join(all, ", ")

@@ -78,8 +78,12 @@ func (c *Objects) Entitled(_ context.Context, d connectors.Demand) ([]connectors
 
 // Entitled says whose rights count behind the bridge.
 func (c *AlarmProperties) Entitled(_ context.Context, d connectors.Demand) ([]connectors.Finding, error) {
-	if len(d.Writes) == 0 {
-		return nil, nil
+	return behindTheBridge(len(d.Writes) > 0, "sets properties"), nil
+}
+
+func behindTheBridge(writes bool, does string) []connectors.Finding {
+	if !writes {
+		return nil
 	}
-	return []connectors.Finding{{OK: true, Detail: "the script sets properties with the rights of the system: whoever holds the token may"}}, nil
+	return []connectors.Finding{{OK: true, Detail: "the script " + does + " with the rights of the system: whoever holds the token may"}}
 }

@@ -78,7 +78,7 @@ func (c *AlarmProperties) set(ctx context.Context, op string, a *alarm, values m
 	if err := c.bridge.change(ctx, op, http.MethodPost, "alarm-properties", nil, body, &out); err != nil {
 		if errors.Is(err, connectors.ErrNotFound) {
 			// The alarm was there a moment ago: it is the address that is unknown.
-			return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Err: err, Detail: "the system cannot set alarm properties", Hint: "check url and the version of the system's script"}
+			return &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "the system cannot set alarm properties", Hint: "check url and the version of the system's script"}
 		}
 		return err
 	}

@@ -79,10 +79,12 @@ type Server struct {
 	lastID   int64
 	switches map[string]string
 	faults   []*fault
-	calls    []time.Time // of the bridge, for its rate limit
-	tickets  []*Ticket   // in the order they were made; nil where one was removed
-	slide    func()      // what happens after the first page of tickets
-	denied   []string    // rights that the user does not have
+	calls    []time.Time  // of the bridge, for its rate limit
+	tickets  []*Ticket    // in the order they were made; nil where one was removed
+	slide    func()       // what happens after the first page of tickets
+	denied   []string     // rights that the user does not have
+	sdm      []*SDMTicket // in the order they were made; nil where one was removed
+	lastNote int
 }
 
 // New makes a system without alarms.
@@ -345,7 +347,7 @@ func (s *Server) answer(r *http.Request, body []byte) (int, any) {
 	case "POST fieldsync/alarm-properties":
 		return s.setMany(body)
 	}
-	return http.StatusNotFound, complain(5, "no API definition for "+route)
+	return s.ticketing(r, route, body)
 }
 
 // alarm is the wire form.
