@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(sqltest.Main(m), map[string]func(){"fieldsync": fieldsync})
+	testscript.Main(sqltest.Main(m), map[string]func(){"fieldsync": fieldsync, "fragile": serveFragile})
 }
 
 // fieldsync is the program as scripts see it. CLOCK, where a script sets it, stands still.
@@ -77,6 +77,7 @@ func scripts(folder string, environment map[string]string) testscript.Params {
 			"await":      await,
 			"sub":        sub,
 			"shelf":      shelf,
+			"breaks":     breaks,
 			"sink":       sink,
 		},
 	}
