@@ -1,93 +1,43 @@
 package rest
 
 import (
-	"context"
+	"slices"
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors"
-	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// A described collection can do what its description has a request for, and the engine finds abilities by interface.
-// So each ability is a type of its own, and able puts together those that there are. Comments and attachments are found
-// by their paths: a collection without any names none in its schema, and is asked for none.
-type (
-	reads   struct{ *collection }
-	creates struct{ c *collection }
-	updates struct{ c *collection }
-	deletes struct{ c *collection }
-)
+// Can says which abilities the description has requests for. Of comments and attachments it is enough that one kind of
+// them has; the schema says which.
+func (c *collection) Can(ability any) bool {
+	b := c.b
+	switch ability.(type) {
+	case *connectors.Describer, *connectors.Finder, *connectors.Settler, *connectors.Conditional:
+		return true
+	case *connectors.Creator:
+		return b.create != nil
+	case *connectors.Updater:
+		return b.update != nil
+	case *connectors.Deleter:
+		return b.remove != nil
+	case *connectors.CommentReader:
+		return len(b.threads) > 0
+	case *connectors.Commenter:
+		return slices.ContainsFunc(b.threads, func(t *thread) bool { return t.add != nil })
+	case *connectors.CommentEditor:
+		return slices.ContainsFunc(b.threads, func(t *thread) bool { return t.edit != nil })
+	case *connectors.AttachmentReader:
+		return len(b.cabinets) > 0
+	case *connectors.Attacher:
+		return slices.ContainsFunc(b.cabinets, func(t *cabinet) bool { return t.add != nil })
+	}
+	return false
+}
 
 // Settles is how long a new record may stay out of the tool's search.
-func (a reads) Settles() time.Duration { return a.b.settle }
+func (c *collection) Settles() time.Duration { return c.b.settle }
 
 // Conditional reports whether the tool compares versions itself.
-func (a reads) Conditional() bool {
-	b := a.b
-	return b.update.conditional() && (b.remove == nil || b.remove.conditional())
-}
-
-func (a creates) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
-	return a.c.create(ctx, paths, f)
-}
-
-func (a updates) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
-	return a.c.update(ctx, paths, key, version, f)
-}
-
-func (a deletes) Delete(ctx context.Context, key, version string) error {
-	return a.c.delete(ctx, key, version)
-}
-
-func (c *collection) able() connectors.Collection {
-	r, cr, up, de := reads{c}, creates{c}, updates{c}, deletes{c}
-	can := 0
-	for i, has := range []bool{c.b.create != nil, c.b.update != nil, c.b.remove != nil} {
-		if has {
-			can |= 1 << i
-		}
-	}
-	switch can {
-	case 1:
-		return struct {
-			reads
-			creates
-		}{r, cr}
-	case 2:
-		return struct {
-			reads
-			updates
-		}{r, up}
-	case 3:
-		return struct {
-			reads
-			creates
-			updates
-		}{r, cr, up}
-	case 4:
-		return struct {
-			reads
-			deletes
-		}{r, de}
-	case 5:
-		return struct {
-			reads
-			creates
-			deletes
-		}{r, cr, de}
-	case 6:
-		return struct {
-			reads
-			updates
-			deletes
-		}{r, up, de}
-	case 7:
-		return struct {
-			reads
-			creates
-			updates
-			deletes
-		}{r, cr, up, de}
-	}
-	return r
+func (c *collection) Conditional() bool {
+	return c.b.update.conditional() && (c.b.remove == nil || c.b.remove.conditional())
 }

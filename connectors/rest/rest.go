@@ -124,7 +124,7 @@ func (c *connection) Collection(_ context.Context, name string) (connectors.Coll
 			if c.open[name] == nil {
 				c.open[name] = newCollection(c, b)
 			}
-			return c.open[name].able(), nil
+			return c.open[name], nil
 		}
 		known = append(known, b.name)
 	}

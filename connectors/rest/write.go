@@ -12,8 +12,8 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// create sends a new record and shows what is stored.
-func (c *collection) create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
+// Create sends a new record and shows what is stored.
+func (c *collection) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
 	op := "create " + c.b.name
 	body, steps, err := c.body(ctx, op, c.b.create, f, true)
 	if err != nil {
@@ -55,9 +55,9 @@ func (c *collection) create(ctx context.Context, paths []string, f record.Fields
 	return c.stored(ctx, op, key, paths)
 }
 
-// update changes fields of a record and shows what is stored afterwards. Some tools take a write, store a part of it
+// Update changes fields of a record and shows what is stored afterwards. Some tools take a write, store a part of it
 // and say so with a success; the caller sees it in the record.
-func (c *collection) update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
+func (c *collection) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
 	op := "update " + c.b.name + " " + key
 	w := c.b.update
 	body, steps, err := c.body(ctx, op, w, f, false)
@@ -112,8 +112,8 @@ func half(op string, err error, begun bool) error {
 	return &connectors.Error{Kind: connectors.ErrOutcome, Op: op, Detail: "a part of the change was made, the rest not: " + e.Error(), Hint: e.Hint, Err: e}
 }
 
-// delete removes a record, or does what the tool has in its place.
-func (c *collection) delete(ctx context.Context, key, version string) error {
+// Delete removes a record, or does what the tool has in its place.
+func (c *collection) Delete(ctx context.Context, key, version string) error {
 	op := "delete " + c.b.name + " " + key
 	w := c.b.remove
 	now, err := c.condition(ctx, op, w, key, version)
