@@ -88,29 +88,39 @@ func some(s *connectors.Schema) string {
 }
 
 // carriers are what fields are called that exist to hold the key of a record elsewhere, the likeliest first.
-var carriers = []string{"correlation_id", "external_id", "externalid", "ext_id", "external_ref", "external_reference", "foreign_id", "remote_id", "source_id", "origin_id", "reference", "ref"}
+var carriers = []string{"correlation_id", "external_id", "externalid", "ext_id", "external_ref", "external_reference", "foreign_id", "remote_id", "sync_id", "sync_label", "source_id", "origin_id", "foreign", "reference", "ref"}
 
-// paired finds the two paths that tie records together.
+// carrier is the first field of a side that is called so and free; "" when there is none.
+func (side *starterSide) carrier(names []string) string {
+	for _, name := range names {
+		for _, f := range side.schema.Fields {
+			last := strings.ReplaceAll(f.Path[strings.LastIndex(f.Path, ".")+1:], " ", "_")
+			if (strings.EqualFold(f.Path, name) || strings.EqualFold(last, name)) && !f.ReadOnly && f.Reference == "" && f.Path != side.schema.Key {
+				return f.Path
+			}
+		}
+	}
+	return ""
+}
+
+// paired finds the two paths that tie records together: a place that one side has for the other's key, or one for keys of
+// any kind, on the right first, where new records are made.
 func (s *starter) paired(proposals []mapping.Proposal) ([2]string, bool) {
 	left, right := s.sides[0], s.sides[1]
 	if l, r, ok := strings.Cut(s.match, "="); ok {
 		return [2]string{l, r}, true
 	}
-	for i, side := range s.sides {
-		other := s.sides[1-i]
-		own := []string{other.name + "_id", other.name + "_key", other.name + "_ref", other.name + "id"}
-		for _, name := range slices.Concat(own, carriers) {
-			for _, f := range side.schema.Fields {
-				if !strings.EqualFold(f.Path, name) || f.ReadOnly || f.Reference != "" || f.Path == side.schema.Key {
-					continue
-				}
-				m := [2]string{left.schema.Key, right.schema.Key}
-				m[i] = f.Path
-				if i == 0 { // the right record's key, carried by the left one
-					return [2]string{f.Path, right.schema.Key}, true
-				}
-				return m, true
-			}
+	own := func(other *starterSide) []string {
+		return []string{other.name + "_id", other.name + "_key", other.name + "_ref", other.name + "id"}
+	}
+	for _, try := range []struct {
+		side  record.Side
+		names []string
+	}{{record.Left, own(right)}, {record.Right, own(left)}, {record.Right, carriers}, {record.Left, carriers}} {
+		if path := s.sides[try.side].carrier(try.names); path != "" {
+			m := [2]string{left.schema.Key, right.schema.Key}
+			m[try.side] = path
+			return m, true
 		}
 	}
 	for _, p := range proposals { // a number that was written back
@@ -256,7 +266,11 @@ func (d *draft) closing(say func(string, ...any)) {
 	var done []string
 	for _, row := range d.rules[i].Rows {
 		if v := row[1].Plain(); v == "6" || v == "7" {
-			done = append(done, "'"+strings.ReplaceAll(row[0].Plain(), "'", "\\'")+"'")
+			word := row[0].Plain()
+			if row[0].Kind() == record.Text {
+				word = "'" + strings.ReplaceAll(word, "'", "\\'") + "'"
+			}
+			done = append(done, word)
 		}
 	}
 	if len(done) == 0 {
@@ -287,6 +301,11 @@ func (s *starter) connections() []byte {
 	for _, side := range s.sides {
 		var auth, table []string
 		say("connection %q %q {", side.kind, side.conn)
+		if side.tool != nil {
+			side.toolConnection(say)
+			say("}\n")
+			continue
+		}
 		for _, k := range slices.Sorted(maps.Keys(side.set)) {
 			line := fmt.Sprintf("%s = %s", strings.TrimSuffix(k, "_secret"), written(side.set[k]))
 			if k == "client_secret" {

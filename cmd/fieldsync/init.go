@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/all"
+	"github.com/fieldsync/fieldsync/connectors/rest"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/record"
 	"github.com/fieldsync/fieldsync/engine/report"
@@ -32,12 +34,16 @@ Look through it, then preview it with fieldsync plan. Nothing is written to the 
 and no file that exists is touched.
 
 Each side has a name, a kind of system, and settings: url, dsn, driver, path, collection,
-key, username, password, token and whatever else its connection block takes. A credential
-is never written into a file: say where it comes from, env:NAME or file:PATH. On a
-terminal what is missing is asked for.`,
+key, username, password, token and whatever else its connection block takes. A kind of
+system is also a tool that a description is shipped for (redmine, rt, jira, …), or rest
+with system=FILE, a description of your own; what a description asks for are settings,
+too. A credential is never written into a file: say where it comes from, env:NAME or
+file:PATH. On a terminal what is missing is asked for.`,
 		Example: `  fieldsync init
   fieldsync init ticket=sql,dsn=helpdesk.db,collection=tickets \
                  incident=servicenow,url=https://acme.service-now.com,collection=incident
+  fieldsync init issue=redmine,url=https://redmine.example.com,project=noc \
+                 incident=servicenow,url=https://acme.service-now.com
   fieldsync init ticket=file,path=tickets.csv case=sql,dsn=crm.db,collection=cases --match id=ref -d my-mappings`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 0 && len(args) != 2 {
@@ -86,39 +92,40 @@ type starter struct {
 type starterSide struct {
 	name, kind, collection string
 	set                    map[string]string
-	conn                   string // name of its connection
+	tool                   *described // of the kind rest
+	conn                   string     // name of its connection
 	col                    connectors.Collection
 	schema                 *connectors.Schema
 }
 
 // A question is one setting of a kind of system.
-type question struct{ setting, text, standard string }
+type question struct {
+	setting, text, standard string
+	optional                bool
+}
 
 var questions = map[string][]question{
-	"file":       {{"path", "path of the file (CSV, NDJSON or JSON)", ""}, {"key", "its column or member that is the key", "id"}},
-	"dataminer":  {{"url", "address of the system", ""}, {"username", "user", "env:NOC_USER"}, {"password", "password", "env:NOC_PASSWORD"}, {"collection", "collection", "elements"}},
-	"servicenow": {{"url", "address of the instance", ""}, {"username", "user", "env:SNOW_USER"}, {"password", "password", "env:SNOW_PASSWORD"}, {"collection", "table", "incident"}},
-	"sql":        {{"dsn", "database file or address", ""}, {"collection", "table", ""}},
-	"":           {{"url", "address", ""}, {"collection", "collection", ""}},
+	"file":       {{"path", "path of the file (CSV, NDJSON or JSON)", "", false}, {"key", "its column or member that is the key", "id", false}},
+	"dataminer":  {{"url", "address of the system", "", false}, {"username", "user", "env:NOC_USER", false}, {"password", "password", "env:NOC_PASSWORD", false}, {"collection", "collection", "elements", false}},
+	"servicenow": {{"url", "address of the instance", "", false}, {"username", "user", "env:SNOW_USER", false}, {"password", "password", "env:SNOW_PASSWORD", false}, {"collection", "table", "incident", false}},
+	"sql":        {{"dsn", "database file or address", "", false}, {"collection", "table", "", false}},
+	"":           {{"url", "address", "", false}, {"collection", "collection", "", false}},
 }
 
 // Settings that stand in blocks of their own.
 var (
 	authSettings       = []string{"username", "password", "key_secret", "token", "client_id", "client_secret"}
-	secretSettings     = []string{"password", "token", "client_secret", "key_secret"}
+	secretSettings     = []string{"password", "token", "client_secret", "key_secret", "key"}
 	collectionSettings = []string{"table", "key", "modified", "label", "author", "deleted"}
 )
 
 // starterSide reads a side's specification, and asks for what it lacks where somebody can answer.
 func (a *app) starterSide(i int, spec string) (*starterSide, error) {
 	s := &starterSide{set: map[string]string{}}
-	head, rest, _ := strings.Cut(spec, ",")
+	head, settings, _ := strings.Cut(spec, ",")
 	s.name, s.kind, _ = strings.Cut(head, "=")
 	kinds := all.Registry()
-	var names []string
-	for name := range kinds {
-		names = append(names, name)
-	}
+	names := slices.AppendSeq(rest.Shipped(), maps.Keys(kinds))
 	slices.Sort(names)
 	standard := [2]string{"ticket", "incident"}[i]
 	if spec == "" {
@@ -128,38 +135,27 @@ func (a *app) starterSide(i int, spec string) (*starterSide, error) {
 	switch {
 	case !hclsyntax.ValidIdentifier(s.name) || strings.Contains(s.name, "-"):
 		return nil, hinted{fmt.Errorf("%q is no name for a side", s.name), "write it as " + standard + "=" + names[0] + ",…"}
-	case kinds[s.kind] == nil:
+	case !slices.Contains(names, s.kind):
 		hint := "the kinds are " + strings.Join(names, ", ")
 		if near := connectors.Nearest(s.kind, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 		}
 		return nil, hinted{fmt.Errorf("%s: there is no kind of system %q", s.name, s.kind), hint}
 	}
-	for _, pair := range strings.FieldsFunc(rest, func(r rune) bool { return r == ',' }) {
+	for _, pair := range strings.FieldsFunc(settings, func(r rune) bool { return r == ',' }) {
 		k, v, ok := strings.Cut(pair, "=")
 		if !ok || !hclsyntax.ValidIdentifier(k) || v == "" {
 			return nil, hinted{fmt.Errorf("%s: %q is not SETTING=VALUE", s.name, pair), "write for example dsn=helpdesk.db"}
 		}
 		s.set[k] = v
 	}
-	asked, known := questions[s.kind]
-	if !known {
-		asked = questions[""]
-	}
-	for _, q := range asked {
-		if s.set[q.setting] != "" {
-			continue
-		}
-		answer := q.standard
-		if spec == "" {
-			answer = a.question(s.kind+": "+q.text, q.standard)
-		}
-		if answer == "" {
-			return nil, hinted{fmt.Errorf("%s: %s is missing: %s", s.name, q.setting, q.text), fmt.Sprintf("add %s=… to %s=%s", q.setting, s.name, s.kind)}
-		}
-		s.set[q.setting] = answer
+	if err := s.complete(a, spec == ""); err != nil {
+		return nil, err
 	}
 	for _, k := range secretSettings {
+		if k == "key" && s.tool == nil {
+			continue // of a table or file, it names a column
+		}
 		if v := s.set[k]; v != "" && !strings.HasPrefix(v, "env:") && !strings.HasPrefix(v, "file:") {
 			return nil, hinted{fmt.Errorf("%s: %s would stand in a file for everybody to read", s.name, k), "say where it comes from: " + k + "=env:NAME or " + k + "=file:PATH"}
 		}
@@ -171,6 +167,41 @@ func (a *app) starterSide(i int, spec string) (*starterSide, error) {
 		s.collection = strings.TrimSuffix(base, filepath.Ext(base))
 	}
 	return s, nil
+}
+
+// complete finds out what the settings lack.
+func (s *starterSide) complete(a *app, asks bool) error {
+	if slices.Contains(rest.Shipped(), s.kind) {
+		s.kind, s.set["system"] = "rest", s.kind
+	}
+	if s.kind == "rest" {
+		return s.describeTool(a, asks)
+	}
+	list, known := questions[s.kind]
+	if !known {
+		list = questions[""]
+	}
+	return s.answer(a, asks, list)
+}
+
+// answer takes what the settings lack from a person, or else what is usual.
+func (s *starterSide) answer(a *app, asks bool, list []question) error {
+	for _, q := range list {
+		if s.set[q.setting] != "" {
+			continue
+		}
+		answer := q.standard
+		if asks {
+			answer = a.question(s.kind+": "+q.text, q.standard)
+		}
+		switch {
+		case answer != "":
+			s.set[q.setting] = answer
+		case !q.optional:
+			return hinted{fmt.Errorf("%s: %s is missing: %s", s.name, q.setting, q.text), fmt.Sprintf("add %s=… to %s=%s", q.setting, s.name, s.kind)}
+		}
+	}
+	return nil
 }
 
 // question asks one thing on the terminal; an empty answer takes what is suggested.
@@ -204,7 +235,10 @@ func (s *starter) free() error {
 // write asks both systems, and writes the files only when all of it is right.
 func (s *starter) write(ctx context.Context) error {
 	for i, side := range s.sides {
-		for _, k := range []string{"dsn", "path"} { // people mean files from where they stand, mappings from where they lie
+		for _, k := range []string{"dsn", "path", "system"} { // people mean files from where they stand, mappings from where they lie
+			if k == "system" && !strings.ContainsAny(side.set[k], `/\.`) {
+				continue // a shipped description
+			}
 			if v := side.set[k]; v != "" && !strings.Contains(v, ":") && !filepath.IsAbs(v) {
 				if rel, err := filepath.Rel(s.dir, v); err == nil {
 					side.set[k] = filepath.ToSlash(rel)
@@ -212,6 +246,9 @@ func (s *starter) write(ctx context.Context) error {
 			}
 		}
 		side.conn = side.collection
+		if side.tool != nil {
+			side.conn = side.tool.name
+		}
 		if !hclsyntax.ValidIdentifier(side.conn) || i == 1 && s.sides[0].conn == side.conn {
 			side.conn = side.name + "_system"
 		}

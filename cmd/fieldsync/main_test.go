@@ -70,6 +70,7 @@ func scripts(folder string, environment map[string]string) testscript.Params {
 			"ilert":      ilert,
 			"desk":       desk,
 			"follow":     follow,
+			"tool":       tool,
 			"port":       port,
 			"digest":     digest,
 			"restorable": restorable,

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func (c *collection) Describe(ctx context.Context) (*connectors.Schema, error) {
 				return nil, err
 			}
 			for _, o := range list {
-				d.Choices = append(d.Choices, connectors.Choice{Value: record.OfText(o.label), Label: fmt.Sprint(o.value)})
+				d.Choices = append(d.Choices, connectors.Choice{Value: record.OfText(o.label)})
 			}
 			d.Closed = len(d.Choices) > 0
 		}

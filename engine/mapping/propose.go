@@ -130,7 +130,7 @@ func alike(names [2]string, a, b connectors.Field) (int, string) {
 
 // concepts are what ticketing tools call the same thing.
 var concepts = map[string][]string{
-	"title":       {"title", "subject", "summary", "short description", "headline"},
+	"title":       {"title", "subject", "summary", "short description", "headline", "heading"},
 	"description": {"description", "body", "details", "detail", "long description"},
 	"state":       {"state", "status", "phase"},
 	"priority":    {"priority", "prio"},
@@ -209,8 +209,8 @@ func within(a, b connectors.Field) bool {
 // meanings are what the values of states and the like are called.
 var meanings = [][]string{
 	{"new", "submitted", "created"},
-	{"open", "in progress", "work in progress", "active", "assigned", "wip", "started", "processing"},
-	{"waiting", "on hold", "pending", "hold", "blocked", "awaiting", "stalled", "suspended"},
+	{"open", "in progress", "work in progress", "active", "assigned", "wip", "working", "started", "processing"},
+	{"waiting", "on hold", "pending", "hold", "blocked", "awaiting", "feedback", "stalled", "suspended"},
 	{"resolved", "solved", "fixed", "done", "completed"},
 	{"closed", "finished"},
 	{"cancelled", "canceled", "rejected", "withdrawn", "declined"},
