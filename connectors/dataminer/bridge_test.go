@@ -1,12 +1,24 @@
 package dataminer_test
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/connectortest"
+	"github.com/fieldsync/fieldsync/connectors/dataminer"
+	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 // TestTheScriptsCompile has a C# compiler read the scripts against declarations of what they use. DataMiner's own libraries
@@ -19,12 +31,113 @@ func TestTheScriptsCompile(t *testing.T) {
 	for _, script := range []string{"FieldSyncBridge.cs", "FieldSyncTickets.cs"} {
 		t.Run(script, func(t *testing.T) {
 			out, err := exec.Command(mcs, "-target:library", "-langversion:7", "-warnaserror", "-out:"+filepath.Join(t.TempDir(), "script.dll"),
-				filepath.Join("bridge", script), filepath.Join("bridge", "testdata", "declarations.cs")).CombinedOutput()
+				filepath.Join("bridge", script), filepath.Join("bridge", "testdata", "declarations.cs"), filepath.Join("bridge", "testdata", "json.cs")).CombinedOutput()
 			if err != nil {
 				t.Errorf("%v:\n%s", err, out)
 			}
 		})
 	}
+}
+
+// jsonLibrary is where Debian has Newtonsoft.Json, which DataMiner brings along.
+const jsonLibrary = "/usr/lib/cli/Newtonsoft.Json-5.0/Newtonsoft.Json.dll"
+
+// TestTheScriptForTicketsConforms runs the script behind a web server, on stand-ins for the solution's package, and holds
+// the connector to the suite against it: that both ends of the protocol were written to the same words.
+func TestTheScriptForTicketsConforms(t *testing.T) {
+	mcs, err := exec.LookPath("mcs")
+	mono, merr := exec.LookPath("mono")
+	if _, jerr := os.Stat(jsonLibrary); err != nil || merr != nil || jerr != nil {
+		t.Skip("nothing runs C# here: apt-get install mono-mcs libnewtonsoft-json5.0-cil")
+	}
+	host := filepath.Join(t.TempDir(), "host.exe")
+	out, err := exec.Command(mcs, "-langversion:7", "-r:"+jsonLibrary, "-out:"+host, filepath.Join("bridge", "FieldSyncTickets.cs"),
+		filepath.Join("bridge", "testdata", "declarations.cs"), filepath.Join("bridge", "testdata", "host.cs")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_, port, _ := net.SplitHostPort(address)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run := exec.Command(mono, host, port)
+	stdin, err := run.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := run.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close() // which ends it
+		_ = run.Wait()
+	})
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != "serving\n" {
+		t.Fatalf("the host says %q, %v", line, err)
+	}
+	operator := func(t *testing.T, method, route string, set record.Fields) (guid string) {
+		t.Helper()
+		values := map[string]string{}
+		for path, v := range set {
+			values[path] = v.Text()
+		}
+		body, err := json.Marshal(map[string]any{"set": values})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+route, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var made struct{ GUID string }
+		if _ = json.NewDecoder(resp.Body).Decode(&made); resp.StatusCode >= 300 { // a delete has no body
+			t.Fatalf("%s %s: %s", method, route, resp.Status)
+		}
+		return made.GUID
+	}
+	const ticket = "/api/custom/fieldsync/ticket"
+	connectortest.Run(t, connectortest.Suite{
+		Paths: []string{"description", "id", "external.ServiceNow", "state", "name", "number", "priority", "type", "modified", "alarm"},
+		Sample: func(i int) record.Fields {
+			n := strconv.Itoa(i)
+			return record.Fields{"name": record.OfText("line " + n + " is down"), "external.ServiceNow": record.OfText("INC" + n), "description": record.OfText("text " + n),
+				"type": record.OfText("Generic Issue"), "state": record.OfText([]string{"acknowledged", "inProgress", "closed"}[i%3])}
+		},
+		Marker: "external.ServiceNow", Text: "description", Thread: "notes", Incremental: true,
+		Missing: func(i int) string { return fmt.Sprintf("9b2f0c52-0000-4a35-8a6b-%012x", i) },
+		Open: func(t *testing.T) connectortest.System {
+			operator(t, http.MethodPost, "/forget", nil)
+			s := &dataminer.Settings{PageSize: 40, Bridge: &dataminer.Bridge{URL: "http://" + address}}
+			conn, err := s.Open(connectors.Env{Name: "noc"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := conn.Collection(t.Context(), "sdm_tickets")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return connectortest.System{
+				Connection: conn, Collection: c,
+				Add:    func(t *testing.T, f record.Fields) string { return operator(t, http.MethodPost, ticket, f) },
+				Edit:   func(t *testing.T, key string, f record.Fields) { operator(t, http.MethodPut, ticket+"?id="+key, f) },
+				Remove: func(t *testing.T, key string) { operator(t, http.MethodDelete, ticket+"?id="+key, nil) },
+			}
+		},
+	})
 }
 
 // TestTheScriptsServeWhatTheirReadmeNames holds the routes of the scripts to those that an administrator is told to publish,

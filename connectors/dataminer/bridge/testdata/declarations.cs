@@ -1,130 +1,10 @@
-// Declarations of what the two scripts use of DataMiner's libraries and of Newtonsoft.Json, written by hand from public
-// documentation and public samples, so that a compiler reads the scripts. They do nothing. That the scripts compile against
-// them says that the scripts are C# and agree with these lines; it does not say that the libraries do.
+// Declarations of what the two scripts use of DataMiner's libraries, written by hand from public documentation and public
+// samples, so that a compiler reads the scripts. Those of tickets keep what they are given, so that the script for tickets can be
+// run. That the scripts agree with these lines does not say that the libraries do.
 
 using System;
 using System.Collections.Generic;
-
-namespace Newtonsoft.Json
-{
-    public class JsonException : Exception
-    {
-    }
-
-    public static class JsonConvert
-    {
-        public static string SerializeObject(object value)
-        {
-            return null;
-        }
-    }
-}
-
-namespace Newtonsoft.Json.Linq
-{
-    public enum JTokenType
-    {
-        None,
-        Object,
-        Array,
-        Integer,
-        String,
-        Boolean,
-        Null,
-    }
-
-    public class JToken
-    {
-        public JTokenType Type
-        {
-            get { return JTokenType.None; }
-        }
-
-        public JToken this[object key]
-        {
-            get { return null; }
-        }
-
-        public static explicit operator string(JToken t)
-        {
-            return null;
-        }
-
-        public static explicit operator int(JToken t)
-        {
-            return 0;
-        }
-
-        public static explicit operator int?(JToken t)
-        {
-            return null;
-        }
-
-        public static explicit operator long(JToken t)
-        {
-            return 0;
-        }
-
-        public static explicit operator long?(JToken t)
-        {
-            return null;
-        }
-
-        public static explicit operator bool?(JToken t)
-        {
-            return null;
-        }
-
-        public IEnumerable<T> Values<T>()
-        {
-            return null;
-        }
-
-        public T ToObject<T>()
-        {
-            return default(T);
-        }
-    }
-
-    public class JProperty : JToken
-    {
-        public string Name
-        {
-            get { return null; }
-        }
-
-        public JToken Value
-        {
-            get { return null; }
-        }
-    }
-
-    public class JObject : JToken
-    {
-        public static JObject Parse(string text)
-        {
-            return null;
-        }
-
-        public IEnumerable<JProperty> Properties()
-        {
-            return null;
-        }
-    }
-
-    public class JArray : JToken, IEnumerable<JToken>
-    {
-        public IEnumerator<JToken> GetEnumerator()
-        {
-            return null;
-        }
-
-        System.Collections.IEnumerator System.Collections.IEnumerable.GetEnumerator()
-        {
-            return null;
-        }
-    }
-}
+using System.Linq;
 
 namespace Skyline.DataMiner.Net
 {
@@ -323,26 +203,54 @@ namespace Skyline.DataMiner.Net.Messages.SLDataGateway
 {
     public abstract class FilterElement<T>
     {
+        public abstract bool Holds(T item);
     }
 
     public class TRUEFilterElement<T> : FilterElement<T>
     {
+        public override bool Holds(T item)
+        {
+            return true;
+        }
+    }
+
+    public class ValueFilter<T, TField> : FilterElement<T>
+    {
+        private readonly Exposer<T, TField> exposer;
+        private readonly Func<TField, bool> holds;
+
+        public ValueFilter(Exposer<T, TField> exposer, Func<TField, bool> holds)
+        {
+            this.exposer = exposer;
+            this.holds = holds;
+        }
+
+        public override bool Holds(T item)
+        {
+            return exposer.Values(item).Any(holds);
+        }
     }
 
     public class Exposer<T, TField>
     {
+        public Exposer(Func<T, IEnumerable<TField>> values)
+        {
+            Values = values;
+        }
+
+        public Func<T, IEnumerable<TField>> Values { get; private set; }
     }
 
     public static class ExposerExtensions
     {
         public static FilterElement<T> Equal<T, TField>(this Exposer<T, TField> exposer, TField value)
         {
-            return null;
+            return new ValueFilter<T, TField>(exposer, v => EqualityComparer<TField>.Default.Equals(v, value));
         }
 
         public static FilterElement<T> GreaterThanOrEqual<T, TField>(this Exposer<T, TField> exposer, TField value)
         {
-            return null;
+            return new ValueFilter<T, TField>(exposer, v => Comparer<TField>.Default.Compare(v, value) >= 0);
         }
     }
 }
@@ -364,32 +272,132 @@ namespace Skyline.DataMiner.SDM.Ticketing
         void Delete(T item);
     }
 
+    // A store keeps copies, and hands copies out.
+    public class Store<T> : IObservableRepository<T>
+        where T : Kept
+    {
+        private readonly List<T> items = new List<T>();
+        private DateTime last;
+        private int made;
+
+        public IEnumerable<T> Read(FilterElement<T> filter)
+        {
+            lock (items)
+            {
+                return items.Where(filter.Holds).Select(i => (T)i.Copy()).ToList();
+            }
+        }
+
+        public void Create(T item)
+        {
+            lock (items)
+            {
+                item.Guid = Guid.NewGuid();
+                item.CreatedAt = item.LastModified = Now();
+                item.CreatedBy = item.LastModifiedBy = "SYSTEM";
+                item.Number(++made);
+                items.Add((T)item.Copy());
+            }
+        }
+
+        public void Update(T item)
+        {
+            lock (items)
+            {
+                item.LastModified = Now();
+                items[Place(item)] = (T)item.Copy();
+            }
+        }
+
+        public void Delete(T item)
+        {
+            lock (items)
+            {
+                items.RemoveAt(Place(item));
+            }
+        }
+
+        public void Clear()
+        {
+            lock (items)
+            {
+                items.Clear();
+            }
+        }
+
+        private int Place(T item)
+        {
+            var i = items.FindIndex(k => k.Guid == item.Guid);
+            if (i < 0)
+            {
+                throw new InvalidOperationException("no such item");
+            }
+
+            return i;
+        }
+
+        // No two changes have the same millisecond.
+        private DateTime Now()
+        {
+            var now = DateTime.UtcNow;
+            last = now > last.AddMilliseconds(1) ? now : last.AddMilliseconds(1);
+            return last;
+        }
+    }
+
     public class TicketingApiHelper
     {
+        private static readonly Store<Ticket> AllTickets = new Store<Ticket>();
+        private static readonly Store<TicketType> AllTypes = new Store<TicketType>();
+        private static readonly Store<TicketNote> AllNotes = new Store<TicketNote>();
+        private static readonly Store<TicketAffectedResource> AllResources = new Store<TicketAffectedResource>();
+        private static readonly Store<ExternalOwner> AllOwners = new Store<ExternalOwner>();
+
         public TicketingApiHelper(IConnection connection)
         {
         }
 
-        public IObservableRepository<Ticket> Tickets { get; set; }
+        public static void Forget()
+        {
+            AllTickets.Clear();
+            AllNotes.Clear();
+        }
 
-        public IObservableRepository<TicketType> TicketTypes { get; set; }
+        public IObservableRepository<Ticket> Tickets
+        {
+            get { return AllTickets; }
+        }
 
-        public IObservableRepository<TicketNote> Notes { get; set; }
+        public IObservableRepository<TicketType> TicketTypes
+        {
+            get { return AllTypes; }
+        }
 
-        public IObservableRepository<TicketAffectedResource> AffectedResources { get; set; }
+        public IObservableRepository<TicketNote> Notes
+        {
+            get { return AllNotes; }
+        }
 
-        public IObservableRepository<ExternalOwner> ExternalOwners { get; set; }
+        public IObservableRepository<TicketAffectedResource> AffectedResources
+        {
+            get { return AllResources; }
+        }
+
+        public IObservableRepository<ExternalOwner> ExternalOwners
+        {
+            get { return AllOwners; }
+        }
     }
 
     public static class TicketExposers
     {
-        public static readonly Exposer<Ticket, Guid> Guid = null;
-        public static readonly Exposer<Ticket, string> ID = null;
-        public static readonly Exposer<Ticket, DateTime> LastModified = null;
+        public static readonly Exposer<Ticket, Guid> Guid = new Exposer<Ticket, Guid>(t => new[] { t.Guid });
+        public static readonly Exposer<Ticket, string> ID = new Exposer<Ticket, string>(t => new[] { t.ID });
+        public static readonly Exposer<Ticket, DateTime> LastModified = new Exposer<Ticket, DateTime>(t => new[] { t.LastModified });
 
         public static class ExternalIdentifiers
         {
-            public static readonly Exposer<Ticket, string> ExternalId = null;
+            public static readonly Exposer<Ticket, string> ExternalId = new Exposer<Ticket, string>(t => (t.ExternalIdentifiers ?? new List<ExternalIdentifier>()).Select(e => e.ExternalId));
         }
     }
 }
@@ -428,12 +436,35 @@ namespace Skyline.DataMiner.SDM.Ticketing.Models
         Alarm,
     }
 
-    public class TicketType
+    // Kept is what the stand-ins have in common.
+    public class Kept
+    {
+        public Guid Guid { get; set; }
+
+        public DateTime LastModified { get; set; }
+
+        public string LastModifiedBy { get; set; }
+
+        public DateTime CreatedAt { get; set; }
+
+        public string CreatedBy { get; set; }
+
+        public Kept Copy()
+        {
+            return (Kept)MemberwiseClone();
+        }
+
+        public virtual void Number(int n)
+        {
+        }
+    }
+
+    public class TicketType : Kept
     {
         public string Name { get; set; }
     }
 
-    public class ExternalOwner
+    public class ExternalOwner : Kept
     {
         public string Name { get; set; }
     }
@@ -445,10 +476,8 @@ namespace Skyline.DataMiner.SDM.Ticketing.Models
         public string ExternalId { get; set; }
     }
 
-    public class Ticket
+    public class Ticket : Kept
     {
-        public Guid Guid { get; set; }
-
         public string ID { get; set; }
 
         public string Name { get; set; }
@@ -467,31 +496,22 @@ namespace Skyline.DataMiner.SDM.Ticketing.Models
 
         public DateTime ExpectedResolutionDate { get; set; }
 
-        public DateTime LastModified { get; set; }
-
-        public string LastModifiedBy { get; set; }
-
-        public DateTime CreatedAt { get; set; }
-
-        public string CreatedBy { get; set; }
-
         public IList<ExternalIdentifier> ExternalIdentifiers { get; set; }
+
+        public override void Number(int n)
+        {
+            ID = "TICKET-" + n.ToString("D6");
+        }
     }
 
-    public class TicketNote
+    public class TicketNote : Kept
     {
-        public Guid Guid { get; set; }
-
         public string Note { get; set; }
 
         public Ticket Ticket { get; set; }
-
-        public DateTime CreatedAt { get; set; }
-
-        public string CreatedBy { get; set; }
     }
 
-    public class TicketAffectedResource
+    public class TicketAffectedResource : Kept
     {
         public string Id { get; set; }
 
