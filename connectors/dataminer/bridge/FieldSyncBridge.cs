@@ -1,6 +1,6 @@
 // FieldSyncBridge answers the calls of fieldsync's bridge: a User-Defined API for what the Web Services of DataMiner have no
-// method for, the properties of alarms. README.md says how to publish it. It was written against public documentation and
-// has not been compiled or run against a DataMiner system.
+// method for, the properties of alarms. README.md says how to publish it. It was written against public documentation: the tests
+// run it under Mono on stand-ins written by hand, and it has never met DataMiner's libraries, nor an Agent.
 //
 // One script serves all routes. It keeps nothing between calls, and writes only what differs: every property that is set
 // makes a record in the tree of its alarm.

@@ -1,7 +1,7 @@
 // FieldSyncTickets answers the calls of fieldsync's bridge that are about tickets of today's Ticketing (the Standard Solution),
 // which has no interface over HTTP. It is a script of its own beside FieldSyncBridge, because it needs the solution's package
 // and would not compile where that is missing. README.md says how to publish it, which of the names below public samples show,
-// and which are guessed. It was compiled against declarations written by hand, never against the package, and never run.
+// and which are guessed. The tests run it under Mono on stand-ins written by hand; it has never met the package, nor an Agent.
 //
 // It keeps nothing between calls. A write reads the ticket as it is, sets what was sent, and leaves the rest alone.
 

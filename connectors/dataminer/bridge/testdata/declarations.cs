@@ -16,6 +16,9 @@ namespace Skyline.DataMiner.Net
     {
         public AlarmTreeID(int agent, int element, int root)
         {
+            DataMinerID = agent;
+            ElementID = element;
+            RootAlarmID = root;
         }
 
         public int DataMinerID { get; set; }
@@ -165,7 +168,10 @@ namespace Skyline.DataMiner.Net.Messages
     {
         public GetAlarmDetailsMessage(AlarmTreeID alarm)
         {
+            Alarm = alarm;
         }
+
+        public AlarmTreeID Alarm { get; private set; }
 
         public bool RequestFullTree { get; set; }
     }
