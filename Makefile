@@ -60,8 +60,8 @@ deps:
 	} || { echo "install a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@go mod download
 
-# Real servers, for tests that start private ones: PostgreSQL, MariaDB, Request Tracker, Redmine; and Chromium, for those of
-# the console. Where one cannot be installed its tests are skipped, and say so. RUNLEVEL=1 keeps Debian from starting the
+# Real servers, for tests that start private ones: PostgreSQL, MariaDB, Request Tracker, Redmine; Chromium, for those of
+# the console; and Mono, for those of the scripts for DataMiner. Where one cannot be installed its tests are skipped, and say so. RUNLEVEL=1 keeps Debian from starting the
 # machine's.
 sudo   := $(if $(filter 0,$(shell id -u)),,sudo)
 apt    := $(sudo) env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends -o DPkg::Lock::Timeout=120
@@ -78,6 +78,8 @@ servers:
 		$(update) && $(apt) install mariadb-server-core mariadb-client-core; } $(call absent,MariaDB)
 	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1 || { \
 		$(update) && $(apt) install chromium; } $(call absent,Chromium)
+	@command -v mcs >/dev/null && command -v mono >/dev/null && ls /usr/lib/cli/Newtonsoft.Json-5.0/Newtonsoft.Json.dll >/dev/null 2>&1 || { \
+		$(update) && $(apt) install mono-mcs libnewtonsoft-json5.0-cil; } $(call absent,Mono)
 	@ls /usr/share/request-tracker5/libexec/rt-server /usr/share/doc/rt5-standalone /usr/share/doc/rt5-db-sqlite >/dev/null 2>&1 || { \
 		$(update) && echo "request-tracker5 request-tracker5/dbconfig-install boolean false" | $(sudo) debconf-set-selections && \
 		$(apt) install request-tracker5 rt5-db-sqlite rt5-standalone msmtp-mta; } $(call absent,Request Tracker)
