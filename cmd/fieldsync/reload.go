@@ -123,7 +123,7 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Schedules cannot be used", Detail: err.Error()})
 		}
 	}
-	if r != nil {
+	if r != nil && s.door != nil {
 		if err := enterable(s.door.Addr().String(), s.door.local, &cfg.Serve); err != nil {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "The service cannot be left open", Detail: strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + ". Way out: " + wayOut(err) + "."})
 		}

@@ -93,7 +93,7 @@ type service struct {
 	dir   string
 	began time.Time
 
-	door     *door
+	door     *door // nil: nobody is listened to
 	live     *live
 	stopping context.Context // ends when the service is told to stop
 	meter    *meter
@@ -135,13 +135,19 @@ func newRuleset(p *project) *ruleset {
 	return &ruleset{project: p, listening: listening, deafen: deafen}
 }
 
+// newService is a service of a project's rules that does nothing yet.
+func newService(p *project, dir string) *service {
+	now := p.app.now
+	return &service{app: p.app, log: p.log, state: p.state, dir: dir, began: now(), rules: newRuleset(p), since: now(),
+		refused: map[string]bool{}, news: make(chan struct{}, 1), live: newLive(now), again: map[string]bool{}}
+}
+
 func (a *app) serve(ctx context.Context, p *project, listen string, workers int) error {
 	dir, err := filepath.Abs(p.Dir)
 	if err != nil {
 		return err
 	}
-	s := &service{app: a, log: p.log, dir: dir, began: a.now(), rules: newRuleset(p), since: a.now(), refused: map[string]bool{}, news: make(chan struct{}, 1),
-		live: newLive(a.now), again: map[string]bool{}}
+	s := newService(p, dir)
 	tracer, traced, err := a.trace(ctx, p.log)
 	if err != nil {
 		return err

@@ -159,7 +159,8 @@ func (w *week) start() {
 		w.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &service{app: a, log: p.log, dir: w.dir, state: p.state, began: time.Now(), rules: newRuleset(p), since: time.Now(), refused: map[string]bool{}, news: make(chan struct{}, 1), stopping: ctx}
+	s := newService(p, w.dir)
+	s.stopping = ctx
 	s.meter = &meter{metrics: telemetry.NewMetrics("", s.figures, s.log), secrets: mask}
 	p.meter = s.meter
 	if s.loop, err = s.newLoop(ctx, 1, nil); err != nil {
