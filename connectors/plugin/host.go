@@ -103,13 +103,12 @@ func (h *host) session(ctx context.Context) (*session, error) {
 func (h *host) bury(s *session) {
 	<-s.done
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.live != s {
-		return
+	if h.live == s {
+		h.live = nil
+		h.note(h.env.Now().Sub(s.began), s.how())
 	}
-	h.live = nil
-	h.note(h.env.Now().Sub(s.began), s.how())
-	go s.close()
+	h.mu.Unlock()
+	s.close()
 }
 
 // note counts an end. Until it is started again passes nothing after the first, then a second, then twice as long each

@@ -83,8 +83,8 @@ func TestAPluginThatHangsIsEndedWithAllItStarted(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if n, err := scan(t.Context(), c, "title"); n != 30 || !errors.Is(err, connectors.ErrOffline) || !strings.Contains(err.Error(), "silent for 3s") {
-					t.Errorf("%d records and %v", n, err)
+				if n, err := scan(t.Context(), c, "title"); n != 30 || !errors.Is(err, connectors.ErrOffline) || !strings.Contains(err.Error(), "silent for 3s") || !strings.Contains(connectors.Hint(err), "raise timeout") {
+					t.Errorf("%d records and %v, with the hint %q", n, err, connectors.Hint(err))
 				}
 			}
 			gone(t, pid)
@@ -114,6 +114,62 @@ func TestACallThatIsGivenUpEndsNothing(t *testing.T) {
 	}
 	if n, err := scan(t.Context(), c, "title"); n != 3 || err != nil {
 		t.Errorf("afterwards a scan gives %d records and %v", n, err)
+	}
+}
+
+func TestAStartThatIsGivenUpDoesNotKeepAnybodyWaiting(t *testing.T) {
+	t.Parallel()
+	conn := connected(t, "mute", "", `timeout = "1h"`, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if _, err := conn.Collection(ctx, "tickets"); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestClosingEndsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	conn := connected(t, "liar", `how = "hang in read"`, `timeout = "1h"`, nil)
+	c, err := conn.Collection(t.Context(), "tickets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scan(t.Context(), c, "title"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- asks["read"](t.Context(), c) }()
+	time.AfterFunc(50*time.Millisecond, func() { _ = conn.Close() })
+	if err := <-ended; !errors.Is(err, connectors.ErrOffline) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// shortTemp is a folder in which a socket has room: t.TempDir has the test's name in it.
+func shortTemp(t *testing.T) string {
+	t.Helper()
+	temp, err := os.MkdirTemp("", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(temp) })
+	return temp
+}
+
+func TestNothingIsLeftInTheTemporaryFolder(t *testing.T) {
+	temp := shortTemp(t)
+	t.Setenv("TMPDIR", temp)
+	for _, how := range []string{"", "crash in scan", "hang in open"} {
+		conn := connected(t, "liar", `how = "`+how+`"`, `timeout = "1s"`, nil)
+		if c, err := conn.Collection(t.Context(), "tickets"); err == nil {
+			_, _ = scan(t.Context(), c, "title")
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := filepath.Glob(temp + "/fieldsync-plugin-*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
@@ -279,7 +335,7 @@ func TestAPluginEndsWithAKilledFieldsync(t *testing.T) {
 	t.Parallel()
 	folder, sum := programAs(t, "liar")
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "FIELDSYNC_TEST_HOST="+bodyOf("liar", folder, sum, "", ""))
+	cmd.Env = append(os.Environ(), "TMPDIR="+shortTemp(t), "FIELDSYNC_TEST_HOST="+bodyOf("liar", folder, sum, "", ""))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

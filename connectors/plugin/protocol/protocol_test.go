@@ -100,6 +100,28 @@ func TestAnErrorComesThroughWithItsKindAndItsWayOut(t *testing.T) {
 	}
 }
 
+// What is written in the proto file is for all languages: its names stand for our kinds, in both directions.
+func TestNamesMeanWhatTheySay(t *testing.T) {
+	for name, kind := range map[string]error{"NOT_FOUND": connectors.ErrNotFound, "STALE": connectors.ErrStale, "REFUSED": connectors.ErrRefused, "BUSY": connectors.ErrBusy,
+		"OUTCOME": connectors.ErrOutcome, "DENIED": connectors.ErrDenied, "AUTH": connectors.ErrAuth, "CONFIG": connectors.ErrConfig, "PROTOCOL": connectors.ErrProtocol, "OFFLINE": connectors.ErrOffline} {
+		if got := protocol.OfError(&connectors.Error{Kind: kind}).Kind.String(); got != name {
+			t.Errorf("%v is sent as %s, want %s", kind, got, name)
+		}
+	}
+	for name, kind := range map[string]record.Kind{"ANY": record.Absent, "BOOL": record.Bool, "INT": record.Int, "FLOAT": record.Float, "TEXT": record.Text, "TIME": record.Time, "LIST": record.List, "OBJECT": record.Object} {
+		x := protocol.OfSchema(&connectors.Schema{Key: "a", Fields: []connectors.Field{{Path: "a", Type: record.Type{Kind: kind}}}})
+		if got := x.Fields[0].Kind.String(); got != name {
+			t.Errorf("a %v is described as %s, want %s", kind, got, name)
+		}
+	}
+	for name, readers := range map[string]connectors.Readers{"SOME": connectors.SomeReaders, "STAFF": connectors.Staff, "PUBLIC": connectors.Public} {
+		x := protocol.OfSchema(&connectors.Schema{Key: "a", Threads: []connectors.Thread{{Path: "t", Readers: readers}}})
+		if got := x.Threads[0].Readers.String(); got != name {
+			t.Errorf("readers %d are described as %s, want %s", readers, got, name)
+		}
+	}
+}
+
 func TestASchemaComesThroughAsItWas(t *testing.T) {
 	s := &connectors.Schema{Key: "id", Label: "number", Open: true, Rest: record.Type{Kind: record.Text}, Fields: []connectors.Field{
 		{Path: "id", Label: "ID", Type: record.Type{Kind: record.Int}, Native: "bigint", ReadOnly: true},
