@@ -43,6 +43,17 @@ collection "things" {
 }
 `
 
+// with puts an attachments block into the description; blocks of it without content are left out.
+func with(open, upload, add string) [2]string {
+	block := "  attachments \"files\" {\nid = \"item.id\"\nname = \"item.name\"\nlist {\npath = \"/things/{key}/files\"\nitems = \"body\"\n}\n"
+	for _, b := range [][2]string{{"open", open}, {"upload", upload}, {"add", add}} {
+		if b[1] != "" {
+			block += b[0] + " {\n" + b[1] + "\n}\n"
+		}
+	}
+	return [2]string{`  comments "notes" {`, block + "}\n" + `  comments "notes" {`}
+}
+
 func TestMistakesInADescriptionAreShownWhereTheyAre(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -63,6 +74,16 @@ func TestMistakesInADescriptionAreShownWhereTheyAre(t *testing.T) {
 		{"a collection without a key", [2]string{`key = "item.id"`, ``}, "Incomplete collection", "key =", `collection "things"`},
 		{"no way to read one", [2]string{`read { path = "/things/{key}" }`, ``}, "No way to read one record", "read_many", `collection "things"`},
 		{"a field that is read-only and written", [2]string{`type = "text"`, "read_only = true\n write = \"x\"\n"}, "Read-only and written", `"state"`, `field "state"`},
+		{"a comment's edit without a place for its text", [2]string{`    id   = "item.id"`, "    edit { path = \"/notes/{id}\" }\n    id   = \"item.id\""}, "No place for the text", "text =", `edit`},
+		{"files that cannot be opened", with("", "", ""), "No way to the content of a file", "open {", `attachments "files"`},
+		{"a file that is opened in two ways", with("path = \"/f/{id}\"\nlink = \"item.url\"", "", ""), "Path or link", "one of them", `open`},
+		{"a file that is added without its content", with("path = \"/f/{id}\"", "", "path = \"/f/{key}\""), "No place for the content", "{content}", `add`},
+		{"an upload that nothing refers to", with("path = \"/f/{id}\"", "path = \"/up\"\nbody = \"raw\"\ntoken = \"body.t\"", ""), "Upload without add", "{token}", `upload`},
+		{"an upload that gives no token", with("path = \"/f/{id}\"", "path = \"/up\"\nbody = \"raw\"", "path = \"/f/{key}\""), "No token", "token =", `upload`},
+		{"a token where there is no upload", with("path = \"/f/{id}\"", "", "path = \"/f/{key}\"\nbody = \"raw\"\nquery = { t = \"{token}\" }"), "Unknown placeholder", "{name}", `{token}`},
+		{"a body that does not exist", with("path = \"/f/{id}\"", "", "path = \"/f/{key}\"\nbody = \"multi\""), "Unknown word", "multipart", `"multi"`},
+		{"a version that no record shows", [2]string{"  create {", "  update {\npath = \"/things/{key}\"\nset = { rev = \"{version}\" }\n}\n  create {"}, "No version", "version =", `collection "things"`},
+		{"a placeholder deep in a constant", [2]string{"    key  = \"body.id\"", "    key  = \"body.id\"\n    set = { files = [{ name = \"{nam}\" }] }"}, "Unknown placeholder", "{nam}", `[{ name = "{nam}" }]`},
 		{"a settle that is no time", [2]string{`key = "item.id"`, "key = \"item.id\"\n settle = \"soon\""}, "Not a length of time", `"30s"`, `"soon"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
