@@ -70,8 +70,22 @@ func (l lease) renew(ctx context.Context) error {
 	return err
 }
 
+// release gives the lease back. A state that is away for a moment is waited for, or the next run would have to wait until
+// the lease runs out.
 func (l lease) release(ctx context.Context) error {
-	return l.store.Release(context.WithoutCancel(ctx), l.sync, l.owner)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTTL/2)
+	defer cancel()
+	for {
+		err := l.store.Release(ctx, l.sync, l.owner)
+		if !errors.Is(err, ErrStateAway) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(leaseTTL / 20):
+		}
+	}
 }
 
 // keep renews the lease until ctx ends. It returns why the lease is lost: somebody else has it, or it could not be

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,14 +26,16 @@ import (
 // A fleet is several nodes that share one state, each of them reaching its server by a way of its own, and the two
 // systems that they keep in step, which are on another server and outlive everything.
 type fleet struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	syncs   []string
+	tickets int // of each sync
 	server  *servertest.Server
 	state   string // URL
 	systems *sql.DB
 	direct  string // URL of the systems
 	nodes   []*node
+	workers int // of each node
 
 	last sync.Map // what a person wrote last, by sync, side, key and field
 	said atomic.Int64
@@ -47,10 +50,9 @@ type node struct {
 	out *lockedBuffer
 }
 
-const tickets = 12 // of each sync
-
-func newFleet(t *testing.T, syncs, nodes int) *fleet {
-	f := &fleet{t: t, dir: t.TempDir()}
+// newFleet makes systems with as many syncs, of as many tickets each.
+func newFleet(t testing.TB, syncs, tickets, nodes int) *fleet {
+	f := &fleet{t: t, dir: t.TempDir(), tickets: tickets}
 	f.server, f.state = sqltest.PrivatePostgres(t)
 	f.direct = sqltest.Postgres(t)
 	var err error
@@ -66,7 +68,7 @@ connection "sql" "desk" {
 }
 `)
 	// Systems take their time over every write, so that a run lasts long enough to be cut short.
-	f.do(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF current_setting('application_name') <> 'people' THEN PERFORM pg_sleep(0.05); END IF; RETURN NEW; END $$`)
+	f.do(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF current_setting('application_name') NOT IN ('people', 'first') THEN PERFORM pg_sleep(0.05); END IF; RETURN NEW; END $$`)
 	for i := range syncs {
 		name := fmt.Sprintf("s%d", i+1)
 		f.syncs = append(f.syncs, name)
@@ -75,9 +77,7 @@ connection "sql" "desk" {
 		for _, table := range []string{"tickets", "cases"} {
 			f.do(fmt.Sprintf(`CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON %s_%s FOR EACH ROW EXECUTE FUNCTION slow()`, table, name))
 		}
-		for k := range tickets {
-			f.do(fmt.Sprintf(`INSERT INTO tickets_%s (id, title, note) VALUES ($1, 'first', 'first')`, name), fmt.Sprintf("T-%d", k))
-		}
+		f.do(fmt.Sprintf(`INSERT INTO tickets_%s (id, title, note) SELECT 'T-' || n, 'first', 'first' FROM generate_series(0, $1 - 1) n`, name), tickets)
 		fmt.Fprintf(&hcl, fleetSync, name)
 	}
 	if err := os.WriteFile(filepath.Join(f.dir, "fleet.hcl"), []byte(hcl.String()), 0o600); err != nil {
@@ -197,7 +197,7 @@ func (f *fleet) people(seed int64, stop <-chan struct{}) {
 		if r.IntN(2) == 0 {
 			table, key = "cases", "ref"
 		}
-		sync, id, field := pick(r, f.syncs), fmt.Sprintf("T-%d", r.IntN(tickets)), pick(r, []string{"title", "note"})
+		sync, id, field := pick(r, f.syncs), fmt.Sprintf("T-%d", r.IntN(f.tickets)), pick(r, []string{"title", "note"})
 		value := fmt.Sprintf("v%d", f.said.Add(1))
 		var n int64
 		res, err := db.Exec(fmt.Sprintf(`UPDATE %s_%s SET %s = $1 WHERE %s = $2`, table, sync, field, key), value, id)
@@ -218,7 +218,7 @@ func (f *fleet) people(seed int64, stop <-chan struct{}) {
 func (n *node) start() {
 	n.f.t.Helper()
 	n.out = &lockedBuffer{}
-	n.cmd = exec.Command("fieldsync", "serve", "-d", n.f.dir, "--listen", "127.0.0.1:0", "--workers", "2", "--log-level", "warn")
+	n.cmd = exec.Command("fieldsync", "serve", "-d", n.f.dir, "--listen", "127.0.0.1:0", "--workers", strconv.Itoa(max(2, n.f.workers)), "--log-level", "warn")
 	n.cmd.Env = append(os.Environ(), "STATE_URL="+n.way.url, "SYSTEMS_URL="+n.f.direct)
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	if err := n.cmd.Start(); err != nil {
@@ -332,7 +332,7 @@ type way struct {
 	open []net.Conn
 }
 
-func newWay(t *testing.T, target string) *way {
+func newWay(t testing.TB, target string) *way {
 	u, err := url.Parse(target)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ var aged = []struct{ table, column, find string }{
 	{"run", "id", `SELECT id FROM (SELECT id, sync, started FROM run ORDER BY id LIMIT ?2) AS old WHERE started < ?1
 		AND id < (SELECT max(id) FROM run WHERE run.sync = old.sync)
 		AND id <> coalesce((SELECT id FROM run WHERE run.sync = old.sync ORDER BY good DESC LIMIT 1), 0)`},
+	{"lease", "rowid", "SELECT rowid FROM lease WHERE sync LIKE '(node %' AND expires < ?1 LIMIT ?2"}, // of processes that ended
 	{"used_plan", "rowid", "SELECT rowid FROM used_plan WHERE at < ?1 LIMIT ?2"},
 	{"approval", "rowid", "SELECT rowid FROM approval WHERE until < ?1 LIMIT ?2"},
 	{"act", "id", "SELECT id FROM (SELECT id, at FROM act ORDER BY id LIMIT ?2) AS old WHERE at < ?1"},
