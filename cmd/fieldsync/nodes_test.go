@@ -176,7 +176,7 @@ func (f *fleet) checkEnd() {
 		}
 		both := rowsOf(f.t, f.direct, fmt.Sprintf(`SELECT t.id, t.title, t.note, t.number, c.title, c.note, c.no FROM tickets_%[1]s t LEFT JOIN cases_%[1]s c ON c.ref = t.id ORDER BY t.id`, sync))
 		if len(both) != f.tickets {
-			f.t.Errorf("no duplicate: %d tickets and cases of %s, want %d", len(both), sync, tickets)
+			f.t.Errorf("no duplicate: %d tickets and cases of %s, want %d", len(both), sync, f.tickets)
 		}
 		for _, row := range both {
 			if row[1] != row[4] || row[2] != row[5] || row[3] != row[6] {

@@ -73,9 +73,10 @@ func (d *postgres) open(ctx context.Context) (read, write *dsql.DB, err error) {
 	return read, write, nil
 }
 
-// pool makes a pool whose sessions write and read stamps in UTC, and do not wait for ever for a lock.
+// pool makes a pool whose sessions write and read stamps in UTC, and do not wait for ever for a lock. A process that is
+// stopped in the midst of a write keeps its lock on the record for 5 s at most: another may be to go on.
 func (d *postgres) pool(readOnly string) *dsql.DB {
-	settings := "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 1; SET client_encoding = 'UTF8'; SET lock_timeout = '10s'; SET default_transaction_read_only = " + readOnly
+	settings := "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 1; SET client_encoding = 'UTF8'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'; SET default_transaction_read_only = " + readOnly
 	return stdlib.OpenDB(*d.config.Copy(), stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.PgConn().Exec(ctx, settings).ReadAll()
 		return err

@@ -50,6 +50,7 @@ type Node struct {
 	order   []string
 	next    map[string]schedule.Schedule
 	paused  map[string]bool
+	epochs  map[string]int64     // see epoch
 	running map[string]time.Time // here, by job
 	loop    *schedule.Loop       // while this node leads
 	leading context.Context      // likewise
@@ -138,28 +139,33 @@ func (n *Node) revive() {
 func (n *Node) beat(ctx context.Context) {
 	tick := time.NewTicker(nodeTTL / 3)
 	defer tick.Stop()
-	fence := int64(0)
+	fence, dead := int64(0), false
 	for {
 		asking, cancel := context.WithTimeout(ctx, nodeTTL/2)
 		now, err := n.Store.Lease(asking, n.lease, n.Name, nodeTTL)
 		cancel()
-		if taken := errors.Is(err, engine.ErrLeased); taken || err == nil && fence != 0 && now != fence {
+		taken := errors.Is(err, engine.ErrLeased)
+		switch {
+		case taken && !dead, err == nil && fence != 0 && now != fence && !dead:
 			n.Log.Warn("this node stood still and was taken for dead; what ran here goes on elsewhere", "node", n.Name)
 			n.mu.Lock()
 			die := n.die
 			n.mu.Unlock()
 			die(errDead)
 			n.revive()
-		} else if err != nil && ctx.Err() == nil {
+		case err != nil && !taken && ctx.Err() == nil:
 			n.Log.Warn("this node cannot show that it lives", "err", err)
 		}
-		if err == nil {
+		again := tick.C
+		if dead = taken; dead { // who took the lease has it for a moment only
+			again = time.After(100 * time.Millisecond)
+		} else if err == nil {
 			fence = now
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-again:
 		}
 	}
 }

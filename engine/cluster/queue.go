@@ -186,15 +186,15 @@ func outcome(ctx context.Context, err error) error {
 
 // ask has a job run by whatever node is free, and returns its outcome. A job whose node died is queued once more.
 func (n *Node) ask(ctx context.Context, name, trigger string) error {
-	for epoch := int64(0); ; {
-		res, err := n.client.Insert(ctx, run{name, epoch, trigger}, nil)
+	for {
+		res, err := n.client.Insert(ctx, run{name, n.epoch(name, 0), trigger}, nil)
 		if err == nil {
-			epoch = res.Job.ID
 			var lost bool
-			if lost, err = n.await(ctx, epoch); !lost {
+			if lost, err = n.await(ctx, res.Job.ID); !lost {
 				return err
 			}
-			n.Log.Warn("a node died while it ran a job, which is begun again", "job", name, "number", epoch)
+			n.epoch(name, res.Job.ID)
+			n.Log.Warn("a node died while it ran a job, which is begun again", "job", name, "number", res.Job.ID)
 			continue
 		}
 		n.Log.Warn("a job cannot be queued; trying again", "job", name, "err", err)
@@ -204,6 +204,20 @@ func (n *Node) ask(ctx context.Context, name, trigger string) error {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// epoch is the last job of this name whose node is known to have died; lost, if not 0, is that from now on. Another node
+// that comes to lead finds it out again.
+func (n *Node) epoch(name string, lost int64) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.epochs == nil {
+		n.epochs = map[string]int64{}
+	}
+	if lost != 0 {
+		n.epochs[name] = lost
+	}
+	return n.epochs[name]
 }
 
 // await waits for the end of a job.
