@@ -1,7 +1,7 @@
 // Package connectors is the contract between fieldsync and the systems whose records it keeps in step.
 //
 // A system is a [Connection]; a kind of record in it is a [Collection], which must [Collection.Scan] and
-// [Collection.Read]. Everything else is an ability found by interface: [Describer], [Finder], [Creator],
+// [Collection.Read]. Everything else is an ability found by interface: [Describer], [Finder], [Scoper], [Creator],
 // [Updater], [Batcher], [Deleter], [DeleteLog], [Counter], [Commenter], [Attacher], [Chronicler], [Notifier], [Checker]. The
 // engine asks for an ability when a rule needs it and says plainly when it is not there. Failures are [*Error] with one of
 // the sentinel kinds below; the kind decides what the engine does next, the hint tells a person what to do. The suite in
@@ -158,6 +158,12 @@ type Describer interface {
 // ErrConfig when the path cannot be searched.
 type Finder interface {
 	Find(ctx context.Context, paths []string, path string, values []record.Value, emit func(record.Record) error) error
+}
+
+// A Scoper tells which of some records are in a scope in the system's own language, as a scan with it would. What it does
+// not emit is outside, or not there.
+type Scoper interface {
+	Within(ctx context.Context, native string, keys []string, emit func(key string) error) error
 }
 
 // A Creator makes records. The marker is one of the fields: the caller looks it up with Find before any

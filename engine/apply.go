@@ -54,7 +54,7 @@ func (e *StoppedError) Error() string {
 // Apply carries the plan out and remembers what came of it. The account of the run is returned with every
 // error, and is stored. It works once for each Run.
 func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
-	acc := plan.Run{Sync: r.rules.Sync, Owner: r.lease.owner, Started: r.started, Trigger: r.job.Trigger, Footer: r.footer, Rules: r.rules.Digest}
+	acc := plan.Run{Sync: r.rules.Sync, Owner: r.lease.owner, Started: r.started, Trigger: r.job.Trigger, Footer: r.footer, Rules: r.rules.Digest, Few: r.few}
 	switch {
 	case !r.leased:
 		return acc, errors.New("a preview cannot be carried out")
@@ -109,7 +109,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 		err = c.spend() // nothing had to be written
 	}
 	acc.Done, acc.Skipped, acc.Failed, acc.Stirred, acc.Averted = c.done, c.skipped, c.failed, c.stirred, c.averted+r.averted
-	acc.Complete = err == nil && !c.unsettled
+	acc.Complete = err == nil && !c.unsettled && !r.few
 	if acc.Complete {
 		err = r.advance(ctx)
 	}

@@ -48,7 +48,10 @@ type Job struct {
 	Full bool
 	// FullSince asks for a full scan if the last complete one started before it; zero: never for this reason.
 	FullSince time.Time
-	Trigger   string // for the account of the run
+	// Only names records, by side, that have changed as somebody says: only they are looked at, if that is enough. They
+	// are read: what was said of them proves nothing.
+	Only    [2][]string
+	Trigger string // for the account of the run
 	// Again tries what is held before its time.
 	Again bool
 	Peers []Peer // syncs that may write to the same records

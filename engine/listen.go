@@ -61,14 +61,14 @@ func (r *Run) listen(ctx context.Context) error {
 			if err := r.forget(ctx, plan.Comment, s); err != nil {
 				return err
 			}
-		} else if err := r.hear(ctx, &hearing{r: r, ctx: ctx, kind: plan.Comment, side: s, path: c.Paths[s], rule: c.At}, hearComments); err != nil {
+		} else if err := r.hear(ctx, &hearing{r: r, ctx: ctx, kind: plan.Comment, side: s, path: c.Paths[s], rule: c.At, again: map[int64]bool{}}, hearComments); err != nil {
 			return err
 		}
 		if a == nil || !a.To[s.Other()] {
 			if err := r.forget(ctx, plan.Attachment, s); err != nil {
 				return err
 			}
-		} else if err := r.hear(ctx, &hearing{r: r, ctx: ctx, kind: plan.Attachment, side: s, path: a.Paths[s], rule: a.At, rules: a.Limits()}, hearFiles); err != nil {
+		} else if err := r.hear(ctx, &hearing{r: r, ctx: ctx, kind: plan.Attachment, side: s, path: a.Paths[s], rule: a.At, rules: a.Limits(), again: map[int64]bool{}}, hearFiles); err != nil {
 			return err
 		}
 	}
@@ -187,6 +187,9 @@ func listenTo[T any](p *hearing, list lister[T], at func(T) time.Time, visit fun
 		before = Heard{}
 	}
 	p.before, p.had = before, had
+	if r.few {
+		return hearOnly(p, list, visit)
+	}
 	if err := p.waiting(); err != nil {
 		return err
 	}
@@ -264,7 +267,6 @@ func listenTo[T any](p *hearing, list lister[T], at func(T) time.Time, visit fun
 
 // waiting shows what waits of single links and is not due, and says which links have something that is.
 func (p *hearing) waiting() error {
-	p.again = map[int64]bool{}
 	for _, at := range slices.SortedFunc(maps.Keys(p.r.beside.waits), compareSpots) {
 		if at.kind != p.kind || at.side != p.side || at.link == 0 {
 			continue

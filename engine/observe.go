@@ -64,6 +64,9 @@ func (r *Run) observe(ctx context.Context) error {
 		// Rules that changed make every record worth a look, on both sides.
 		full = full || !v.had || v.before.Rules != r.rules.Digest
 	}
+	if enough, err := r.only(ctx); err != nil || enough {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	for _, s := range record.Sides {
 		g.Go(func() error {

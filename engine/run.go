@@ -27,6 +27,7 @@ type Run struct {
 	started  time.Time
 	views    [2]view
 	observed [2]int64
+	few      bool // only the records that the job names were looked at
 	header   plan.Header
 	footer   plan.Footer
 	waiting  map[string][]Waiting // of records without a link, by waitKey
@@ -152,6 +153,9 @@ func (r *Run) prepare(ctx context.Context) error {
 	}
 	for _, s := range record.Sides {
 		r.header.Scan[s] = "changes"
+		if r.few {
+			r.header.Scan[s] = "few"
+		}
 		if r.views[s].full {
 			r.header.Scan[s] = "full"
 		}

@@ -243,7 +243,7 @@ func (t *collection) Read(ctx context.Context, paths, keys []string, emit func(r
 		}
 	}
 	// A database may see 007 as 7 and a as A: what is emitted is exactly what was asked for.
-	return t.lookup(ctx, "read "+t.name, paths, t.keyColumns(), sought, func(r record.Record, _ []any) bool { return asked[r.Key] }, emit)
+	return t.lookup(ctx, "read "+t.name, paths, "", t.keyColumns(), sought, func(r record.Record, _ []any) bool { return asked[r.Key] }, emit)
 }
 
 // Find asks for the values in lists.
@@ -281,10 +281,25 @@ func (t *collection) Find(ctx context.Context, paths []string, path string, valu
 			sought = append(sought, []any{arg})
 		}
 	}
-	return t.lookup(ctx, op, paths, []*column{c}, sought, func(_ record.Record, raw []any) bool { return asked[c.decode(raw[slot])] }, emit)
+	return t.lookup(ctx, op, paths, "", []*column{c}, sought, func(_ record.Record, raw []any) bool { return asked[c.decode(raw[slot])] }, emit)
 }
 
-func (t *collection) lookup(ctx context.Context, op string, paths []string, columns []*column, sought [][]any, want func(record.Record, []any) bool, emit func(record.Record) error) error {
+// Within asks which of some rows fulfil a condition.
+func (t *collection) Within(ctx context.Context, native string, keys []string, emit func(key string) error) error {
+	asked := make(map[string]bool, len(keys))
+	sought := make([][]any, 0, len(keys))
+	for _, k := range keys {
+		if args, ok := t.keyArgs(k); ok && !asked[k] {
+			asked[k] = true
+			sought = append(sought, args)
+		}
+	}
+	return t.lookup(ctx, "look which rows of "+t.name+" are in scope", nil, native, t.keyColumns(), sought, func(r record.Record, _ []any) bool { return asked[r.Key] },
+		func(r record.Record) error { return emit(r.Key) })
+}
+
+// lookup reads the rows whose columns have one of the values sought and that fulfil the condition native.
+func (t *collection) lookup(ctx context.Context, op string, paths []string, native string, columns []*column, sought [][]any, want func(record.Record, []any) bool, emit func(record.Record) error) error {
 	slots, err := t.resolve(op, paths)
 	if err != nil {
 		return err
@@ -293,6 +308,9 @@ func (t *collection) lookup(ctx context.Context, op string, paths []string, colu
 		n := min(len(sought), list/len(columns))
 		s := t.conn.statement()
 		s.add("SELECT ", selection(t.conn, t.columns), " FROM ", from(t.conn, t.rel), " WHERE ", t.alive(), " AND ", amongKeys(s, columns, sought[:n]))
+		if native != "" {
+			s.add(" AND (", native, "\n)") // as in Scan
+		}
 		var found []record.Record
 		err := t.conn.each(ctx, func(raw []any) error {
 			if r := t.show(raw, slots, make([]record.Value, len(slots))); r.Key != "" && want(r, raw) {

@@ -41,7 +41,7 @@ type Header struct {
 	Sides    [2]string `json:"sides"` // the names that the mapping gives them
 	Rules    string    `json:"rules"` // digest of the rules it was made with
 	Made     time.Time `json:"made"`
-	Scan     [2]string `json:"scan"`    // "full" or "changes", by side
+	Scan     [2]string `json:"scan"`    // "full", "changes" or "few", by side
 	Links    int64     `json:"links"`   // live and held links before the run
 	Elapsed  float64   `json:"elapsed"` // seconds
 	Observed [2]int64  `json:"observed"`
@@ -257,5 +257,6 @@ type Run struct {
 	Rules    string    `json:"rules"`
 	Stopped  bool      `json:"stopped,omitempty"`  // limits or gates kept the plan from being carried out
 	Approved string    `json:"approved,omitempty"` // who approved a plan that ran into limits, where that was kept
+	Few      bool      `json:"few,omitempty"`      // it looked only at the records that a system or a person had named
 	Complete bool      `json:"complete"`           // every observed record is settled or held; the cursors advanced
 }

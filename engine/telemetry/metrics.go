@@ -80,7 +80,7 @@ func (m *Metrics) Ran(r plan.Run) {
 		outcome = "stopped"
 	case r.Err != "":
 		outcome = "failed"
-	case !r.Complete || r.Failed > 0:
+	case !r.Complete && !r.Few || r.Failed > 0:
 		outcome = "incomplete"
 	}
 	m.runs.WithLabelValues(r.Sync, r.Trigger, outcome).Inc()
