@@ -6,6 +6,7 @@ import (
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/mapping"
+	"github.com/fieldsync/fieldsync/engine/record"
 )
 
 // How long a connection that broke is left alone, the first time and at most.
@@ -19,8 +20,8 @@ func (s *service) hear(ctx context.Context, r *ruleset) {
 	r.once.Do(func() {
 		context.AfterFunc(ctx, r.deafen)
 		for _, m := range r.Syncs {
-			for _, side := range m.Sides {
-				r.runs.Go(func() { s.listenTo(r.listening, r, m, side) })
+			for i := range m.Sides {
+				r.runs.Go(func() { s.listenTo(r.listening, r, m, record.Side(i)) })
 			}
 		}
 	})
@@ -29,7 +30,8 @@ func (s *service) hear(ctx context.Context, r *ruleset) {
 // listenTo wakes a sync for every hint of one side. The loop makes one run of a burst: what is said while a sync
 // runs asks for one more run after it. Where the connection breaks it is made again, and what was missed is looked
 // for then; the schedule goes on all the time.
-func (s *service) listenTo(ctx context.Context, r *ruleset, m *mapping.Sync, side mapping.Side) {
+func (s *service) listenTo(ctx context.Context, r *ruleset, m *mapping.Sync, at record.Side) {
+	side := m.Sides[at]
 	log := s.log.With("sync", m.Name, "side", side.Name)
 	wait := soon
 	for {
@@ -41,7 +43,7 @@ func (s *service) listenTo(ctx context.Context, r *ruleset, m *mapping.Sync, sid
 				log.Debug("told of a change", "record", key)
 			}
 			heard, wait = true, soon
-			if err := s.loop.Wake(m.Name); err != nil {
+			if err := s.told(m.Name, at, key); err != nil {
 				log.Warn("a change was told and the sync not woken", "err", err)
 			}
 		})

@@ -45,6 +45,7 @@ func (s *service) routes(g *access.Gate) *access.Mux {
 	mux.Handle("GET /readyz", access.Open(http.HandlerFunc(s.serveReady)))
 	mux.Handle("GET /status", access.Require(access.Look, http.HandlerFunc(s.serveStatus)))
 	mux.Handle("GET /metrics", access.Require(access.Look, s.meter.metrics.Handler()))
+	mux.Handle("POST /hooks/{connection}/{collection}", access.Open(http.HandlerFunc(s.hooked))) // signed
 	for _, r := range s.console().Routes() {
 		if r.Role == access.Nobody {
 			mux.Handle(r.Pattern, access.Open(r.Handler))

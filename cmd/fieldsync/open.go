@@ -247,11 +247,12 @@ type jobOptions struct {
 	full    bool
 	again   bool // what is held is tried before its time
 	trigger string
+	only    [2][]string
 }
 
 // job compiles a sync and opens both of its sides.
 func (p *project) job(ctx context.Context, s *mapping.Sync, o jobOptions) (engine.Job, error) {
-	j := engine.Job{Full: o.full, Again: o.again, FullSince: fullSince(s, p.app.now()), Trigger: o.trigger,
+	j := engine.Job{Full: o.full, Again: o.again, FullSince: fullSince(s, p.app.now()), Trigger: o.trigger, Only: o.only,
 		Limits: engine.Limits{Creates: engine.Limit(s.Limits.Creates), Updates: engine.Limit(s.Limits.Updates), Deletes: engine.Limit(s.Limits.Deletes)}}
 	var schemas [2]*connectors.Schema
 	for i, side := range s.Sides {

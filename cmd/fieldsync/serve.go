@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/access"
 	"github.com/fieldsync/fieldsync/engine/cluster"
 	"github.com/fieldsync/fieldsync/engine/console"
 	"github.com/fieldsync/fieldsync/engine/mapping"
@@ -95,6 +96,9 @@ type service struct {
 
 	door     *door // nil: nobody is listened to
 	live     *live
+	hints    hints
+	brake    access.Brake    // of webhooks
+	replays  access.Replays  // of webhooks
 	stopping context.Context // ends when the service is told to stop
 	meter    *meter
 
@@ -309,7 +313,17 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 	defer seen.end()
 	ctx, end := s.meter.span(ctx, "run "+m.Name, slog.String("trigger", trigger))
 	defer func() { end(err) }()
-	job, err := r.job(ctx, m, jobOptions{trigger: trigger, again: s.takeAgain(m.Name)})
+	var told *hint
+	if trigger == schedule.OnPush {
+		told = s.hints.take(m.Name)
+	}
+	defer func() {
+		if err != nil {
+			s.hints.putBack(m.Name, told)
+		}
+		s.heed(m.Name, err)
+	}()
+	job, err := r.job(ctx, m, jobOptions{trigger: trigger, again: s.takeAgain(m.Name), only: told.only()})
 	if err != nil {
 		return acc, r.failed(ctx, m.Name, trigger, began, err)
 	}

@@ -38,6 +38,7 @@ func (s *service) Resume(ctx context.Context, sync, who, why string) error {
 		return err
 	}
 	s.loop.Pause(sync, false)
+	s.heed(sync, nil)
 	s.log.Info("resumed", "sync", sync, "by", who, "why", why)
 	return nil
 }
@@ -67,7 +68,9 @@ func (s *service) takePauses(ctx context.Context) error {
 		return err
 	}
 	for _, m := range s.inForce().Syncs {
-		s.loop.Pause(m.Name, paused[m.Name] != nil)
+		if changed := s.loop.Pause(m.Name, paused[m.Name] != nil); changed && paused[m.Name] == nil {
+			s.heed(m.Name, nil)
+		}
 	}
 	return nil
 }

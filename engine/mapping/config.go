@@ -63,6 +63,7 @@ type Connection struct {
 	Identity   string   // digest of type and settings without credentials
 	Missing    []string // environment variables that its settings name and that are not set: it cannot be opened
 	Secrets    []string // contents of its credentials, for masking output
+	Webhooks   []*Webhook
 	Range      hcl.Range
 }
 

@@ -21,7 +21,7 @@ import (
 	"github.com/fieldsync/fieldsync/engine/mapping/expression"
 )
 
-var connectionSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "limits"}}}
+var connectionSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "limits"}, {Type: "webhook", LabelNames: []string{"collection"}}}}
 
 var connectionLimitsSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "rate"}, {Name: "concurrency"}}}
 
@@ -36,9 +36,9 @@ func (l *loader) connections(blocks hcl.Blocks) {
 		l.cfg.Connections = append(l.cfg.Connections, c)
 		content, rest, diags := b.Body.PartialContent(connectionSchema)
 		l.add(diags...)
-		for i, lb := range content.Blocks {
+		for i, lb := range content.Blocks.OfType("limits") {
 			if i > 0 {
-				l.fail(lb.DefRange, "Second limits block", "The limits of this connection stand at %s already.", at(content.Blocks[0].DefRange))
+				l.fail(lb.DefRange, "Second limits block", "The limits of this connection stand at %s already.", at(content.Blocks.OfType("limits")[0].DefRange))
 				continue
 			}
 			c.Limits = l.connectionLimits(lb)
@@ -52,7 +52,7 @@ func (l *loader) connections(blocks hcl.Blocks) {
 		ctx := l.context(&c.Missing)
 		diags = gohcl.DecodeBody(lenient{rest, reflect.TypeOf(c.Config)}, ctx, c.Config)
 		if body, ok := b.Body.(*hclsyntax.Body); ok {
-			strange := unknownSettings(fmt.Sprintf("connection of type %q", c.Type), reflect.TypeOf(c.Config), body, "limits")
+			strange := unknownSettings(fmt.Sprintf("connection of type %q", c.Type), reflect.TypeOf(c.Config), body, "limits", "webhook")
 			l.add(strange.instead(diags)...)
 			l.warnMissing(c, body)
 		} else {
@@ -70,6 +70,7 @@ func (l *loader) connections(blocks hcl.Blocks) {
 			shown, more = v.Veil()
 			c.Secrets = append(c.Secrets, more...)
 		}
+		l.webhooks(c, content.Blocks.OfType("webhook"))
 		h := sha256.New()
 		fmt.Fprintf(h, "%q\n", c.Type)
 		identify(h, reflect.ValueOf(shown))

@@ -85,7 +85,7 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		// connections
 		{"an unknown connector", [2]string{`connection "sql"`, `connection "sqll"`}, "Unknown connector", `Did you mean "sql"?`, `"sqll"`},
 		{"a setting that is missing", [2]string{`  dsn    = "x"`, ``}, "Missing required argument", `"dsn" is required`, ``},
-		{"a required setting by another name", [2]string{`dsn    =`, "dns    ="}, "Unknown setting", `Did you mean "dsn"? It has "collection", "driver", "dsn" and "limits".`, `dns`},
+		{"a required setting by another name", [2]string{`dsn    =`, "dns    ="}, "Unknown setting", `Did you mean "dsn"? It has "collection", "driver", "dsn", "limits" and "webhook".`, `dns`},
 		{"a setting of a block of a connection", [2]string{`password = env`, "pasword = env"}, "Unknown setting", `An auth block has no "pasword". Did you mean "password"? It has "password" and "username".`, `pasword`},
 		{"a block of a connection that does not exist", [2]string{`dsn    = "x"`, "dsn    = \"x\"\ntable \"t\" {}"}, "Unknown setting", `A connection of type "sql" has`, `table`},
 		{"a setting of the wrong name", [2]string{`dsn    =`, "dns = \"x\"\n  dsn    ="}, "Unknown setting", `Did you mean "dsn"?`, `dns`},
@@ -118,6 +118,16 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"a copy at no time", extra("fieldsync {\n backup { schedule = \"at night\" }\n}"), "Not a schedule", "0 2 * * *", `"at night"`},
 		{"no copies", extra("fieldsync {\n backup { keep = 0 }\n}"), "Not a number of copies", "from 1", `0`},
 		{"two backups", extra("fieldsync {\n backup {}\n backup {}\n}"), "Second backup block", "already", `backup`},
+
+		// webhook
+		{"a webhook without a secret", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"tickets\" {\n}"}, "Missing required argument", "secret", ``},
+		{"a short secret", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"tickets\" { secret = \"hush\" }"}, "Secret too short", "12", `"hush"`},
+		{"two webhooks of a collection", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" { secret = \"0123456789abcdef\" }\nwebhook \"t\" { secret = \"0123456789abcdef\" }"}, "Second webhook of this name", "already", `"t"`},
+		{"an unknown setting of a webhook", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nkey = \"body.id\"\n}"}, "Unknown setting", `Did you mean "keys"?`, `key`},
+		{"keys that name what is not there", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nkeys = \"bdy.id\"\n}"}, "Unknown name", `Did you mean body?`, `bdy`},
+		{"an algorithm that is not there", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nsignature {\nheader = \"X-S\"\nalgorithm = \"sha265\"\n}\n}"}, "Unknown algorithm", `Did you mean "sha256"?`, `"sha265"`},
+		{"a stamp that nothing signs", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nsignature {\nheader = \"X-S\"\ntimestamp = \"X-T\"\nsigned = \"{body}\"\n}\n}"}, "Timestamp and signature do not fit", "not signed", `"{body}"`},
+		{"a text to sign without the body", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nsignature {\nheader = \"X-S\"\nsigned = \"{boby}\"\n}\n}"}, "Unknown text to sign", "{body}", `"{boby}"`},
 
 		// variables, locals, functions
 		{"a variable without a value", extra(`variable "queue" {}`), "Variable without a value", "pass --var queue=VALUE", `variable "queue"`},

@@ -403,20 +403,21 @@ func (l *Loop) queue(job string, how func(*entry)) error {
 	return nil
 }
 
-// Pause stops a job from being started other than by Trigger, or lets it go on. What was due meanwhile is not
-// caught up.
-func (l *Loop) Pause(job string, paused bool) {
+// Pause stops a job from being started other than by Trigger, or lets it go on; false if it was so already. What was due
+// meanwhile is not caught up.
+func (l *Loop) Pause(job string, paused bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entry(job)
 	if e == nil || e.paused == paused {
-		return
+		return false
 	}
 	e.paused = paused
 	if paused && e.queued != OnRequest {
 		e.queued = ""
 	}
 	l.nudge()
+	return true
 }
 
 // Status tells where every job stands, in their order; replaced jobs that still run come last.
