@@ -369,7 +369,8 @@ func (r *Run) read(ctx context.Context, s record.Side, keys []string) (map[strin
 	found := make(map[string]record.Record, len(keys))
 	for chunk := range slices.Chunk(keys, readBatch) {
 		err := r.job.Ends[s].Handle.Read(ctx, r.rules.Sides[s].Paths, chunk, func(rec record.Record) error {
-			found[rec.Key] = rec.Clone()
+			own := rec.Clone() // its key, too
+			found[own.Key] = own
 			return nil
 		})
 		if err != nil {
@@ -437,7 +438,7 @@ func (k *sink) see(rec record.Record, print Print) error {
 // unsure spools a record of which where cannot tell whether it is in scope: it is held, whatever else happens.
 func (k *sink) unsure(rec record.Record, print Print, err error) error {
 	k.r.unsureMu.Lock()
-	k.r.unsure[k.side][rec.Key] = err.Error()
+	k.r.unsure[k.side][strings.Clone(rec.Key)] = err.Error()
 	k.r.unsureMu.Unlock()
 	return k.put(rec, reconcile.Unsure, print)
 }

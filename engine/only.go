@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
@@ -102,7 +103,7 @@ func (r *Run) inside(ctx context.Context, s record.Side, keys []string) (map[str
 		return nil, false, nil
 	}
 	inside := map[string]bool{}
-	err := q.Within(ctx, e.Native, keys, func(key string) error { inside[key] = true; return nil })
+	err := q.Within(ctx, e.Native, keys, func(key string) error { inside[strings.Clone(key)] = true; return nil })
 	if err != nil {
 		return nil, false, fmt.Errorf("ask which of %d records of %s are in scope: %w", len(keys), r.name(s), err)
 	}

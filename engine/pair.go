@@ -86,7 +86,7 @@ func (p *pass) search(s record.Side, block int, ms []Moved) error {
 		}
 		in, err := p.r.inScope(s, rec.Values)
 		if err != nil {
-			p.found[rec.Key] = p.found[rec.Key] || s != p.side
+			p.found[strings.Clone(rec.Key)] = p.found[rec.Key] || s != p.side
 			return k.unsure(rec, pr.of(rec.Key, rec.Values), err)
 		}
 		presence := reconcile.Present
@@ -94,7 +94,7 @@ func (p *pass) search(s record.Side, block int, ms []Moved) error {
 			presence = reconcile.OutOfScope
 		}
 		if s != p.side {
-			p.found[rec.Key] = true
+			p.found[strings.Clone(rec.Key)] = true
 		}
 		return k.put(rec, presence, pr.of(rec.Key, rec.Values))
 	})

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -14,14 +16,19 @@ import (
 // reading one by one.
 const mostHints = 500
 
-// hintAgain is after how long a sync is woken again for records that could not be looked at.
-const hintAgain = 15 * time.Second
+// How long a sync rests before it is woken again for records that could not be looked at, the first time and at most: a
+// system that is away, or refuses the credentials, is not asked all the time.
+const (
+	hintSoon  = 15 * time.Second
+	hintLater = 15 * time.Minute
+)
 
 // hints are the records that systems have named and that nobody has looked at since, by sync. A burst of them is one run:
 // what is named while a sync runs waits for the next.
 type hints struct {
 	mu   sync.Mutex
 	list map[string]*hint
+	rest map[string]time.Duration // of syncs whose last run failed
 }
 
 type hint struct {
@@ -84,6 +91,23 @@ func (h *hints) waits(sync string) bool {
 	return h.list[sync] != nil
 }
 
+// failed is how long a sync rests after a run that failed; each one in a row doubles it.
+func (h *hints) failed(sync string) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.rest == nil {
+		h.rest = map[string]time.Duration{}
+	}
+	h.rest[sync] = min(max(2*h.rest[sync], hintSoon), hintLater)
+	return h.rest[sync]
+}
+
+func (h *hints) succeeded(sync string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.rest, sync)
+}
+
 // only is what a run has to look at; nothing: at all that changed.
 func (h *hint) only() (keys [2][]string) {
 	if h == nil || h.all {
@@ -102,13 +126,17 @@ func (s *service) told(sync string, side record.Side, key string) error {
 }
 
 // heed wakes a sync again for what it was told and has not looked at: at once after a run that was about all, as it may
-// have been told of what that could not see yet; later after one that failed.
+// have been told of what that could not see yet; later after one that failed. A plan that waits for approval is not made
+// again and again.
 func (s *service) heed(sync string, err error) {
-	if !s.hints.waits(sync) {
+	if err == nil {
+		s.hints.succeeded(sync)
+	}
+	if _, stopped := errors.AsType[*engine.StoppedError](err); stopped || !s.hints.waits(sync) {
 		return
 	}
 	wake := func() {
-		if serr := s.loop.Wake(sync); serr != nil {
+		if err := s.loop.Wake(sync); err != nil {
 			s.log.Debug("a sync that is no longer there is not woken", "sync", sync)
 		}
 	}
@@ -116,6 +144,6 @@ func (s *service) heed(sync string, err error) {
 		wake()
 		return
 	}
-	timer := time.AfterFunc(hintAgain, wake)
+	timer := time.AfterFunc(s.hints.failed(sync), wake)
 	context.AfterFunc(s.stopping, func() { timer.Stop() })
 }

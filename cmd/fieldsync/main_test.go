@@ -75,6 +75,8 @@ func scripts(folder string, environment map[string]string) testscript.Params {
 			"digest":     digest,
 			"restorable": restorable,
 			"hash":       hash,
+			"hook":       hook,
+			"sysid":      sysid,
 			"await":      await,
 			"sub":        sub,
 			"shelf":      shelf,

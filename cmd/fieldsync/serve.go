@@ -245,15 +245,43 @@ func (s *service) lastRuns(ctx context.Context) (func(job string) time.Time, err
 	}
 	last := map[string]time.Time{}
 	for _, k := range known {
-		if k.LastRun != nil && k.LastRun.Trigger != "restore" && k.LastRun.Trigger != "undo" { // those look at few records
-			last[k.Sync] = k.LastRun.Started
-			if k.LastRun.Ended.IsZero() { // it was cut short, and what it left in flight waits: that counts as missed
+		run, err := s.lastOfAll(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		if run != nil {
+			last[k.Sync] = run.Started
+			if run.Ended.IsZero() || k.LastRun.Ended.IsZero() { // it was cut short, and what it left in flight waits: that counts as missed
 				last[k.Sync] = k.LastGood
 			}
 		}
 	}
 	return func(job string) time.Time { return last[job] }, nil
 }
+
+// lastOfAll is the last run of a sync that looked at more than the few records which somebody had named; nil if none of
+// the latest has.
+func (s *service) lastOfAll(ctx context.Context, k engine.SyncStatus) (last *plan.Run, err error) {
+	all := func(r *plan.Run) bool { return r != nil && !r.Few && r.Trigger != "restore" && r.Trigger != "undo" }
+	if all(k.LastRun) {
+		return k.LastRun, nil
+	}
+	found := errors.New("found")
+	err = s.state.Runs(ctx, k.Sync, lately, func(r plan.Run) error {
+		if !all(&r) {
+			return nil
+		}
+		last = &r
+		return found
+	})
+	if errors.Is(err, found) {
+		err = nil
+	}
+	return last, err
+}
+
+// lately is how many runs of a sync are looked through for one that was about all.
+const lately = 2000
 
 // jobs makes the loop's jobs of a ruleset.
 func (s *service) jobs(r *ruleset) []schedule.Job {
@@ -275,6 +303,9 @@ func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger 
 	defer context.AfterFunc(s.stopping, cancel)()
 	began := s.app.now()
 	acc, err := s.carryOut(ctx, r, m, trigger)
+	if errors.Is(err, schedule.ErrIdle) {
+		return err
+	}
 	if errors.Is(err, errPaused) {
 		s.loop.Pause(m.Name, true)
 		return err
@@ -309,14 +340,16 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 			return acc, err
 		}
 	}
+	var told *hint
+	if trigger == schedule.OnPush {
+		if told = s.hints.take(m.Name); told == nil {
+			return acc, schedule.ErrIdle // the run before has looked at it
+		}
+	}
 	seen := s.live.follow(m.Name)
 	defer seen.end()
 	ctx, end := s.meter.span(ctx, "run "+m.Name, slog.String("trigger", trigger))
 	defer func() { end(err) }()
-	var told *hint
-	if trigger == schedule.OnPush {
-		told = s.hints.take(m.Name)
-	}
 	defer func() {
 		if err != nil {
 			s.hints.putBack(m.Name, told)

@@ -43,6 +43,10 @@ type world struct {
 	waiting chan struct{} // gets one for each scan that waits
 	ahead   time.Duration // of the instance's clock
 	race    func()        // comes right before the next update of an incident
+	asked   []string      // of the instance, since somebody looked
+
+	hook   http.Header // of the last webhook that was sent
+	hooked string      // its body
 }
 
 func (w *world) now() time.Time {
@@ -55,6 +59,7 @@ func (w *world) now() time.Time {
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	gate := w.gate
+	w.asked = append(w.asked, r.Method+" "+r.URL.Path+" "+r.URL.Query().Get("sysparm_query"))
 	w.mu.Unlock()
 	scan := r.Method == http.MethodGet && r.URL.Path == "/api/now/table/incident" && strings.Contains(r.URL.Query().Get("sysparm_query"), "ORDERBYsys_id")
 	if gate != nil && scan {
@@ -210,6 +215,7 @@ func query(name, text string) (string, error) {
 //	snow attach CORRELATION NAME TEXT  adds a file to the incident
 //	snow files CORRELATION             prints the files of the incident, with their contents
 //	snow writes                        prints how many writes the instance has seen
+//	snow asked                         prints the requests that it got since this was asked last
 //	snow pass DURATION                 moves its clock: what changed in its last second is not seen before
 //	snow hold                          makes scans of incidents wait
 //	snow held                          waits until a scan does
@@ -287,6 +293,12 @@ func snow(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "writes":
 		fmt.Fprintln(ts.Stdout(), s.Writes())
+	case "asked": // what the instance was asked since this was said last
+		w := worldOf(ts)
+		w.mu.Lock()
+		fmt.Fprintln(ts.Stdout(), strings.Join(w.asked, "\n"))
+		w.asked = nil
+		w.mu.Unlock()
 	case "pass":
 		d, err := time.ParseDuration(args[1])
 		ts.Check(err)

@@ -22,6 +22,7 @@ var (
 	_ connectors.Collection = (*servicenow.Table)(nil)
 	_ connectors.Describer  = (*servicenow.Table)(nil)
 	_ connectors.Finder     = (*servicenow.Table)(nil)
+	_ connectors.Scoper     = (*servicenow.Table)(nil)
 	_ connectors.Creator    = (*servicenow.Table)(nil)
 	_ connectors.Updater    = (*servicenow.Table)(nil)
 	_ connectors.Batcher    = (*servicenow.Table)(nil)

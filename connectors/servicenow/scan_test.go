@@ -155,6 +155,38 @@ func TestScanKeepsEachAlternativeOfAQueryInItsPages(t *testing.T) {
 	}
 }
 
+func TestAnInstanceTellsWhichRowsAQuerySelects(t *testing.T) {
+	in := newInstance(t, sim.Options{})
+	high := add(in, 60, map[string]string{"impact": "1", "urgency": "1"})
+	net := add(in, 3, map[string]string{"category": "network"})
+	other := add(in, 60, map[string]string{"category": "software"})
+	s := admin(in.url)
+	s.PageSize = 7
+	tb := collection(t, s, "incident")
+	within := func(native string, keys ...string) []string {
+		t.Helper()
+		var got []string
+		if err := tb.Within(t.Context(), native, keys, func(key string) error { got = append(got, strings.Clone(key)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(got)
+		return got
+	}
+	const native = "priority=1^ORDERBYDESCnumber^NQcategory=network^EQ"
+	asked := slices.Concat(high, net[:1], other, []string{"00000000000000000000000000000000", "a,b", high[0]})
+	if d := cmp.Diff(slices.Sorted(slices.Values(slices.Concat(high, net[:1]))), within(native, asked...)); d != "" {
+		t.Errorf("keys (-want +got):\n%s", d)
+	}
+	if got := within("category=network", other...); len(got) > 0 {
+		t.Errorf("of rows outside %q are taken for inside", got)
+	}
+	for _, wrong := range []string{"no_such_field=1", "category = network"} {
+		if err := tb.Within(t.Context(), wrong, other[:1], func(string) error { return nil }); !errors.Is(err, connectors.ErrConfig) {
+			t.Errorf("the query %q gives %v", wrong, err)
+		}
+	}
+}
+
 func TestScanOfAWindowTakesLittle(t *testing.T) {
 	in := newInstance(t, sim.Options{})
 	keys := add(in, 60, nil)

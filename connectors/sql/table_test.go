@@ -282,6 +282,11 @@ func TestTheScopeIsACondition(t *testing.T) {
 	if got := keysOf(scan(t, col, connectors.Query{Paths: []string{"queue"}, Native: "queue = 'noc' OR id = 9 -- the others wait"})); got != "1 3" {
 		t.Errorf("delivered %s, want 1 3", got)
 	}
+	var inside []string
+	err := col.(connectors.Scoper).Within(t.Context(), "queue = 'noc' OR id = 9 -- the others wait", []string{"3", "2", "7", "03", "3"}, func(key string) error { inside = append(inside, key); return nil })
+	if err != nil || strings.Join(inside, " ") != "3" {
+		t.Errorf("of some records %q are inside, %v; want 3", inside, err)
+	}
 	for _, native := range []string{"queu = 'noc'", "1) ; DELETE FROM t; --", "queue ="} {
 		_, err := col.Scan(t.Context(), connectors.Query{Paths: []string{"queue"}, Native: native}, func(record.Record) error { return nil })
 		if n := d.value(t, "SELECT count(*) FROM t"); n != int64(3) {

@@ -88,6 +88,9 @@ const (
 
 var errUnknown = errors.New("no such job")
 
+// ErrIdle is what a job returns that found nothing to do: it counts as if it had not been run.
+var ErrIdle = errors.New("there was nothing to do")
+
 // Check says what is wrong with jobs: a name used twice, a bad spec, an After that names nothing or leads in a
 // circle.
 func Check(jobs []Job) error {
@@ -308,19 +311,26 @@ func (l *Loop) call(ctx context.Context, j Job, trigger string) (err error) {
 func (l *Loop) end(e *entry, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.running, e.err = time.Time{}, err
+	e.running = time.Time{}
+	if errors.Is(err, ErrIdle) {
+		err = e.err
+	} else if e.err = err; err == nil {
+		defer l.follow(e)
+	}
 	l.leaving = slices.DeleteFunc(l.leaving, func(old *entry) bool { return old == e })
 	if now := l.entry(e.job.Name); now != nil && now != e {
 		now.last, now.err = e.last, err // the job that took over while this one ran
 	}
-	if err == nil {
-		for _, f := range l.entries {
-			if !f.paused && f.queued == "" && slices.Contains(f.job.After, e.job.Name) {
-				f.queued = OnAfter
-			}
+	l.nudge()
+}
+
+// follow queues the jobs that come after one which has ended well.
+func (l *Loop) follow(e *entry) {
+	for _, f := range l.entries {
+		if !f.paused && f.queued == "" && slices.Contains(f.job.After, e.job.Name) {
+			f.queued = OnAfter
 		}
 	}
-	l.nudge()
 }
 
 // Replace puts other jobs in place of the present ones, while Run goes on. Running ones finish; one of the same

@@ -295,6 +295,23 @@ func TestAChangeThatIsToldRunsAJobUnlessItIsPaused(t *testing.T) {
 	})
 }
 
+func TestARunThatFindsNothingToDoIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		l := &schedule.Loop{}
+		idle := d.job("a", "", 0)
+		idle.Run = func(context.Context, string) error { d.note("a idle"); return schedule.ErrIdle }
+		_ = during(t, l, []schedule.Job{idle, d.job("b", "", 0, "a")}, func() {
+			_ = l.Wake("a")
+			time.Sleep(time.Minute)
+			if s := l.Status()[0]; s.Err != nil {
+				t.Errorf("it failed with %v", s.Err)
+			}
+		})
+		d.expect(t, "00:00:00 a idle")
+	})
+}
+
 func TestReplaceLetsRunningJobsFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
