@@ -111,6 +111,11 @@ func (r *Run) sum(links int64) plan.Footer {
 			}
 		}
 	}
+	if r.reruled() {
+		for i := range f.Stops {
+			f.Stops[i].Why += "; it is the first plan of changed rules"
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(t.requests)) {
 		q := plan.Requests{Connection: name, Count: t.requests[name]}
 		for _, e := range r.job.Ends {
@@ -121,6 +126,11 @@ func (r *Run) sum(links int64) plan.Footer {
 		f.Requests = append(f.Requests, q)
 	}
 	return f
+}
+
+// reruled reports whether the rules have changed since the last run that was carried out.
+func (r *Run) reruled() bool {
+	return slices.ContainsFunc(r.views[:], func(v view) bool { return v.had && v.before.Rules != r.rules.Digest })
 }
 
 // exceeded says which limit n is over, or "". A share needs links to be a share of; with a number beside it, the

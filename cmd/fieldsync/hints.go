@@ -121,7 +121,9 @@ func (h *hint) only() (keys [2][]string) {
 
 // told wakes a sync for a record that its system says has changed.
 func (s *service) told(sync string, side record.Side, key string) error {
-	s.hints.add(sync, side, key)
+	if !s.shared() {
+		s.hints.add(sync, side, key)
+	}
 	return s.loop.Wake(sync)
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -51,6 +54,9 @@ func (s *service) follow(ctx context.Context, w *fsnotify.Watcher) {
 	defer w.Close()
 	rest := time.NewTimer(time.Hour)
 	rest.Stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	for {
 		select {
 		case <-ctx.Done():
@@ -68,8 +74,12 @@ func (s *service) follow(ctx context.Context, w *fsnotify.Watcher) {
 			}
 			s.log.Warn("an edit may have been missed", "err", err)
 			rest.Reset(settle)
+		case <-hup:
+			rest.Reset(0)
 		case <-rest.C:
+			s.tellSystemd("RELOADING=1")
 			s.reload(ctx, w)
+			s.tellSystemd("READY=1", s.summary())
 		}
 	}
 }

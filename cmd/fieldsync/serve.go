@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -28,6 +29,7 @@ const defaultListen = "127.0.0.1:8440"
 func (a *app) serveCmd() *cobra.Command {
 	var listen string
 	var workers int
+	var unit bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "run the syncs on their schedules until told to stop",
@@ -53,6 +55,10 @@ only. An interrupt or SIGTERM stops after the action in flight; a second one at 
   curl -s http://127.0.0.1:8440/status`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if unit {
+				_, err := io.WriteString(a.out, unitFile)
+				return err
+			}
 			p, err := a.openToRun()
 			if err != nil {
 				return err
@@ -81,6 +87,7 @@ only. An interrupt or SIGTERM stops after the action in flight; a second one at 
 		},
 	}
 	c.Flags().IntVar(&workers, "workers", 4, "syncs that this node runs at the same time, where the state is a database")
+	c.Flags().BoolVar(&unit, "unit", false, "print a unit file for systemd, and do nothing else")
 	c.Flags().StringVar(&listen, "listen", "", "`ADDRESS` on this machine, instead of the mapping's")
 	return c
 }
@@ -120,7 +127,7 @@ type loop interface {
 	Replace(jobs []schedule.Job)
 	Trigger(job string) error
 	Wake(job string) error
-	Pause(job string, paused bool)
+	Pause(job string, paused bool) (changed bool)
 	Status() []schedule.Status
 }
 
@@ -207,8 +214,12 @@ func (a *app) serve(ctx context.Context, p *project, listen string, workers int)
 	})
 	parts.Go(func() { s.follow(ctx, w) })
 	parts.Go(func() { s.watchPauses(ctx) })
+	parts.Go(func() { s.backups(ctx) })
+	parts.Go(func() { s.watchdog(ctx) })
 	parts.Go(func() { s.tell(ctx) })
 	s.setReady(true)
+	s.tellSystemd("READY=1", s.summary())
+	context.AfterFunc(ctx, func() { s.tellSystemd("STOPPING=1", "STATUS=finishing the action in flight") })
 	err = s.loop.Run(ctx, s.jobs(s.rules))
 	s.setReady(false)
 	cause := context.Cause(ctx)
@@ -223,6 +234,15 @@ func (a *app) serve(ctx context.Context, p *project, listen string, workers int)
 		return cause
 	}
 	return nil
+}
+
+// summary is the line that systemctl status shows.
+func (s *service) summary() string {
+	line := fmt.Sprintf("STATUS=serving %s at %s", plural(len(s.inForce().Syncs), "sync"), s.door.Addr())
+	if !s.good() {
+		line += "; the edited mapping is broken, the last good rules run"
+	}
+	return line
 }
 
 // newLoop makes a loop that tells when jobs can be triggered. Where the state is a database, others may share the work.
@@ -279,6 +299,9 @@ func (s *service) lastOfAll(ctx context.Context, k engine.SyncStatus) (last *pla
 	}
 	return last, err
 }
+
+// shared reports whether other nodes may share the work.
+func (s *service) shared() bool { return state.IsURL(s.inForce().Settings.State) }
 
 // lately is how many runs of a sync are looked through for one that was about all.
 const lately = 2000
@@ -342,7 +365,8 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 	}
 	var told *hint
 	if trigger == schedule.OnPush {
-		if told = s.hints.take(m.Name); told == nil {
+		// Where the work is shared another node may have been told, and this one looks at all that changed.
+		if told = s.hints.take(m.Name); told == nil && !s.shared() {
 			return acc, schedule.ErrIdle // the run before has looked at it
 		}
 	}

@@ -277,7 +277,7 @@ func (s *site) run() report.Status {
 	s.json(mainSync, &before)
 	s.do(mainSync + "/run")
 	s.until("the run is over", func() bool {
-		after.Sync.Running = nil
+		after.Sync.Running, after.Sync.Status = nil, report.Status{} // what is not in an answer is not of it
 		s.json(mainSync, &after)
 		last := after.Sync.LastRun
 		return last != nil && !last.Ended.IsZero() && (before.Sync.LastRun == nil || last.ID > before.Sync.LastRun.ID) && after.Sync.Running == nil

@@ -299,10 +299,11 @@ func (n *Node) Replace(jobs []schedule.Job) {
 	}
 }
 
-// Pause stops a job from being started, wherever that would be: who pauses it tells every node.
-func (n *Node) Pause(job string, paused bool) {
+// Pause stops a job from being started, wherever that would be: who pauses it tells every node. false if it was so already.
+func (n *Node) Pause(job string, paused bool) (changed bool) {
 	n.mu.Lock()
 	loop := n.loop
+	changed = n.paused[job] != paused
 	if n.paused == nil {
 		n.paused = map[string]bool{}
 	}
@@ -315,6 +316,7 @@ func (n *Node) Pause(job string, paused bool) {
 	if loop != nil {
 		loop.Pause(job, paused)
 	}
+	return changed
 }
 
 func (n *Node) pausedJobs() []string {
