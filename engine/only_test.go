@@ -82,7 +82,7 @@ func TestARunOfFewRecordsReadsThemAndNothingElse(t *testing.T) {
 	w, taps := listening(t)
 	w.ticket.Edit("T-2", text("title", "b, said"))
 	w.ticket.Edit("T-3", text("title", "c, not said"))
-	w.only(record.Left, "T-2", "T-1", "T-9")
+	w.only(record.Left, "T-2", "T-1")
 	acc := w.apply()
 	if acc.Done != 1 || !acc.Few || acc.Complete {
 		t.Errorf("done %d, few %v, complete %v; want 1, true, false", acc.Done, acc.Few, acc.Complete)
@@ -91,7 +91,7 @@ func TestARunOfFewRecordsReadsThemAndNothingElse(t *testing.T) {
 	w.wantIncident("sys3", text("summary", "c"))
 	for _, s := range record.Sides {
 		for _, key := range taps[s].read {
-			if !slices.Contains([]string{"T-1", "T-2", "T-9", "sys2"}, key) {
+			if !slices.Contains([]string{"T-1", "T-2", "sys2"}, key) {
 				t.Errorf("%s %s was read", s, key)
 			}
 		}
@@ -121,11 +121,13 @@ func TestANewRecordThatIsNamedIsCreatedOnce(t *testing.T) {
 }
 
 func TestARecordThatIsNamedAndMissingIsGoneOnlyAfterACompleteScan(t *testing.T) {
-	w, taps := listening(t)
-	w.ticket.Remove("T-2")
-	w.only(record.Left, "T-2")
-	if acc := w.apply(); acc.Few || taps[0].scans == 0 {
-		t.Errorf("few %v after %d scans: only a scan proves that it is gone", acc.Few, taps[0].scans)
+	for _, key := range []string{"T-2", "T-9"} { // the other one never was: what was meant is found by a scan
+		w, taps := listening(t)
+		w.ticket.Remove(key)
+		w.only(record.Left, "T-1", key)
+		if acc := w.apply(); acc.Few || taps[0].scans == 0 {
+			t.Errorf("%s: few %v after %d scans", key, acc.Few, taps[0].scans)
+		}
 	}
 }
 

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fieldsync/fieldsync/engine/access"
+	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -103,10 +106,14 @@ func (s *service) status(ctx context.Context) (serviceStatus, error) {
 	return st, nil
 }
 
-// service asks the service that runs with this folder for its status; nil if there is none.
-func (a *app) service(ctx context.Context, listen string) *serviceStatus {
-	if listen == "" {
-		listen = defaultListen
+// service asks the service that runs with this folder for its status; nil if there is none, or it does not tell.
+func (a *app) service(ctx context.Context, cfg *mapping.Config) *serviceStatus {
+	at := cfg.Serve.URL
+	if at == "" && cfg.Serve.TLS != nil {
+		return nil // by which name its certificate is good nobody knows here
+	}
+	if at == "" {
+		at = "http://" + reachable(cfg.Settings.Listen)
 	}
 	dir, err := filepath.Abs(a.mappings())
 	if err != nil {
@@ -114,9 +121,12 @@ func (a *app) service(ctx context.Context, listen string) *serviceStatus {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+"/status", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(at, "/")+"/status", nil)
 	if err != nil {
 		return nil
+	}
+	if token, ok := a.getenv("FIELDSYNC_TOKEN"); ok {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	if err != nil {
@@ -128,6 +138,18 @@ func (a *app) service(ctx context.Context, listen string) *serviceStatus {
 		return nil
 	}
 	return &st
+}
+
+// reachable is where this machine finds a service that listens at an address.
+func reachable(listen string) string {
+	if listen == "" {
+		listen = defaultListen
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return listen
 }
 
 // sayService prints what a running service says of its mapping.

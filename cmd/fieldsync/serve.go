@@ -39,7 +39,8 @@ them is done. A sync never overlaps with itself; a missed run is caught up once.
 Edited mapping files are taken over when they are valid. A broken edit leaves the last
 good rules running and is said in the log, at /status and by "fieldsync status".
 
-A database that tells of changes (notify in its collection block) has its sync run at once.
+A system that tells of changes, by a signed webhook (webhook in its connection block) or as a
+database (notify in its collection block), has its sync run at once, for what it named.
 
 Where the state is a PostgreSQL database, any number of machines can serve the same mapping
 files: one of them starts the syncs, all of them run them, each sync on one at a time.
@@ -47,8 +48,12 @@ files: one of them starts the syncs, all of them run them, each sync on one at a
 A plan that runs into a limit is not carried out: look at it with fieldsync plan and
 approve it with fieldsync approve; the next run then carries it out.
 
-/healthz, /readyz, /status and /metrics (for Prometheus) answer on the address that "listen" names, on this machine
-only. An interrupt or SIGTERM stops after the action in flight; a second one at once.`,
+It listens on the address that "listen" names; one that other machines reach needs a way to log
+in (the serve block; fieldsync token makes one). The web console is at /, what programs ask at
+/api/v1, /status and /metrics (for Prometheus), and whether it lives at /healthz and /readyz.
+
+An interrupt or SIGTERM stops after the action in flight, a second one at once; SIGHUP reads
+the mapping again. systemd is told of all that: --unit prints a unit file.`,
 		Example: `  fieldsync serve
   fieldsync serve -d production --listen 127.0.0.1:9000 --json 2>>fieldsync.log
   fieldsync serve --workers 8              # on each machine, with state = env("DATABASE_URL")
@@ -88,7 +93,7 @@ only. An interrupt or SIGTERM stops after the action in flight; a second one at 
 	}
 	c.Flags().IntVar(&workers, "workers", 4, "syncs that this node runs at the same time, where the state is a database")
 	c.Flags().BoolVar(&unit, "unit", false, "print a unit file for systemd, and do nothing else")
-	c.Flags().StringVar(&listen, "listen", "", "`ADDRESS` on this machine, instead of the mapping's")
+	c.Flags().StringVar(&listen, "listen", "", "`ADDRESS` to listen on, instead of the mapping's")
 	return c
 }
 

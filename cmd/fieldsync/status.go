@@ -27,7 +27,7 @@ files as they are now are the rules in force.`,
 			if err != nil {
 				return err
 			}
-			if running := a.service(c.Context(), cfg.Settings.Listen); running != nil {
+			if running := a.service(c.Context(), cfg); running != nil {
 				return a.statusOf(running)
 			}
 			if diags.HasErrors() {

@@ -17,7 +17,7 @@ import (
 
 // hook sends a signed webhook, as a system does, and fails unless the answer has the status:
 //
-//	hook [-at DURATION] [-secret SECRET] [-times N] [-large] URL STATUS BODY
+//	hook [-at DURATION] [-secret SECRET] [-times N] [-large] [-plain HEADER=VALUE] URL STATUS BODY
 //	hook -again URL STATUS       sends the last one again, as it was
 //
 // With -times, a %d in the body counts from 1.
@@ -27,6 +27,7 @@ func hook(ts *testscript.TestScript, neg bool, args []string) {
 	secret := f.String("secret", "hush-hush-hush", "")
 	times := f.Int("times", 1, "")
 	again := f.Bool("again", false, "")
+	plain := f.String("plain", "", "")
 	large := f.Bool("large", false, "")
 	ts.Check(f.Parse(args))
 	w := worldOf(ts)
@@ -46,6 +47,9 @@ func hook(ts *testscript.TestScript, neg bool, args []string) {
 			sum := hmac.New(sha256.New, []byte(*secret))
 			fmt.Fprintf(sum, "%s.%s", stamp, body)
 			w.hook = http.Header{"X-Fieldsync-Timestamp": {stamp}, "X-Fieldsync-Signature": {"sha256=" + hex.EncodeToString(sum.Sum(nil))}}
+			if name, value, ok := strings.Cut(*plain, "="); ok {
+				w.hook = http.Header{name: {value}}
+			}
 			w.hooked = body
 		}
 		req, err := http.NewRequest(http.MethodPost, f.Arg(0), strings.NewReader(w.hooked))
