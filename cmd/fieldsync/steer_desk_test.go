@@ -24,12 +24,14 @@ import (
 //
 //	desk start                  starts one, and sets DESK_URL
 //	desk edit CASE MEMBER VALUE as a person at the desk does
+//	desk attach CASE NAME TEXT  the same
+//	desk papers CASE            prints the files of a case, with their contents
 //	desk show                   prints number, heading, phase, weight and foreign number of each case
 func desk(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	switch {
 	case neg || len(args) == 0:
-		ts.Fatalf("usage: desk start|edit|show")
+		ts.Fatalf("usage: desk start|edit|attach|papers|show")
 	case args[0] == "start":
 		w.desk = desksim.New(time.Now)
 		srv := httptest.NewServer(w.desk)
@@ -37,6 +39,10 @@ func desk(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv("DESK_URL", srv.URL)
 	case args[0] == "edit" && len(args) == 4:
 		ts.Check(w.desk.Edit(args[1], args[2], args[3]))
+	case args[0] == "attach" && len(args) == 4:
+		ts.Check(w.desk.Attach(args[1], args[2], "text/plain", []byte(args[3])))
+	case args[0] == "papers" && len(args) == 2:
+		fmt.Fprint(ts.Stdout(), w.desk.Papers(args[1]))
 	case args[0] == "show":
 		fmt.Fprint(ts.Stdout(), w.desk.Show())
 	default:

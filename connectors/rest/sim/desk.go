@@ -28,6 +28,7 @@ type Desk struct {
 	now     func() time.Time
 	cases   []*one
 	remarks map[string][]remark
+	papers  []*paper
 	last    int64 // stamp of the last change
 }
 
@@ -108,7 +109,7 @@ func (d *Desk) find(no string) *one {
 	return nil
 }
 
-// ServeHTTP is the interface: /v3/self, /v3/cases, /v3/cases/NO and /v3/cases/NO/remarks.
+// ServeHTTP is the interface: /v3/self, /v3/cases, /v3/cases/NO, /v3/cases/NO/remarks and /v3/cases/NO/papers.
 func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -134,6 +135,8 @@ func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fault(w, "E04", "there is no case "+parts[2])
 		case len(parts) == 4 && parts[3] == "remarks":
 			d.talk(w, r, c)
+		case len(parts) > 3 && parts[3] == "papers":
+			d.file(w, r, c, parts[4:])
 		case r.Method == http.MethodPatch:
 			d.patch(w, r, c)
 		default:
