@@ -1,7 +1,7 @@
 // Package connectors is the contract between fieldsync and the systems whose records it keeps in step.
 //
 // A system is a [Connection]; a kind of record in it is a [Collection], which must [Collection.Scan] and
-// [Collection.Read]. Everything else is an ability found by interface: [Describer], [Finder], [Scoper], [Creator],
+// [Collection.Read]. Everything else is an ability found by interface, with [As]: [Describer], [Finder], [Scoper], [Creator],
 // [Updater], [Batcher], [Deleter], [DeleteLog], [Counter], [Commenter], [Attacher], [Chronicler], [Notifier], [Checker]. The
 // engine asks for an ability when a rule needs it and says plainly when it is not there. Failures are [*Error] with one of
 // the sentinel kinds below; the kind decides what the engine does next, the hint tells a person what to do. The suite in

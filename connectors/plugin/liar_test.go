@@ -132,6 +132,11 @@ func (l *liar) Check(context.Context, *protocol.CheckRequest) (*protocol.CheckRe
 		if os.WriteFile(l.folder+"/seen", []byte(f.Detail), 0o600) != nil {
 			return nil, status.Error(codes.Internal, "cannot write")
 		}
+	case "flood":
+		out := os.NewFile(2, "standard error") // os.Stderr is go-plugin's by now
+		for range 5000 {
+			fmt.Fprintln(out, strings.Repeat("blah ", 1000))
+		}
 	case "have a child":
 		cmd := exec.Command("sleep", "1000")
 		if err := cmd.Start(); err != nil {

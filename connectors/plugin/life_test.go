@@ -291,6 +291,26 @@ func TestWhatAPluginSaysIsLoggedWithoutItsSecrets(t *testing.T) {
 	}
 }
 
+func TestAPluginThatTalksTooMuchIsNotWrittenDown(t *testing.T) {
+	var log locked
+	conn := connected(t, "liar", `how = "flood"`, "", &log)
+	if _, err := conn.(connectors.Checker).Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(log.String(), "\n")
+	if said := strings.Count(log.String(), "plugin says"); said < 50 || said > 250 { // a hundred in ten seconds
+		t.Errorf("%d lines are in the log", said)
+	}
+	for _, line := range lines {
+		if len(line) > 1200 {
+			t.Fatalf("a line of %d bytes is in the log", len(line))
+		}
+	}
+}
+
 type locked struct {
 	mu sync.Mutex
 	b  bytes.Buffer
