@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -29,6 +30,8 @@ type site struct {
 	snow *snowsim.Server
 	url  string
 	stop func()
+
+	listen string // "": a port of this machine
 
 	mu   sync.Mutex
 	gate chan struct{} // not nil: writes to the instance wait until it is closed
@@ -82,7 +85,7 @@ func (s *site) serve() {
 	r, w := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		code := run(ctx, []string{"serve", "-d", s.desk.path("mappings"), "--listen", "127.0.0.1:0", "--json"}, stdio{In: strings.NewReader(""), Out: io.Discard, Err: w, Getenv: s.desk.lookup})
+		code := run(ctx, []string{"serve", "-d", s.desk.path("mappings"), "--listen", cmp.Or(s.listen, "127.0.0.1:0"), "--json"}, stdio{In: strings.NewReader(""), Out: io.Discard, Err: w, Getenv: s.desk.lookup})
 		w.Close()
 		ended <- code
 	}()
@@ -112,7 +115,7 @@ func (s *site) serve() {
 	s.t.Cleanup(s.stop)
 	select {
 	case a := <-address:
-		s.url = "http://" + a
+		s.url = "http://" + strings.Replace(a, "[::]", "127.0.0.1", 1)
 	case code := <-ended:
 		s.t.Fatalf("serve ended with %d:\n%s", code, s.said())
 	case <-time.After(30 * time.Second):
