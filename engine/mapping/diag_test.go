@@ -127,6 +127,7 @@ func TestMistakesAreShownWhereTheyStand(t *testing.T) {
 		{"keys that name what is not there", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nkeys = \"bdy.id\"\n}"}, "Unknown name", `Did you mean body?`, `bdy`},
 		{"an algorithm that is not there", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nsignature {\nheader = \"X-S\"\nalgorithm = \"sha265\"\n}\n}"}, "Unknown algorithm", `Did you mean "sha256"?`, `"sha265"`},
 		{"a stamp that nothing signs", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nsignature {\nheader = \"X-S\"\ntimestamp = \"X-T\"\nsigned = \"{body}\"\n}\n}"}, "Timestamp and signature do not fit", "not signed", `"{body}"`},
+		{"a stamp that no header has", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nsignature {\nheader = \"X-S\"\nsigned = \"{timestamp}{body}\"\n}\n}"}, "Timestamp and signature do not fit", "header of the timestamp", `"{timestamp}{body}"`},
 		{"a text to sign without the body", [2]string{`dsn    = "x"`, "dsn = \"x\"\nwebhook \"t\" {\nsecret = \"0123456789abcdef\"\nsignature {\nheader = \"X-S\"\nsigned = \"{boby}\"\n}\n}"}, "Unknown text to sign", "{body}", `"{boby}"`},
 
 		// variables, locals, functions
