@@ -138,6 +138,10 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 				continue
 			}
 			add(true, what, side.Collection+": "+strings.Join(append([]string{plural(len(writes), "path") + " to write" + p.counted(ctx, side)}, keeps...), "; "), "")
+			if unfilled := p.unfilled(ctx, side, writes); len(unfilled) > 0 {
+				add(false, what, fmt.Sprintf("%s: new records need %s, which no field writes", side.Collection, strings.Join(unfilled, ", ")),
+					"add a field for each, or let the system fill it: else creates will be refused")
+			}
 			if jobErr == nil {
 				list = append(list, p.entitled(ctx, s, job.Rules, record.Side(i))...)
 				ok, detail, hint := p.sample(ctx, job, record.Side(i))
@@ -149,6 +153,20 @@ func (p *project) check(ctx context.Context, c *mapping.Connection) []report.Fin
 		add(true, "settings", "nothing to ask this system, and no sync uses it", "")
 	}
 	return list
+}
+
+// unfilled are the paths that a new record needs and no rule writes, where records are created.
+func (p *project) unfilled(ctx context.Context, side mapping.Side, writes []string) (paths []string) {
+	e, err := p.end(ctx, side)
+	if err != nil || e.schema == nil || !side.Create {
+		return nil
+	}
+	for _, f := range e.schema.Fields {
+		if f.Required && !f.ReadOnly && f.Path != e.schema.Key && !slices.Contains(writes, f.Path) {
+			paths = append(paths, f.Path)
+		}
+	}
+	return paths
 }
 
 // entitled asks a collection whether the account may do what the rules are going to.

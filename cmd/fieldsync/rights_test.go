@@ -58,6 +58,24 @@ func TestCheckNamesTheRightsThatASyncNeedsAndLacks(t *testing.T) {
 	}
 }
 
+func TestCheckNamesWhatNewRecordsNeedAndNoFieldWrites(t *testing.T) {
+	s := newStage(t, "")
+	s.noc.AddObject(alarmsim.Element, "Headend 2", nil)
+	s.setenv("TOOL_URL", "http://127.0.0.1:1")
+	s.must(os.WriteFile(filepath.Join(s.dir, "list.csv"), []byte("id\n"), 0o600))
+	toTicket := func(more string) string {
+		return strings.NewReplacer("FROMCONN", "prod", "FROMCOL", "incident", "FROMKEY", "sys_id", "FROMTITLE", "short_description", "FROM", "incident",
+			"CONN", "noc", "COL", "tickets", "MARKER", "External ID", "TITLE", "Title", "MORE", more).Replace(madeEverywhere)
+	}
+	s.mapping(toTicket(""))
+	s.says(exitError, []string{"check", "noc"}, "tickets: new records need State, which no field writes", "way out: add a field for each, or let the system fill it")
+	s.mapping(toTicket(stateOfNew))
+	s.says(exitOK, []string{"check", "noc"}, "tickets: 3 paths to write")
+}
+
+// stateOfNew is what a ticket of the legacy app needs beside its title.
+const stateOfNew = "  field \"state\" {\n    flow     = \"incident -> made\"\n    made     = \"State\"\n    strength = \"on_create\"\n    to_made  = \"'New'\"\n  }\n"
+
 // aTool is a small REST service with items that can be made and deleted.
 type aTool struct {
 	mu    sync.Mutex
@@ -178,6 +196,7 @@ sync "made" {
     made     = "TITLE"
     strength = "on_create"
   }
+MORE
 }
 `
 
@@ -217,7 +236,7 @@ func TestATestRecordIsTakenAwayByEveryConnectorThatMakesRecords(t *testing.T) {
 			}
 			list := filepath.Join(s.dir, "list.csv")
 			s.must(os.WriteFile(list, []byte("id,title,marker\n1,there,\n"), 0o600))
-			s.mapping(strings.NewReplacer(append(c.from, "CONN", c.conn, "COL", c.col, "MARKER", c.marker, "TITLE", c.title)...).Replace(madeEverywhere))
+			s.mapping(strings.NewReplacer(append(c.from, "CONN", c.conn, "COL", c.col, "MARKER", c.marker, "TITLE", c.title, "MORE", map[string]string{"dataminer": stateOfNew}[c.name])...).Replace(madeEverywhere))
 			out := s.ends(exitOK, "check", c.conn, "--create-test-record")
 			for _, want := range []string{"was made, and found by its marker", c.became, c.named} {
 				if !strings.Contains(out, want) {
