@@ -185,7 +185,7 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 // What a collection can do is asked with connectors.As: a plugin and a preview have methods that lead nowhere, and a type
 // assertion would believe them.
 func TestAbilitiesAreAskedForWithAs(t *testing.T) {
-	abilities := []string{"Describer", "Finder", "Creator", "Settler", "Updater", "DeleteLog", "Counter", "Conditional", "Batcher", "Deleter", "Retirer",
+	abilities := []string{"Describer", "Finder", "Scoper", "Creator", "Settler", "Updater", "DeleteLog", "Counter", "Conditional", "Batcher", "Deleter", "Retirer",
 		"Notifier", "Requirer", "Locator", "CommentReader", "Commenter", "CommentEditor", "AttachmentReader", "Attacher", "Chronicler"}
 	asked := 0
 	sources(t, parser.SkipObjectResolution, func(dir, _ string, set *token.FileSet, f *ast.File) {

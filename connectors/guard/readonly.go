@@ -30,6 +30,8 @@ func (r reading) Can(ability any) bool {
 		return has[connectors.Describer](r)
 	case *connectors.Finder:
 		return has[connectors.Finder](r)
+	case *connectors.Scoper:
+		return has[connectors.Scoper](r)
 	case *connectors.Requirer:
 		return has[connectors.Requirer](r)
 	case *connectors.DeleteLog:
@@ -65,6 +67,14 @@ func (r reading) Find(ctx context.Context, paths []string, path string, values [
 		return err
 	}
 	return f.Find(ctx, paths, path, values, emit)
+}
+
+func (r reading) Within(ctx context.Context, native string, keys []string, emit func(key string) error) error {
+	s, err := as[connectors.Scoper](r, "within")
+	if err != nil {
+		return err
+	}
+	return s.Within(ctx, native, keys, emit)
 }
 
 func (r reading) Require(ctx context.Context, paths []string) error {

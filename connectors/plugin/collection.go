@@ -34,6 +34,8 @@ func (c *collection) Can(ability any) bool {
 		return true
 	case *connectors.Finder:
 		return c.a.Find
+	case *connectors.Scoper:
+		return c.a.Within
 	case *connectors.Creator:
 		return c.a.Create
 	case *connectors.Updater:
@@ -155,6 +157,32 @@ func (c *collection) Deleted(ctx context.Context, since string, emit func(key st
 			if key == "" || len(key) > protocol.MaxKey {
 				return c.lie(op, fmt.Sprintf("a key of %d bytes", len(key)))
 			}
+			if err := emit(key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Within hands on keys that were asked for, and no others.
+func (c *collection) Within(ctx context.Context, native string, keys []string, emit func(key string) error) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	op := "look for the scope of " + c.name
+	asked := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		asked[key] = true
+	}
+	return stream(ctx, c.host, op, func(ctx context.Context, p protocol.ConnectorClient) (grpc.ServerStreamingClient[protocol.WithinReply], error) {
+		return p.Within(ctx, &protocol.WithinRequest{Collection: c.name, Native: native, Keys: keys})
+	}, func(m *protocol.WithinReply) error {
+		for _, key := range m.Keys {
+			if !asked[key] {
+				return c.lie(op, fmt.Sprintf("record %q, which was not asked for, or was there before", key))
+			}
+			delete(asked, key)
 			if err := emit(key); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,14 @@ func TestAbilitiesOfACollectionAreThePlugins(t *testing.T) {
 	}
 	if l, _ := connectors.As[connectors.Locator](c); l.Locate("r1") != "https://store.example/r1" {
 		t.Errorf("r1 is at %q", l.Locate("r1"))
+	}
+	if sc, ok := connectors.As[connectors.Scoper](c); !ok {
+		t.Error("it is no Scoper")
+	} else {
+		var in []string
+		if err := sc.Within(t.Context(), "odd", []string{"r1", "r2", "r3"}, func(key string) error { in = append(in, key); return nil }); err != nil || strings.Join(in, " ") != "r1 r3" {
+			t.Errorf("in the scope are %q, %v", in, err)
+		}
 	}
 	if n, _ := connectors.As[connectors.Counter](c); n != nil {
 		if got, err := n.Count(t.Context(), ""); got != 0 || err != nil {

@@ -99,7 +99,7 @@ func (l *liar) Open(_ context.Context, q *protocol.OpenRequest) (*protocol.OpenR
 }
 
 func (l *liar) Collection(context.Context, *protocol.CollectionRequest) (*protocol.CollectionReply, error) {
-	a := &protocol.Abilities{Find: true, Create: true, Update: true, Delete: true, Comments: true, AddComment: true, Attachments: true, Attach: true, Count: true, Deleted: true, Notify: true}
+	a := &protocol.Abilities{Find: true, Create: true, Update: true, Delete: true, Comments: true, AddComment: true, Attachments: true, Attach: true, Count: true, Deleted: true, Notify: true, Within: true}
 	switch l.how {
 	case "create without find":
 		a.Find = false
@@ -305,6 +305,10 @@ func (l *liar) Deleted(_ *protocol.DeletedRequest, out protocol.Connector_Delete
 			return err
 		}
 	}
+}
+
+func (l *liar) Within(_ *protocol.WithinRequest, out protocol.Connector_WithinServer) error {
+	return out.Send(&protocol.WithinReply{Keys: []string{"k1", "k2"}})
 }
 
 func (l *liar) Comments(_ *protocol.CommentsRequest, out protocol.Connector_CommentsServer) error {

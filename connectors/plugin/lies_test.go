@@ -68,6 +68,10 @@ var asks = map[string]func(context.Context, connectors.Collection) error{
 		d, _ := connectors.As[connectors.DeleteLog](c)
 		return d.Deleted(ctx, "x", func(string) error { return nil })
 	},
+	"within": func(ctx context.Context, c connectors.Collection) error {
+		s, _ := connectors.As[connectors.Scoper](c)
+		return s.Within(ctx, "open", []string{"k1"}, func(string) error { return nil })
+	},
 	"require": func(ctx context.Context, c connectors.Collection) error {
 		q, _ := connectors.As[connectors.Requirer](c)
 		return q.Require(ctx, []string{"title"})
@@ -143,6 +147,7 @@ func TestALieIsAnErrorAndNotBelieved(t *testing.T) {
 		{"update of another record", "update", connectors.ErrOutcome, `record "k5" came back`},
 		{"", "delete", connectors.ErrOutcome, "said to be deleted, and can be read"},
 		{"", "count", connectors.ErrProtocol, "-1 records"},
+		{"", "within", connectors.ErrProtocol, `record "k2", which was not asked for`},
 		{"", "deleted", connectors.ErrProtocol, "more than 5000 deletions"},
 		{"no method", "require", connectors.ErrProtocol, "has no such method"},
 		{"", "comments of k2", connectors.ErrProtocol, `record "k1", which was not asked for`},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -111,6 +112,18 @@ func (s *store) Settles() time.Duration { return 3 * time.Second }
 func (s *store) Batch() int             { return 4 }
 
 func (s *store) Locate(key string) string { return "https://store.example/" + key }
+
+// Within has a language of one word: "odd" is every record whose key ends in an odd digit.
+func (s *store) Within(_ context.Context, native string, keys []string, emit func(string) error) error {
+	for _, key := range keys {
+		if native == "odd" && strings.ContainsAny(key[len(key)-1:], "13579") {
+			if err := emit(key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 func (s *store) Count(context.Context, string) (int64, error) { return int64(s.Len()), nil }
 

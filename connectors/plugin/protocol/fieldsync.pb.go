@@ -845,6 +845,7 @@ type Abilities struct {
 	Chronicle     bool                   `protobuf:"varint,17,opt,name=chronicle,proto3" json:"chronicle,omitempty"`
 	SettlesMs     int64                  `protobuf:"varint,18,opt,name=settles_ms,json=settlesMs,proto3" json:"settles_ms,omitempty"` // how long a write that was never answered may still take effect
 	Batch         int32                  `protobuf:"varint,19,opt,name=batch,proto3" json:"batch,omitempty"`                          // writes asked for at the same time that travel in one request
+	Within        bool                   `protobuf:"varint,20,opt,name=within,proto3" json:"within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1010,6 +1011,13 @@ func (x *Abilities) GetBatch() int32 {
 		return x.Batch
 	}
 	return 0
+}
+
+func (x *Abilities) GetWithin() bool {
+	if x != nil {
+		return x.Within
+	}
+	return false
 }
 
 type DescribeRequest struct {
@@ -1972,6 +1980,118 @@ func (x *FindRequest) GetValues() []*Value {
 	return nil
 }
 
+type WithinRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Collection    string                 `protobuf:"bytes,1,opt,name=collection,proto3" json:"collection,omitempty"`
+	Native        string                 `protobuf:"bytes,2,opt,name=native,proto3" json:"native,omitempty"` // scope in the system's own language
+	Keys          []string               `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithinRequest) Reset() {
+	*x = WithinRequest{}
+	mi := &file_fieldsync_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithinRequest) ProtoMessage() {}
+
+func (x *WithinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fieldsync_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithinRequest.ProtoReflect.Descriptor instead.
+func (*WithinRequest) Descriptor() ([]byte, []int) {
+	return file_fieldsync_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WithinRequest) GetCollection() string {
+	if x != nil {
+		return x.Collection
+	}
+	return ""
+}
+
+func (x *WithinRequest) GetNative() string {
+	if x != nil {
+		return x.Native
+	}
+	return ""
+}
+
+func (x *WithinRequest) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type WithinReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Keys          []string               `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithinReply) Reset() {
+	*x = WithinReply{}
+	mi := &file_fieldsync_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithinReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithinReply) ProtoMessage() {}
+
+func (x *WithinReply) ProtoReflect() protoreflect.Message {
+	mi := &file_fieldsync_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithinReply.ProtoReflect.Descriptor instead.
+func (*WithinReply) Descriptor() ([]byte, []int) {
+	return file_fieldsync_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *WithinReply) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *WithinReply) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 type RecordsReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
@@ -1982,7 +2102,7 @@ type RecordsReply struct {
 
 func (x *RecordsReply) Reset() {
 	*x = RecordsReply{}
-	mi := &file_fieldsync_proto_msgTypes[22]
+	mi := &file_fieldsync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2114,7 @@ func (x *RecordsReply) String() string {
 func (*RecordsReply) ProtoMessage() {}
 
 func (x *RecordsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[22]
+	mi := &file_fieldsync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2127,7 @@ func (x *RecordsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordsReply.ProtoReflect.Descriptor instead.
 func (*RecordsReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{22}
+	return file_fieldsync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RecordsReply) GetError() *Error {
@@ -2034,7 +2154,7 @@ type NamedValue struct {
 
 func (x *NamedValue) Reset() {
 	*x = NamedValue{}
-	mi := &file_fieldsync_proto_msgTypes[23]
+	mi := &file_fieldsync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2166,7 @@ func (x *NamedValue) String() string {
 func (*NamedValue) ProtoMessage() {}
 
 func (x *NamedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[23]
+	mi := &file_fieldsync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2179,7 @@ func (x *NamedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedValue.ProtoReflect.Descriptor instead.
 func (*NamedValue) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{23}
+	return file_fieldsync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *NamedValue) GetPath() string {
@@ -2087,7 +2207,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_fieldsync_proto_msgTypes[24]
+	mi := &file_fieldsync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2219,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[24]
+	mi := &file_fieldsync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2232,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{24}
+	return file_fieldsync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateRequest) GetCollection() string {
@@ -2149,7 +2269,7 @@ type UpdateRequest struct {
 
 func (x *UpdateRequest) Reset() {
 	*x = UpdateRequest{}
-	mi := &file_fieldsync_proto_msgTypes[25]
+	mi := &file_fieldsync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2281,7 @@ func (x *UpdateRequest) String() string {
 func (*UpdateRequest) ProtoMessage() {}
 
 func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[25]
+	mi := &file_fieldsync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2294,7 @@ func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{25}
+	return file_fieldsync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdateRequest) GetCollection() string {
@@ -2222,7 +2342,7 @@ type RecordReply struct {
 
 func (x *RecordReply) Reset() {
 	*x = RecordReply{}
-	mi := &file_fieldsync_proto_msgTypes[26]
+	mi := &file_fieldsync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2354,7 @@ func (x *RecordReply) String() string {
 func (*RecordReply) ProtoMessage() {}
 
 func (x *RecordReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[26]
+	mi := &file_fieldsync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2367,7 @@ func (x *RecordReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordReply.ProtoReflect.Descriptor instead.
 func (*RecordReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{26}
+	return file_fieldsync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RecordReply) GetError() *Error {
@@ -2275,7 +2395,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_fieldsync_proto_msgTypes[27]
+	mi := &file_fieldsync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2407,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[27]
+	mi := &file_fieldsync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2420,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{27}
+	return file_fieldsync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeleteRequest) GetCollection() string {
@@ -2333,7 +2453,7 @@ type DeleteReply struct {
 
 func (x *DeleteReply) Reset() {
 	*x = DeleteReply{}
-	mi := &file_fieldsync_proto_msgTypes[28]
+	mi := &file_fieldsync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2465,7 @@ func (x *DeleteReply) String() string {
 func (*DeleteReply) ProtoMessage() {}
 
 func (x *DeleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[28]
+	mi := &file_fieldsync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2478,7 @@ func (x *DeleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteReply.ProtoReflect.Descriptor instead.
 func (*DeleteReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{28}
+	return file_fieldsync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeleteReply) GetError() *Error {
@@ -2378,7 +2498,7 @@ type RetireRequest struct {
 
 func (x *RetireRequest) Reset() {
 	*x = RetireRequest{}
-	mi := &file_fieldsync_proto_msgTypes[29]
+	mi := &file_fieldsync_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2510,7 @@ func (x *RetireRequest) String() string {
 func (*RetireRequest) ProtoMessage() {}
 
 func (x *RetireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[29]
+	mi := &file_fieldsync_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2523,7 @@ func (x *RetireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireRequest.ProtoReflect.Descriptor instead.
 func (*RetireRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{29}
+	return file_fieldsync_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RetireRequest) GetCollection() string {
@@ -2430,7 +2550,7 @@ type RetireReply struct {
 
 func (x *RetireReply) Reset() {
 	*x = RetireReply{}
-	mi := &file_fieldsync_proto_msgTypes[30]
+	mi := &file_fieldsync_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2562,7 @@ func (x *RetireReply) String() string {
 func (*RetireReply) ProtoMessage() {}
 
 func (x *RetireReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[30]
+	mi := &file_fieldsync_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2575,7 @@ func (x *RetireReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireReply.ProtoReflect.Descriptor instead.
 func (*RetireReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{30}
+	return file_fieldsync_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RetireReply) GetError() *Error {
@@ -2482,7 +2602,7 @@ type CountRequest struct {
 
 func (x *CountRequest) Reset() {
 	*x = CountRequest{}
-	mi := &file_fieldsync_proto_msgTypes[31]
+	mi := &file_fieldsync_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2614,7 @@ func (x *CountRequest) String() string {
 func (*CountRequest) ProtoMessage() {}
 
 func (x *CountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[31]
+	mi := &file_fieldsync_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +2627,7 @@ func (x *CountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
 func (*CountRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{31}
+	return file_fieldsync_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CountRequest) GetCollection() string {
@@ -2534,7 +2654,7 @@ type CountReply struct {
 
 func (x *CountReply) Reset() {
 	*x = CountReply{}
-	mi := &file_fieldsync_proto_msgTypes[32]
+	mi := &file_fieldsync_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2666,7 @@ func (x *CountReply) String() string {
 func (*CountReply) ProtoMessage() {}
 
 func (x *CountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[32]
+	mi := &file_fieldsync_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2679,7 @@ func (x *CountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountReply.ProtoReflect.Descriptor instead.
 func (*CountReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{32}
+	return file_fieldsync_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CountReply) GetError() *Error {
@@ -2586,7 +2706,7 @@ type DeletedRequest struct {
 
 func (x *DeletedRequest) Reset() {
 	*x = DeletedRequest{}
-	mi := &file_fieldsync_proto_msgTypes[33]
+	mi := &file_fieldsync_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2718,7 @@ func (x *DeletedRequest) String() string {
 func (*DeletedRequest) ProtoMessage() {}
 
 func (x *DeletedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[33]
+	mi := &file_fieldsync_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2731,7 @@ func (x *DeletedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletedRequest.ProtoReflect.Descriptor instead.
 func (*DeletedRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{33}
+	return file_fieldsync_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeletedRequest) GetCollection() string {
@@ -2638,7 +2758,7 @@ type DeletedReply struct {
 
 func (x *DeletedReply) Reset() {
 	*x = DeletedReply{}
-	mi := &file_fieldsync_proto_msgTypes[34]
+	mi := &file_fieldsync_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2770,7 @@ func (x *DeletedReply) String() string {
 func (*DeletedReply) ProtoMessage() {}
 
 func (x *DeletedReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[34]
+	mi := &file_fieldsync_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2783,7 @@ func (x *DeletedReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletedReply.ProtoReflect.Descriptor instead.
 func (*DeletedReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{34}
+	return file_fieldsync_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeletedReply) GetError() *Error {
@@ -2690,7 +2810,7 @@ type RequireRequest struct {
 
 func (x *RequireRequest) Reset() {
 	*x = RequireRequest{}
-	mi := &file_fieldsync_proto_msgTypes[35]
+	mi := &file_fieldsync_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2822,7 @@ func (x *RequireRequest) String() string {
 func (*RequireRequest) ProtoMessage() {}
 
 func (x *RequireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[35]
+	mi := &file_fieldsync_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2835,7 @@ func (x *RequireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequireRequest.ProtoReflect.Descriptor instead.
 func (*RequireRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{35}
+	return file_fieldsync_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RequireRequest) GetCollection() string {
@@ -2741,7 +2861,7 @@ type RequireReply struct {
 
 func (x *RequireReply) Reset() {
 	*x = RequireReply{}
-	mi := &file_fieldsync_proto_msgTypes[36]
+	mi := &file_fieldsync_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2873,7 @@ func (x *RequireReply) String() string {
 func (*RequireReply) ProtoMessage() {}
 
 func (x *RequireReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[36]
+	mi := &file_fieldsync_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2886,7 @@ func (x *RequireReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequireReply.ProtoReflect.Descriptor instead.
 func (*RequireReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{36}
+	return file_fieldsync_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RequireReply) GetError() *Error {
@@ -2786,7 +2906,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_fieldsync_proto_msgTypes[37]
+	mi := &file_fieldsync_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2798,7 +2918,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[37]
+	mi := &file_fieldsync_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,7 +2931,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{37}
+	return file_fieldsync_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LocateRequest) GetCollection() string {
@@ -2838,7 +2958,7 @@ type LocateReply struct {
 
 func (x *LocateReply) Reset() {
 	*x = LocateReply{}
-	mi := &file_fieldsync_proto_msgTypes[38]
+	mi := &file_fieldsync_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +2970,7 @@ func (x *LocateReply) String() string {
 func (*LocateReply) ProtoMessage() {}
 
 func (x *LocateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[38]
+	mi := &file_fieldsync_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +2983,7 @@ func (x *LocateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateReply.ProtoReflect.Descriptor instead.
 func (*LocateReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{38}
+	return file_fieldsync_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LocateReply) GetError() *Error {
@@ -2889,7 +3009,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_fieldsync_proto_msgTypes[39]
+	mi := &file_fieldsync_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +3021,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[39]
+	mi := &file_fieldsync_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +3034,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{39}
+	return file_fieldsync_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *NotifyRequest) GetCollection() string {
@@ -2935,7 +3055,7 @@ type NotifyReply struct {
 
 func (x *NotifyReply) Reset() {
 	*x = NotifyReply{}
-	mi := &file_fieldsync_proto_msgTypes[40]
+	mi := &file_fieldsync_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3067,7 @@ func (x *NotifyReply) String() string {
 func (*NotifyReply) ProtoMessage() {}
 
 func (x *NotifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[40]
+	mi := &file_fieldsync_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3080,7 @@ func (x *NotifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyReply.ProtoReflect.Descriptor instead.
 func (*NotifyReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{40}
+	return file_fieldsync_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *NotifyReply) GetError() *Error {
@@ -2997,7 +3117,7 @@ type CommentsRequest struct {
 
 func (x *CommentsRequest) Reset() {
 	*x = CommentsRequest{}
-	mi := &file_fieldsync_proto_msgTypes[41]
+	mi := &file_fieldsync_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +3129,7 @@ func (x *CommentsRequest) String() string {
 func (*CommentsRequest) ProtoMessage() {}
 
 func (x *CommentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[41]
+	mi := &file_fieldsync_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +3142,7 @@ func (x *CommentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentsRequest.ProtoReflect.Descriptor instead.
 func (*CommentsRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{41}
+	return file_fieldsync_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CommentsRequest) GetCollection() string {
@@ -3070,7 +3190,7 @@ type CommentsReply struct {
 
 func (x *CommentsReply) Reset() {
 	*x = CommentsReply{}
-	mi := &file_fieldsync_proto_msgTypes[42]
+	mi := &file_fieldsync_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3202,7 @@ func (x *CommentsReply) String() string {
 func (*CommentsReply) ProtoMessage() {}
 
 func (x *CommentsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[42]
+	mi := &file_fieldsync_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3215,7 @@ func (x *CommentsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentsReply.ProtoReflect.Descriptor instead.
 func (*CommentsReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{42}
+	return file_fieldsync_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CommentsReply) GetError() *Error {
@@ -3125,7 +3245,7 @@ type Comment struct {
 
 func (x *Comment) Reset() {
 	*x = Comment{}
-	mi := &file_fieldsync_proto_msgTypes[43]
+	mi := &file_fieldsync_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3257,7 @@ func (x *Comment) String() string {
 func (*Comment) ProtoMessage() {}
 
 func (x *Comment) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[43]
+	mi := &file_fieldsync_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3270,7 @@ func (x *Comment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Comment.ProtoReflect.Descriptor instead.
 func (*Comment) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{43}
+	return file_fieldsync_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Comment) GetKey() string {
@@ -3200,7 +3320,7 @@ type AddCommentRequest struct {
 
 func (x *AddCommentRequest) Reset() {
 	*x = AddCommentRequest{}
-	mi := &file_fieldsync_proto_msgTypes[44]
+	mi := &file_fieldsync_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3212,7 +3332,7 @@ func (x *AddCommentRequest) String() string {
 func (*AddCommentRequest) ProtoMessage() {}
 
 func (x *AddCommentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[44]
+	mi := &file_fieldsync_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3225,7 +3345,7 @@ func (x *AddCommentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCommentRequest.ProtoReflect.Descriptor instead.
 func (*AddCommentRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{44}
+	return file_fieldsync_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AddCommentRequest) GetCollection() string {
@@ -3270,7 +3390,7 @@ type EditCommentRequest struct {
 
 func (x *EditCommentRequest) Reset() {
 	*x = EditCommentRequest{}
-	mi := &file_fieldsync_proto_msgTypes[45]
+	mi := &file_fieldsync_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3402,7 @@ func (x *EditCommentRequest) String() string {
 func (*EditCommentRequest) ProtoMessage() {}
 
 func (x *EditCommentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[45]
+	mi := &file_fieldsync_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3415,7 @@ func (x *EditCommentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditCommentRequest.ProtoReflect.Descriptor instead.
 func (*EditCommentRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{45}
+	return file_fieldsync_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EditCommentRequest) GetCollection() string {
@@ -3350,7 +3470,7 @@ type CommentReply struct {
 
 func (x *CommentReply) Reset() {
 	*x = CommentReply{}
-	mi := &file_fieldsync_proto_msgTypes[46]
+	mi := &file_fieldsync_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +3482,7 @@ func (x *CommentReply) String() string {
 func (*CommentReply) ProtoMessage() {}
 
 func (x *CommentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[46]
+	mi := &file_fieldsync_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +3495,7 @@ func (x *CommentReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentReply.ProtoReflect.Descriptor instead.
 func (*CommentReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{46}
+	return file_fieldsync_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CommentReply) GetError() *Error {
@@ -3405,7 +3525,7 @@ type AttachmentsRequest struct {
 
 func (x *AttachmentsRequest) Reset() {
 	*x = AttachmentsRequest{}
-	mi := &file_fieldsync_proto_msgTypes[47]
+	mi := &file_fieldsync_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3537,7 @@ func (x *AttachmentsRequest) String() string {
 func (*AttachmentsRequest) ProtoMessage() {}
 
 func (x *AttachmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[47]
+	mi := &file_fieldsync_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3550,7 @@ func (x *AttachmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachmentsRequest.ProtoReflect.Descriptor instead.
 func (*AttachmentsRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{47}
+	return file_fieldsync_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AttachmentsRequest) GetCollection() string {
@@ -3478,7 +3598,7 @@ type AttachmentsReply struct {
 
 func (x *AttachmentsReply) Reset() {
 	*x = AttachmentsReply{}
-	mi := &file_fieldsync_proto_msgTypes[48]
+	mi := &file_fieldsync_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3610,7 @@ func (x *AttachmentsReply) String() string {
 func (*AttachmentsReply) ProtoMessage() {}
 
 func (x *AttachmentsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[48]
+	mi := &file_fieldsync_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3623,7 @@ func (x *AttachmentsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachmentsReply.ProtoReflect.Descriptor instead.
 func (*AttachmentsReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{48}
+	return file_fieldsync_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AttachmentsReply) GetError() *Error {
@@ -3536,7 +3656,7 @@ type Attachment struct {
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_fieldsync_proto_msgTypes[49]
+	mi := &file_fieldsync_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +3668,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[49]
+	mi := &file_fieldsync_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +3681,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{49}
+	return file_fieldsync_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Attachment) GetKey() string {
@@ -3632,7 +3752,7 @@ type OpenAttachmentRequest struct {
 
 func (x *OpenAttachmentRequest) Reset() {
 	*x = OpenAttachmentRequest{}
-	mi := &file_fieldsync_proto_msgTypes[50]
+	mi := &file_fieldsync_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3764,7 @@ func (x *OpenAttachmentRequest) String() string {
 func (*OpenAttachmentRequest) ProtoMessage() {}
 
 func (x *OpenAttachmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[50]
+	mi := &file_fieldsync_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3777,7 @@ func (x *OpenAttachmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenAttachmentRequest.ProtoReflect.Descriptor instead.
 func (*OpenAttachmentRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{50}
+	return file_fieldsync_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *OpenAttachmentRequest) GetCollection() string {
@@ -3699,7 +3819,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_fieldsync_proto_msgTypes[51]
+	mi := &file_fieldsync_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3831,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[51]
+	mi := &file_fieldsync_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3844,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{51}
+	return file_fieldsync_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Piece) GetError() *Error {
@@ -3761,7 +3881,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_fieldsync_proto_msgTypes[52]
+	mi := &file_fieldsync_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3773,7 +3893,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[52]
+	mi := &file_fieldsync_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3786,7 +3906,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{52}
+	return file_fieldsync_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *AttachRequest) GetCollection() string {
@@ -3834,7 +3954,7 @@ type AttachReply struct {
 
 func (x *AttachReply) Reset() {
 	*x = AttachReply{}
-	mi := &file_fieldsync_proto_msgTypes[53]
+	mi := &file_fieldsync_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +3966,7 @@ func (x *AttachReply) String() string {
 func (*AttachReply) ProtoMessage() {}
 
 func (x *AttachReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[53]
+	mi := &file_fieldsync_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +3979,7 @@ func (x *AttachReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachReply.ProtoReflect.Descriptor instead.
 func (*AttachReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{53}
+	return file_fieldsync_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AttachReply) GetError() *Error {
@@ -3887,7 +4007,7 @@ type OvertakenRequest struct {
 
 func (x *OvertakenRequest) Reset() {
 	*x = OvertakenRequest{}
-	mi := &file_fieldsync_proto_msgTypes[54]
+	mi := &file_fieldsync_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3899,7 +4019,7 @@ func (x *OvertakenRequest) String() string {
 func (*OvertakenRequest) ProtoMessage() {}
 
 func (x *OvertakenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[54]
+	mi := &file_fieldsync_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3912,7 +4032,7 @@ func (x *OvertakenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OvertakenRequest.ProtoReflect.Descriptor instead.
 func (*OvertakenRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{54}
+	return file_fieldsync_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *OvertakenRequest) GetCollection() string {
@@ -3946,7 +4066,7 @@ type OvertakenReply struct {
 
 func (x *OvertakenReply) Reset() {
 	*x = OvertakenReply{}
-	mi := &file_fieldsync_proto_msgTypes[55]
+	mi := &file_fieldsync_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3958,7 +4078,7 @@ func (x *OvertakenReply) String() string {
 func (*OvertakenReply) ProtoMessage() {}
 
 func (x *OvertakenReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[55]
+	mi := &file_fieldsync_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3971,7 +4091,7 @@ func (x *OvertakenReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OvertakenReply.ProtoReflect.Descriptor instead.
 func (*OvertakenReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{55}
+	return file_fieldsync_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *OvertakenReply) GetError() *Error {
@@ -4000,7 +4120,7 @@ type EditsRequest struct {
 
 func (x *EditsRequest) Reset() {
 	*x = EditsRequest{}
-	mi := &file_fieldsync_proto_msgTypes[56]
+	mi := &file_fieldsync_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4132,7 @@ func (x *EditsRequest) String() string {
 func (*EditsRequest) ProtoMessage() {}
 
 func (x *EditsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[56]
+	mi := &file_fieldsync_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4145,7 @@ func (x *EditsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditsRequest.ProtoReflect.Descriptor instead.
 func (*EditsRequest) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{56}
+	return file_fieldsync_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *EditsRequest) GetCollection() string {
@@ -4066,7 +4186,7 @@ type EditsReply struct {
 
 func (x *EditsReply) Reset() {
 	*x = EditsReply{}
-	mi := &file_fieldsync_proto_msgTypes[57]
+	mi := &file_fieldsync_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4078,7 +4198,7 @@ func (x *EditsReply) String() string {
 func (*EditsReply) ProtoMessage() {}
 
 func (x *EditsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[57]
+	mi := &file_fieldsync_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4091,7 +4211,7 @@ func (x *EditsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditsReply.ProtoReflect.Descriptor instead.
 func (*EditsReply) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{57}
+	return file_fieldsync_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *EditsReply) GetError() *Error {
@@ -4122,7 +4242,7 @@ type Edit struct {
 
 func (x *Edit) Reset() {
 	*x = Edit{}
-	mi := &file_fieldsync_proto_msgTypes[58]
+	mi := &file_fieldsync_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4134,7 +4254,7 @@ func (x *Edit) String() string {
 func (*Edit) ProtoMessage() {}
 
 func (x *Edit) ProtoReflect() protoreflect.Message {
-	mi := &file_fieldsync_proto_msgTypes[58]
+	mi := &file_fieldsync_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4147,7 +4267,7 @@ func (x *Edit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Edit.ProtoReflect.Descriptor instead.
 func (*Edit) Descriptor() ([]byte, []int) {
-	return file_fieldsync_proto_rawDescGZIP(), []int{58}
+	return file_fieldsync_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Edit) GetPath() string {
@@ -4250,7 +4370,7 @@ const file_fieldsync_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x81\x01\n" +
 	"\x0fCollectionReply\x120\n" +
 	"\x05error\x18\x01 \x01(\v2\x1a.fieldsync.plugin.v1.ErrorR\x05error\x12<\n" +
-	"\tabilities\x18\x02 \x01(\v2\x1e.fieldsync.plugin.v1.AbilitiesR\tabilities\"\x88\x04\n" +
+	"\tabilities\x18\x02 \x01(\v2\x1e.fieldsync.plugin.v1.AbilitiesR\tabilities\"\xa0\x04\n" +
 	"\tAbilities\x12\x12\n" +
 	"\x04find\x18\x01 \x01(\bR\x04find\x12\x16\n" +
 	"\x06create\x18\x02 \x01(\bR\x06create\x12\x16\n" +
@@ -4273,7 +4393,8 @@ const file_fieldsync_proto_rawDesc = "" +
 	"\tchronicle\x18\x11 \x01(\bR\tchronicle\x12\x1d\n" +
 	"\n" +
 	"settles_ms\x18\x12 \x01(\x03R\tsettlesMs\x12\x14\n" +
-	"\x05batch\x18\x13 \x01(\x05R\x05batch\"1\n" +
+	"\x05batch\x18\x13 \x01(\x05R\x05batch\x12\x16\n" +
+	"\x06within\x18\x14 \x01(\bR\x06within\"1\n" +
 	"\x0fDescribeRequest\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
@@ -4360,7 +4481,16 @@ const file_fieldsync_proto_rawDesc = "" +
 	"collection\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x122\n" +
-	"\x06values\x18\x04 \x03(\v2\x1a.fieldsync.plugin.v1.ValueR\x06values\"w\n" +
+	"\x06values\x18\x04 \x03(\v2\x1a.fieldsync.plugin.v1.ValueR\x06values\"[\n" +
+	"\rWithinRequest\x12\x1e\n" +
+	"\n" +
+	"collection\x18\x01 \x01(\tR\n" +
+	"collection\x12\x16\n" +
+	"\x06native\x18\x02 \x01(\tR\x06native\x12\x12\n" +
+	"\x04keys\x18\x03 \x03(\tR\x04keys\"S\n" +
+	"\vWithinReply\x120\n" +
+	"\x05error\x18\x01 \x01(\v2\x1a.fieldsync.plugin.v1.ErrorR\x05error\x12\x12\n" +
+	"\x04keys\x18\x02 \x03(\tR\x04keys\"w\n" +
 	"\fRecordsReply\x120\n" +
 	"\x05error\x18\x01 \x01(\v2\x1a.fieldsync.plugin.v1.ErrorR\x05error\x125\n" +
 	"\arecords\x18\x02 \x03(\v2\x1b.fieldsync.plugin.v1.RecordR\arecords\"R\n" +
@@ -4563,7 +4693,7 @@ const file_fieldsync_proto_rawDesc = "" +
 	"\x04TIME\x10\x05\x12\b\n" +
 	"\x04LIST\x10\x06\x12\n" +
 	"\n" +
-	"\x06OBJECT\x10\a2\xd8\x0f\n" +
+	"\x06OBJECT\x10\a2\xaa\x10\n" +
 	"\tConnector\x12H\n" +
 	"\x04Open\x12 .fieldsync.plugin.v1.OpenRequest\x1a\x1e.fieldsync.plugin.v1.OpenReply\x12Z\n" +
 	"\n" +
@@ -4572,7 +4702,8 @@ const file_fieldsync_proto_rawDesc = "" +
 	"\x05Check\x12!.fieldsync.plugin.v1.CheckRequest\x1a\x1f.fieldsync.plugin.v1.CheckReply\x12J\n" +
 	"\x04Scan\x12 .fieldsync.plugin.v1.ScanRequest\x1a\x1e.fieldsync.plugin.v1.ScanReply0\x01\x12M\n" +
 	"\x04Read\x12 .fieldsync.plugin.v1.ReadRequest\x1a!.fieldsync.plugin.v1.RecordsReply0\x01\x12M\n" +
-	"\x04Find\x12 .fieldsync.plugin.v1.FindRequest\x1a!.fieldsync.plugin.v1.RecordsReply0\x01\x12N\n" +
+	"\x04Find\x12 .fieldsync.plugin.v1.FindRequest\x1a!.fieldsync.plugin.v1.RecordsReply0\x01\x12P\n" +
+	"\x06Within\x12\".fieldsync.plugin.v1.WithinRequest\x1a .fieldsync.plugin.v1.WithinReply0\x01\x12N\n" +
 	"\x06Create\x12\".fieldsync.plugin.v1.CreateRequest\x1a .fieldsync.plugin.v1.RecordReply\x12N\n" +
 	"\x06Update\x12\".fieldsync.plugin.v1.UpdateRequest\x1a .fieldsync.plugin.v1.RecordReply\x12N\n" +
 	"\x06Delete\x12\".fieldsync.plugin.v1.DeleteRequest\x1a .fieldsync.plugin.v1.DeleteReply\x12N\n" +
@@ -4605,7 +4736,7 @@ func file_fieldsync_proto_rawDescGZIP() []byte {
 }
 
 var file_fieldsync_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_fieldsync_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_fieldsync_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_fieldsync_proto_goTypes = []any{
 	(Nothing)(0),                  // 0: fieldsync.plugin.v1.Nothing
 	(Kind)(0),                     // 1: fieldsync.plugin.v1.Kind
@@ -4633,43 +4764,45 @@ var file_fieldsync_proto_goTypes = []any{
 	(*Window)(nil),                // 23: fieldsync.plugin.v1.Window
 	(*ReadRequest)(nil),           // 24: fieldsync.plugin.v1.ReadRequest
 	(*FindRequest)(nil),           // 25: fieldsync.plugin.v1.FindRequest
-	(*RecordsReply)(nil),          // 26: fieldsync.plugin.v1.RecordsReply
-	(*NamedValue)(nil),            // 27: fieldsync.plugin.v1.NamedValue
-	(*CreateRequest)(nil),         // 28: fieldsync.plugin.v1.CreateRequest
-	(*UpdateRequest)(nil),         // 29: fieldsync.plugin.v1.UpdateRequest
-	(*RecordReply)(nil),           // 30: fieldsync.plugin.v1.RecordReply
-	(*DeleteRequest)(nil),         // 31: fieldsync.plugin.v1.DeleteRequest
-	(*DeleteReply)(nil),           // 32: fieldsync.plugin.v1.DeleteReply
-	(*RetireRequest)(nil),         // 33: fieldsync.plugin.v1.RetireRequest
-	(*RetireReply)(nil),           // 34: fieldsync.plugin.v1.RetireReply
-	(*CountRequest)(nil),          // 35: fieldsync.plugin.v1.CountRequest
-	(*CountReply)(nil),            // 36: fieldsync.plugin.v1.CountReply
-	(*DeletedRequest)(nil),        // 37: fieldsync.plugin.v1.DeletedRequest
-	(*DeletedReply)(nil),          // 38: fieldsync.plugin.v1.DeletedReply
-	(*RequireRequest)(nil),        // 39: fieldsync.plugin.v1.RequireRequest
-	(*RequireReply)(nil),          // 40: fieldsync.plugin.v1.RequireReply
-	(*LocateRequest)(nil),         // 41: fieldsync.plugin.v1.LocateRequest
-	(*LocateReply)(nil),           // 42: fieldsync.plugin.v1.LocateReply
-	(*NotifyRequest)(nil),         // 43: fieldsync.plugin.v1.NotifyRequest
-	(*NotifyReply)(nil),           // 44: fieldsync.plugin.v1.NotifyReply
-	(*CommentsRequest)(nil),       // 45: fieldsync.plugin.v1.CommentsRequest
-	(*CommentsReply)(nil),         // 46: fieldsync.plugin.v1.CommentsReply
-	(*Comment)(nil),               // 47: fieldsync.plugin.v1.Comment
-	(*AddCommentRequest)(nil),     // 48: fieldsync.plugin.v1.AddCommentRequest
-	(*EditCommentRequest)(nil),    // 49: fieldsync.plugin.v1.EditCommentRequest
-	(*CommentReply)(nil),          // 50: fieldsync.plugin.v1.CommentReply
-	(*AttachmentsRequest)(nil),    // 51: fieldsync.plugin.v1.AttachmentsRequest
-	(*AttachmentsReply)(nil),      // 52: fieldsync.plugin.v1.AttachmentsReply
-	(*Attachment)(nil),            // 53: fieldsync.plugin.v1.Attachment
-	(*OpenAttachmentRequest)(nil), // 54: fieldsync.plugin.v1.OpenAttachmentRequest
-	(*Piece)(nil),                 // 55: fieldsync.plugin.v1.Piece
-	(*AttachRequest)(nil),         // 56: fieldsync.plugin.v1.AttachRequest
-	(*AttachReply)(nil),           // 57: fieldsync.plugin.v1.AttachReply
-	(*OvertakenRequest)(nil),      // 58: fieldsync.plugin.v1.OvertakenRequest
-	(*OvertakenReply)(nil),        // 59: fieldsync.plugin.v1.OvertakenReply
-	(*EditsRequest)(nil),          // 60: fieldsync.plugin.v1.EditsRequest
-	(*EditsReply)(nil),            // 61: fieldsync.plugin.v1.EditsReply
-	(*Edit)(nil),                  // 62: fieldsync.plugin.v1.Edit
+	(*WithinRequest)(nil),         // 26: fieldsync.plugin.v1.WithinRequest
+	(*WithinReply)(nil),           // 27: fieldsync.plugin.v1.WithinReply
+	(*RecordsReply)(nil),          // 28: fieldsync.plugin.v1.RecordsReply
+	(*NamedValue)(nil),            // 29: fieldsync.plugin.v1.NamedValue
+	(*CreateRequest)(nil),         // 30: fieldsync.plugin.v1.CreateRequest
+	(*UpdateRequest)(nil),         // 31: fieldsync.plugin.v1.UpdateRequest
+	(*RecordReply)(nil),           // 32: fieldsync.plugin.v1.RecordReply
+	(*DeleteRequest)(nil),         // 33: fieldsync.plugin.v1.DeleteRequest
+	(*DeleteReply)(nil),           // 34: fieldsync.plugin.v1.DeleteReply
+	(*RetireRequest)(nil),         // 35: fieldsync.plugin.v1.RetireRequest
+	(*RetireReply)(nil),           // 36: fieldsync.plugin.v1.RetireReply
+	(*CountRequest)(nil),          // 37: fieldsync.plugin.v1.CountRequest
+	(*CountReply)(nil),            // 38: fieldsync.plugin.v1.CountReply
+	(*DeletedRequest)(nil),        // 39: fieldsync.plugin.v1.DeletedRequest
+	(*DeletedReply)(nil),          // 40: fieldsync.plugin.v1.DeletedReply
+	(*RequireRequest)(nil),        // 41: fieldsync.plugin.v1.RequireRequest
+	(*RequireReply)(nil),          // 42: fieldsync.plugin.v1.RequireReply
+	(*LocateRequest)(nil),         // 43: fieldsync.plugin.v1.LocateRequest
+	(*LocateReply)(nil),           // 44: fieldsync.plugin.v1.LocateReply
+	(*NotifyRequest)(nil),         // 45: fieldsync.plugin.v1.NotifyRequest
+	(*NotifyReply)(nil),           // 46: fieldsync.plugin.v1.NotifyReply
+	(*CommentsRequest)(nil),       // 47: fieldsync.plugin.v1.CommentsRequest
+	(*CommentsReply)(nil),         // 48: fieldsync.plugin.v1.CommentsReply
+	(*Comment)(nil),               // 49: fieldsync.plugin.v1.Comment
+	(*AddCommentRequest)(nil),     // 50: fieldsync.plugin.v1.AddCommentRequest
+	(*EditCommentRequest)(nil),    // 51: fieldsync.plugin.v1.EditCommentRequest
+	(*CommentReply)(nil),          // 52: fieldsync.plugin.v1.CommentReply
+	(*AttachmentsRequest)(nil),    // 53: fieldsync.plugin.v1.AttachmentsRequest
+	(*AttachmentsReply)(nil),      // 54: fieldsync.plugin.v1.AttachmentsReply
+	(*Attachment)(nil),            // 55: fieldsync.plugin.v1.Attachment
+	(*OpenAttachmentRequest)(nil), // 56: fieldsync.plugin.v1.OpenAttachmentRequest
+	(*Piece)(nil),                 // 57: fieldsync.plugin.v1.Piece
+	(*AttachRequest)(nil),         // 58: fieldsync.plugin.v1.AttachRequest
+	(*AttachReply)(nil),           // 59: fieldsync.plugin.v1.AttachReply
+	(*OvertakenRequest)(nil),      // 60: fieldsync.plugin.v1.OvertakenRequest
+	(*OvertakenReply)(nil),        // 61: fieldsync.plugin.v1.OvertakenReply
+	(*EditsRequest)(nil),          // 62: fieldsync.plugin.v1.EditsRequest
+	(*EditsReply)(nil),            // 63: fieldsync.plugin.v1.EditsReply
+	(*Edit)(nil),                  // 64: fieldsync.plugin.v1.Edit
 }
 var file_fieldsync_proto_depIdxs = []int32{
 	2,  // 0: fieldsync.plugin.v1.Error.kind:type_name -> fieldsync.plugin.v1.Error.Kind
@@ -4694,88 +4827,91 @@ var file_fieldsync_proto_depIdxs = []int32{
 	6,  // 19: fieldsync.plugin.v1.ScanReply.records:type_name -> fieldsync.plugin.v1.Record
 	23, // 20: fieldsync.plugin.v1.ScanReply.end:type_name -> fieldsync.plugin.v1.Window
 	5,  // 21: fieldsync.plugin.v1.FindRequest.values:type_name -> fieldsync.plugin.v1.Value
-	4,  // 22: fieldsync.plugin.v1.RecordsReply.error:type_name -> fieldsync.plugin.v1.Error
-	6,  // 23: fieldsync.plugin.v1.RecordsReply.records:type_name -> fieldsync.plugin.v1.Record
-	5,  // 24: fieldsync.plugin.v1.NamedValue.value:type_name -> fieldsync.plugin.v1.Value
-	27, // 25: fieldsync.plugin.v1.CreateRequest.fields:type_name -> fieldsync.plugin.v1.NamedValue
-	27, // 26: fieldsync.plugin.v1.UpdateRequest.fields:type_name -> fieldsync.plugin.v1.NamedValue
-	4,  // 27: fieldsync.plugin.v1.RecordReply.error:type_name -> fieldsync.plugin.v1.Error
-	6,  // 28: fieldsync.plugin.v1.RecordReply.record:type_name -> fieldsync.plugin.v1.Record
-	4,  // 29: fieldsync.plugin.v1.DeleteReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 30: fieldsync.plugin.v1.RetireReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 31: fieldsync.plugin.v1.CountReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 32: fieldsync.plugin.v1.DeletedReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 33: fieldsync.plugin.v1.RequireReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 34: fieldsync.plugin.v1.LocateReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 35: fieldsync.plugin.v1.NotifyReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 36: fieldsync.plugin.v1.CommentsReply.error:type_name -> fieldsync.plugin.v1.Error
-	47, // 37: fieldsync.plugin.v1.CommentsReply.comments:type_name -> fieldsync.plugin.v1.Comment
-	4,  // 38: fieldsync.plugin.v1.CommentReply.error:type_name -> fieldsync.plugin.v1.Error
-	47, // 39: fieldsync.plugin.v1.CommentReply.comment:type_name -> fieldsync.plugin.v1.Comment
-	4,  // 40: fieldsync.plugin.v1.AttachmentsReply.error:type_name -> fieldsync.plugin.v1.Error
-	53, // 41: fieldsync.plugin.v1.AttachmentsReply.attachments:type_name -> fieldsync.plugin.v1.Attachment
-	4,  // 42: fieldsync.plugin.v1.Piece.error:type_name -> fieldsync.plugin.v1.Error
-	53, // 43: fieldsync.plugin.v1.AttachRequest.attachment:type_name -> fieldsync.plugin.v1.Attachment
-	4,  // 44: fieldsync.plugin.v1.AttachReply.error:type_name -> fieldsync.plugin.v1.Error
-	53, // 45: fieldsync.plugin.v1.AttachReply.attachment:type_name -> fieldsync.plugin.v1.Attachment
-	4,  // 46: fieldsync.plugin.v1.OvertakenReply.error:type_name -> fieldsync.plugin.v1.Error
-	4,  // 47: fieldsync.plugin.v1.EditsReply.error:type_name -> fieldsync.plugin.v1.Error
-	62, // 48: fieldsync.plugin.v1.EditsReply.edits:type_name -> fieldsync.plugin.v1.Edit
-	5,  // 49: fieldsync.plugin.v1.Edit.old:type_name -> fieldsync.plugin.v1.Value
-	5,  // 50: fieldsync.plugin.v1.Edit.new:type_name -> fieldsync.plugin.v1.Value
-	7,  // 51: fieldsync.plugin.v1.Connector.Open:input_type -> fieldsync.plugin.v1.OpenRequest
-	9,  // 52: fieldsync.plugin.v1.Connector.Collection:input_type -> fieldsync.plugin.v1.CollectionRequest
-	12, // 53: fieldsync.plugin.v1.Connector.Describe:input_type -> fieldsync.plugin.v1.DescribeRequest
-	18, // 54: fieldsync.plugin.v1.Connector.Check:input_type -> fieldsync.plugin.v1.CheckRequest
-	21, // 55: fieldsync.plugin.v1.Connector.Scan:input_type -> fieldsync.plugin.v1.ScanRequest
-	24, // 56: fieldsync.plugin.v1.Connector.Read:input_type -> fieldsync.plugin.v1.ReadRequest
-	25, // 57: fieldsync.plugin.v1.Connector.Find:input_type -> fieldsync.plugin.v1.FindRequest
-	28, // 58: fieldsync.plugin.v1.Connector.Create:input_type -> fieldsync.plugin.v1.CreateRequest
-	29, // 59: fieldsync.plugin.v1.Connector.Update:input_type -> fieldsync.plugin.v1.UpdateRequest
-	31, // 60: fieldsync.plugin.v1.Connector.Delete:input_type -> fieldsync.plugin.v1.DeleteRequest
-	33, // 61: fieldsync.plugin.v1.Connector.Retire:input_type -> fieldsync.plugin.v1.RetireRequest
-	35, // 62: fieldsync.plugin.v1.Connector.Count:input_type -> fieldsync.plugin.v1.CountRequest
-	37, // 63: fieldsync.plugin.v1.Connector.Deleted:input_type -> fieldsync.plugin.v1.DeletedRequest
-	39, // 64: fieldsync.plugin.v1.Connector.Require:input_type -> fieldsync.plugin.v1.RequireRequest
-	41, // 65: fieldsync.plugin.v1.Connector.Locate:input_type -> fieldsync.plugin.v1.LocateRequest
-	43, // 66: fieldsync.plugin.v1.Connector.Notify:input_type -> fieldsync.plugin.v1.NotifyRequest
-	45, // 67: fieldsync.plugin.v1.Connector.Comments:input_type -> fieldsync.plugin.v1.CommentsRequest
-	48, // 68: fieldsync.plugin.v1.Connector.AddComment:input_type -> fieldsync.plugin.v1.AddCommentRequest
-	49, // 69: fieldsync.plugin.v1.Connector.EditComment:input_type -> fieldsync.plugin.v1.EditCommentRequest
-	51, // 70: fieldsync.plugin.v1.Connector.Attachments:input_type -> fieldsync.plugin.v1.AttachmentsRequest
-	54, // 71: fieldsync.plugin.v1.Connector.OpenAttachment:input_type -> fieldsync.plugin.v1.OpenAttachmentRequest
-	56, // 72: fieldsync.plugin.v1.Connector.Attach:input_type -> fieldsync.plugin.v1.AttachRequest
-	58, // 73: fieldsync.plugin.v1.Connector.Overtaken:input_type -> fieldsync.plugin.v1.OvertakenRequest
-	60, // 74: fieldsync.plugin.v1.Connector.Edits:input_type -> fieldsync.plugin.v1.EditsRequest
-	8,  // 75: fieldsync.plugin.v1.Connector.Open:output_type -> fieldsync.plugin.v1.OpenReply
-	10, // 76: fieldsync.plugin.v1.Connector.Collection:output_type -> fieldsync.plugin.v1.CollectionReply
-	13, // 77: fieldsync.plugin.v1.Connector.Describe:output_type -> fieldsync.plugin.v1.DescribeReply
-	19, // 78: fieldsync.plugin.v1.Connector.Check:output_type -> fieldsync.plugin.v1.CheckReply
-	22, // 79: fieldsync.plugin.v1.Connector.Scan:output_type -> fieldsync.plugin.v1.ScanReply
-	26, // 80: fieldsync.plugin.v1.Connector.Read:output_type -> fieldsync.plugin.v1.RecordsReply
-	26, // 81: fieldsync.plugin.v1.Connector.Find:output_type -> fieldsync.plugin.v1.RecordsReply
-	30, // 82: fieldsync.plugin.v1.Connector.Create:output_type -> fieldsync.plugin.v1.RecordReply
-	30, // 83: fieldsync.plugin.v1.Connector.Update:output_type -> fieldsync.plugin.v1.RecordReply
-	32, // 84: fieldsync.plugin.v1.Connector.Delete:output_type -> fieldsync.plugin.v1.DeleteReply
-	34, // 85: fieldsync.plugin.v1.Connector.Retire:output_type -> fieldsync.plugin.v1.RetireReply
-	36, // 86: fieldsync.plugin.v1.Connector.Count:output_type -> fieldsync.plugin.v1.CountReply
-	38, // 87: fieldsync.plugin.v1.Connector.Deleted:output_type -> fieldsync.plugin.v1.DeletedReply
-	40, // 88: fieldsync.plugin.v1.Connector.Require:output_type -> fieldsync.plugin.v1.RequireReply
-	42, // 89: fieldsync.plugin.v1.Connector.Locate:output_type -> fieldsync.plugin.v1.LocateReply
-	44, // 90: fieldsync.plugin.v1.Connector.Notify:output_type -> fieldsync.plugin.v1.NotifyReply
-	46, // 91: fieldsync.plugin.v1.Connector.Comments:output_type -> fieldsync.plugin.v1.CommentsReply
-	50, // 92: fieldsync.plugin.v1.Connector.AddComment:output_type -> fieldsync.plugin.v1.CommentReply
-	50, // 93: fieldsync.plugin.v1.Connector.EditComment:output_type -> fieldsync.plugin.v1.CommentReply
-	52, // 94: fieldsync.plugin.v1.Connector.Attachments:output_type -> fieldsync.plugin.v1.AttachmentsReply
-	55, // 95: fieldsync.plugin.v1.Connector.OpenAttachment:output_type -> fieldsync.plugin.v1.Piece
-	57, // 96: fieldsync.plugin.v1.Connector.Attach:output_type -> fieldsync.plugin.v1.AttachReply
-	59, // 97: fieldsync.plugin.v1.Connector.Overtaken:output_type -> fieldsync.plugin.v1.OvertakenReply
-	61, // 98: fieldsync.plugin.v1.Connector.Edits:output_type -> fieldsync.plugin.v1.EditsReply
-	75, // [75:99] is the sub-list for method output_type
-	51, // [51:75] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	4,  // 22: fieldsync.plugin.v1.WithinReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 23: fieldsync.plugin.v1.RecordsReply.error:type_name -> fieldsync.plugin.v1.Error
+	6,  // 24: fieldsync.plugin.v1.RecordsReply.records:type_name -> fieldsync.plugin.v1.Record
+	5,  // 25: fieldsync.plugin.v1.NamedValue.value:type_name -> fieldsync.plugin.v1.Value
+	29, // 26: fieldsync.plugin.v1.CreateRequest.fields:type_name -> fieldsync.plugin.v1.NamedValue
+	29, // 27: fieldsync.plugin.v1.UpdateRequest.fields:type_name -> fieldsync.plugin.v1.NamedValue
+	4,  // 28: fieldsync.plugin.v1.RecordReply.error:type_name -> fieldsync.plugin.v1.Error
+	6,  // 29: fieldsync.plugin.v1.RecordReply.record:type_name -> fieldsync.plugin.v1.Record
+	4,  // 30: fieldsync.plugin.v1.DeleteReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 31: fieldsync.plugin.v1.RetireReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 32: fieldsync.plugin.v1.CountReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 33: fieldsync.plugin.v1.DeletedReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 34: fieldsync.plugin.v1.RequireReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 35: fieldsync.plugin.v1.LocateReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 36: fieldsync.plugin.v1.NotifyReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 37: fieldsync.plugin.v1.CommentsReply.error:type_name -> fieldsync.plugin.v1.Error
+	49, // 38: fieldsync.plugin.v1.CommentsReply.comments:type_name -> fieldsync.plugin.v1.Comment
+	4,  // 39: fieldsync.plugin.v1.CommentReply.error:type_name -> fieldsync.plugin.v1.Error
+	49, // 40: fieldsync.plugin.v1.CommentReply.comment:type_name -> fieldsync.plugin.v1.Comment
+	4,  // 41: fieldsync.plugin.v1.AttachmentsReply.error:type_name -> fieldsync.plugin.v1.Error
+	55, // 42: fieldsync.plugin.v1.AttachmentsReply.attachments:type_name -> fieldsync.plugin.v1.Attachment
+	4,  // 43: fieldsync.plugin.v1.Piece.error:type_name -> fieldsync.plugin.v1.Error
+	55, // 44: fieldsync.plugin.v1.AttachRequest.attachment:type_name -> fieldsync.plugin.v1.Attachment
+	4,  // 45: fieldsync.plugin.v1.AttachReply.error:type_name -> fieldsync.plugin.v1.Error
+	55, // 46: fieldsync.plugin.v1.AttachReply.attachment:type_name -> fieldsync.plugin.v1.Attachment
+	4,  // 47: fieldsync.plugin.v1.OvertakenReply.error:type_name -> fieldsync.plugin.v1.Error
+	4,  // 48: fieldsync.plugin.v1.EditsReply.error:type_name -> fieldsync.plugin.v1.Error
+	64, // 49: fieldsync.plugin.v1.EditsReply.edits:type_name -> fieldsync.plugin.v1.Edit
+	5,  // 50: fieldsync.plugin.v1.Edit.old:type_name -> fieldsync.plugin.v1.Value
+	5,  // 51: fieldsync.plugin.v1.Edit.new:type_name -> fieldsync.plugin.v1.Value
+	7,  // 52: fieldsync.plugin.v1.Connector.Open:input_type -> fieldsync.plugin.v1.OpenRequest
+	9,  // 53: fieldsync.plugin.v1.Connector.Collection:input_type -> fieldsync.plugin.v1.CollectionRequest
+	12, // 54: fieldsync.plugin.v1.Connector.Describe:input_type -> fieldsync.plugin.v1.DescribeRequest
+	18, // 55: fieldsync.plugin.v1.Connector.Check:input_type -> fieldsync.plugin.v1.CheckRequest
+	21, // 56: fieldsync.plugin.v1.Connector.Scan:input_type -> fieldsync.plugin.v1.ScanRequest
+	24, // 57: fieldsync.plugin.v1.Connector.Read:input_type -> fieldsync.plugin.v1.ReadRequest
+	25, // 58: fieldsync.plugin.v1.Connector.Find:input_type -> fieldsync.plugin.v1.FindRequest
+	26, // 59: fieldsync.plugin.v1.Connector.Within:input_type -> fieldsync.plugin.v1.WithinRequest
+	30, // 60: fieldsync.plugin.v1.Connector.Create:input_type -> fieldsync.plugin.v1.CreateRequest
+	31, // 61: fieldsync.plugin.v1.Connector.Update:input_type -> fieldsync.plugin.v1.UpdateRequest
+	33, // 62: fieldsync.plugin.v1.Connector.Delete:input_type -> fieldsync.plugin.v1.DeleteRequest
+	35, // 63: fieldsync.plugin.v1.Connector.Retire:input_type -> fieldsync.plugin.v1.RetireRequest
+	37, // 64: fieldsync.plugin.v1.Connector.Count:input_type -> fieldsync.plugin.v1.CountRequest
+	39, // 65: fieldsync.plugin.v1.Connector.Deleted:input_type -> fieldsync.plugin.v1.DeletedRequest
+	41, // 66: fieldsync.plugin.v1.Connector.Require:input_type -> fieldsync.plugin.v1.RequireRequest
+	43, // 67: fieldsync.plugin.v1.Connector.Locate:input_type -> fieldsync.plugin.v1.LocateRequest
+	45, // 68: fieldsync.plugin.v1.Connector.Notify:input_type -> fieldsync.plugin.v1.NotifyRequest
+	47, // 69: fieldsync.plugin.v1.Connector.Comments:input_type -> fieldsync.plugin.v1.CommentsRequest
+	50, // 70: fieldsync.plugin.v1.Connector.AddComment:input_type -> fieldsync.plugin.v1.AddCommentRequest
+	51, // 71: fieldsync.plugin.v1.Connector.EditComment:input_type -> fieldsync.plugin.v1.EditCommentRequest
+	53, // 72: fieldsync.plugin.v1.Connector.Attachments:input_type -> fieldsync.plugin.v1.AttachmentsRequest
+	56, // 73: fieldsync.plugin.v1.Connector.OpenAttachment:input_type -> fieldsync.plugin.v1.OpenAttachmentRequest
+	58, // 74: fieldsync.plugin.v1.Connector.Attach:input_type -> fieldsync.plugin.v1.AttachRequest
+	60, // 75: fieldsync.plugin.v1.Connector.Overtaken:input_type -> fieldsync.plugin.v1.OvertakenRequest
+	62, // 76: fieldsync.plugin.v1.Connector.Edits:input_type -> fieldsync.plugin.v1.EditsRequest
+	8,  // 77: fieldsync.plugin.v1.Connector.Open:output_type -> fieldsync.plugin.v1.OpenReply
+	10, // 78: fieldsync.plugin.v1.Connector.Collection:output_type -> fieldsync.plugin.v1.CollectionReply
+	13, // 79: fieldsync.plugin.v1.Connector.Describe:output_type -> fieldsync.plugin.v1.DescribeReply
+	19, // 80: fieldsync.plugin.v1.Connector.Check:output_type -> fieldsync.plugin.v1.CheckReply
+	22, // 81: fieldsync.plugin.v1.Connector.Scan:output_type -> fieldsync.plugin.v1.ScanReply
+	28, // 82: fieldsync.plugin.v1.Connector.Read:output_type -> fieldsync.plugin.v1.RecordsReply
+	28, // 83: fieldsync.plugin.v1.Connector.Find:output_type -> fieldsync.plugin.v1.RecordsReply
+	27, // 84: fieldsync.plugin.v1.Connector.Within:output_type -> fieldsync.plugin.v1.WithinReply
+	32, // 85: fieldsync.plugin.v1.Connector.Create:output_type -> fieldsync.plugin.v1.RecordReply
+	32, // 86: fieldsync.plugin.v1.Connector.Update:output_type -> fieldsync.plugin.v1.RecordReply
+	34, // 87: fieldsync.plugin.v1.Connector.Delete:output_type -> fieldsync.plugin.v1.DeleteReply
+	36, // 88: fieldsync.plugin.v1.Connector.Retire:output_type -> fieldsync.plugin.v1.RetireReply
+	38, // 89: fieldsync.plugin.v1.Connector.Count:output_type -> fieldsync.plugin.v1.CountReply
+	40, // 90: fieldsync.plugin.v1.Connector.Deleted:output_type -> fieldsync.plugin.v1.DeletedReply
+	42, // 91: fieldsync.plugin.v1.Connector.Require:output_type -> fieldsync.plugin.v1.RequireReply
+	44, // 92: fieldsync.plugin.v1.Connector.Locate:output_type -> fieldsync.plugin.v1.LocateReply
+	46, // 93: fieldsync.plugin.v1.Connector.Notify:output_type -> fieldsync.plugin.v1.NotifyReply
+	48, // 94: fieldsync.plugin.v1.Connector.Comments:output_type -> fieldsync.plugin.v1.CommentsReply
+	52, // 95: fieldsync.plugin.v1.Connector.AddComment:output_type -> fieldsync.plugin.v1.CommentReply
+	52, // 96: fieldsync.plugin.v1.Connector.EditComment:output_type -> fieldsync.plugin.v1.CommentReply
+	54, // 97: fieldsync.plugin.v1.Connector.Attachments:output_type -> fieldsync.plugin.v1.AttachmentsReply
+	57, // 98: fieldsync.plugin.v1.Connector.OpenAttachment:output_type -> fieldsync.plugin.v1.Piece
+	59, // 99: fieldsync.plugin.v1.Connector.Attach:output_type -> fieldsync.plugin.v1.AttachReply
+	61, // 100: fieldsync.plugin.v1.Connector.Overtaken:output_type -> fieldsync.plugin.v1.OvertakenReply
+	63, // 101: fieldsync.plugin.v1.Connector.Edits:output_type -> fieldsync.plugin.v1.EditsReply
+	77, // [77:102] is the sub-list for method output_type
+	52, // [52:77] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_fieldsync_proto_init() }
@@ -4799,7 +4935,7 @@ func file_fieldsync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fieldsync_proto_rawDesc), len(file_fieldsync_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	Connector_Scan_FullMethodName           = "/fieldsync.plugin.v1.Connector/Scan"
 	Connector_Read_FullMethodName           = "/fieldsync.plugin.v1.Connector/Read"
 	Connector_Find_FullMethodName           = "/fieldsync.plugin.v1.Connector/Find"
+	Connector_Within_FullMethodName         = "/fieldsync.plugin.v1.Connector/Within"
 	Connector_Create_FullMethodName         = "/fieldsync.plugin.v1.Connector/Create"
 	Connector_Update_FullMethodName         = "/fieldsync.plugin.v1.Connector/Update"
 	Connector_Delete_FullMethodName         = "/fieldsync.plugin.v1.Connector/Delete"
@@ -69,6 +70,8 @@ type ConnectorClient interface {
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RecordsReply], error)
 	// Find delivers the records whose path has one of these values, and no others: compare again what a system finds.
 	Find(ctx context.Context, in *FindRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RecordsReply], error)
+	// Within delivers the keys of those records that are in a scope, as a scan with it would.
+	Within(ctx context.Context, in *WithinRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WithinReply], error)
 	// Create makes a record and returns it as it is stored. OUTCOME when it may or may not have happened.
 	Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (*RecordReply, error)
 	// Update changes the named fields of a record and returns it as it is stored. NOT_FOUND, STALE, OUTCOME.
@@ -211,6 +214,25 @@ func (c *connectorClient) Find(ctx context.Context, in *FindRequest, opts ...grp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Connector_FindClient = grpc.ServerStreamingClient[RecordsReply]
 
+func (c *connectorClient) Within(ctx context.Context, in *WithinRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WithinReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[3], Connector_Within_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WithinRequest, WithinReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Connector_WithinClient = grpc.ServerStreamingClient[WithinReply]
+
 func (c *connectorClient) Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (*RecordReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RecordReply)
@@ -263,7 +285,7 @@ func (c *connectorClient) Count(ctx context.Context, in *CountRequest, opts ...g
 
 func (c *connectorClient) Deleted(ctx context.Context, in *DeletedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeletedReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[3], Connector_Deleted_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[4], Connector_Deleted_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +324,7 @@ func (c *connectorClient) Locate(ctx context.Context, in *LocateRequest, opts ..
 
 func (c *connectorClient) Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[NotifyReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[4], Connector_Notify_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[5], Connector_Notify_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +343,7 @@ type Connector_NotifyClient = grpc.ServerStreamingClient[NotifyReply]
 
 func (c *connectorClient) Comments(ctx context.Context, in *CommentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CommentsReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[5], Connector_Comments_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[6], Connector_Comments_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +382,7 @@ func (c *connectorClient) EditComment(ctx context.Context, in *EditCommentReques
 
 func (c *connectorClient) Attachments(ctx context.Context, in *AttachmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AttachmentsReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[6], Connector_Attachments_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[7], Connector_Attachments_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -379,7 +401,7 @@ type Connector_AttachmentsClient = grpc.ServerStreamingClient[AttachmentsReply]
 
 func (c *connectorClient) OpenAttachment(ctx context.Context, in *OpenAttachmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Piece], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[7], Connector_OpenAttachment_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[8], Connector_OpenAttachment_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -398,7 +420,7 @@ type Connector_OpenAttachmentClient = grpc.ServerStreamingClient[Piece]
 
 func (c *connectorClient) Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AttachRequest, AttachReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[8], Connector_Attach_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[9], Connector_Attach_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -421,7 +443,7 @@ func (c *connectorClient) Overtaken(ctx context.Context, in *OvertakenRequest, o
 
 func (c *connectorClient) Edits(ctx context.Context, in *EditsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EditsReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[9], Connector_Edits_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Connector_ServiceDesc.Streams[10], Connector_Edits_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -456,6 +478,8 @@ type ConnectorServer interface {
 	Read(*ReadRequest, grpc.ServerStreamingServer[RecordsReply]) error
 	// Find delivers the records whose path has one of these values, and no others: compare again what a system finds.
 	Find(*FindRequest, grpc.ServerStreamingServer[RecordsReply]) error
+	// Within delivers the keys of those records that are in a scope, as a scan with it would.
+	Within(*WithinRequest, grpc.ServerStreamingServer[WithinReply]) error
 	// Create makes a record and returns it as it is stored. OUTCOME when it may or may not have happened.
 	Create(context.Context, *CreateRequest) (*RecordReply, error)
 	// Update changes the named fields of a record and returns it as it is stored. NOT_FOUND, STALE, OUTCOME.
@@ -521,6 +545,9 @@ func (UnimplementedConnectorServer) Read(*ReadRequest, grpc.ServerStreamingServe
 }
 func (UnimplementedConnectorServer) Find(*FindRequest, grpc.ServerStreamingServer[RecordsReply]) error {
 	return status.Errorf(codes.Unimplemented, "method Find not implemented")
+}
+func (UnimplementedConnectorServer) Within(*WithinRequest, grpc.ServerStreamingServer[WithinReply]) error {
+	return status.Errorf(codes.Unimplemented, "method Within not implemented")
 }
 func (UnimplementedConnectorServer) Create(context.Context, *CreateRequest) (*RecordReply, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Create not implemented")
@@ -698,6 +725,17 @@ func _Connector_Find_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Connector_FindServer = grpc.ServerStreamingServer[RecordsReply]
+
+func _Connector_Within_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WithinRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ConnectorServer).Within(m, &grpc.GenericServerStream[WithinRequest, WithinReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Connector_WithinServer = grpc.ServerStreamingServer[WithinReply]
 
 func _Connector_Create_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateRequest)
@@ -1030,6 +1068,11 @@ var Connector_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Find",
 			Handler:       _Connector_Find_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Within",
+			Handler:       _Connector_Within_Handler,
 			ServerStreams: true,
 		},
 		{

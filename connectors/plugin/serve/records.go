@@ -166,6 +166,15 @@ func (s *server) Deleted(q *protocol.DeletedRequest, out protocol.Connector_Dele
 	return finish(err, p.flush, func(e *protocol.Error) error { return out.Send(&protocol.DeletedReply{Error: e}) })
 }
 
+func (s *server) Within(q *protocol.WithinRequest, out protocol.Connector_WithinServer) error {
+	sc, err := able[connectors.Scoper](out.Context(), s, q.Collection)
+	p := &page[string]{send: func(keys []string) error { return out.Send(&protocol.WithinReply{Keys: keys}) }}
+	if err == nil {
+		err = sc.Within(out.Context(), q.Native, q.Keys, func(key string) error { return p.add(key, len(key)) })
+	}
+	return finish(err, p.flush, func(e *protocol.Error) error { return out.Send(&protocol.WithinReply{Error: e}) })
+}
+
 func (s *server) Require(ctx context.Context, q *protocol.RequireRequest) (*protocol.RequireReply, error) {
 	r, err := able[connectors.Requirer](ctx, s, q.Collection)
 	if err == nil {

@@ -133,7 +133,7 @@ func (s *server) Collection(ctx context.Context, q *protocol.CollectionRequest) 
 		return &protocol.CollectionReply{Error: protocol.OfError(err)}, nil
 	}
 	a := &protocol.Abilities{
-		Find: can[connectors.Finder](c), Create: can[connectors.Creator](c), Update: can[connectors.Updater](c), Delete: can[connectors.Deleter](c),
+		Find: can[connectors.Finder](c), Within: can[connectors.Scoper](c), Create: can[connectors.Creator](c), Update: can[connectors.Updater](c), Delete: can[connectors.Deleter](c),
 		Retire: can[connectors.Retirer](c), Count: can[connectors.Counter](c), Deleted: can[connectors.DeleteLog](c), Require: can[connectors.Requirer](c),
 		Locate: can[connectors.Locator](c), Notify: can[connectors.Notifier](c), Chronicle: can[connectors.Chronicler](c),
 		Comments: can[connectors.CommentReader](c), AddComment: can[connectors.Commenter](c), EditComment: can[connectors.CommentEditor](c),
