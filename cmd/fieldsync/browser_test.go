@@ -223,3 +223,13 @@ func (b *tab) shot(name string) {
 	b.check(os.MkdirAll(dir, 0o755))
 	b.check(os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644))
 }
+
+// until waits for something that the page does.
+func (b *tab) until(what string, ok func() bool) {
+	b.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(end) {
+			b.t.Fatalf("waited for nothing: %s\n%s", what, b.text())
+		}
+	}
+}

@@ -361,7 +361,11 @@ func (b *backend) Check(ctx context.Context, connection string) error {
 	return nil
 }
 
-func (b *backend) Watch(ctx context.Context) <-chan []string { return b.live.watch(ctx) }
+func (b *backend) News() uint64 { return b.live.serial() }
+
+func (b *backend) Watch(ctx context.Context, seen uint64) <-chan []string {
+	return b.live.watch(ctx, seen)
+}
 
 // caller is who asks, as it stands in the account of what was done.
 func caller(ctx context.Context) string { return access.From(ctx).Name }

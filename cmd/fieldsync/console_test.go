@@ -43,3 +43,287 @@ func TestPagesInABrowser(t *testing.T) {
 // nameless finds controls that a screen reader could not name.
 const nameless = `[...document.querySelectorAll("a, button, input:not([type=hidden]), select, svg[role=img], [role=region]")].filter(e =>
 	!(e.innerText || "").trim() && !e.textContent.trim() && !e.getAttribute("aria-label") && !e.getAttribute("aria-labelledby") && !(e.labels && e.labels.length)).map(e => e.outerHTML.slice(0, 200))`
+
+func TestComplaintsOfPagesAreHeard(t *testing.T) {
+	browser := newBrowser(t)
+	s := newSite(t, nil)
+	s.serve()
+	b := open(t, browser, s.url)
+	b.expect = true
+	b.visit("/")
+	_ = ask[bool](b, `document.body.setAttribute("style", "color: red"), setTimeout(() => { throw new Error("planted") }), fetch("/nowhere"), fetch("http://127.0.0.2/").catch(() => 0), true`)
+	s.until("the page complains", func() bool {
+		said := strings.Join(b.complaints(), "\n")
+		for _, want := range []string{"style-src", "planted", "404", "connect-src"} {
+			if !strings.Contains(said, want) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestActsInABrowser(t *testing.T) {
+	browser := newBrowser(t)
+
+	t.Run("a run is watched while it runs", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		pass := s.shut()
+		defer pass()
+		s.serve()
+		b := open(t, browser, s.url)
+		b.visit(mainSync)
+		b.click(`//button[normalize-space()="Run now"]`)
+		b.sees("A run was asked for", "carry out", "Watch run 1")
+		b.click(`//a[contains(., "Watch run 1")]`)
+		b.sees("Run 1", "running", `"Router 7 down"`, "Input bitrate low on IRD 7")
+		if said := b.text(); strings.Contains(said, "done as") {
+			t.Errorf("something is done although nothing can be written:\n%s", said)
+		}
+		b.shot("live-running")
+		pass()
+		b.sees("done as INC", "ok") // without anybody asking for the page again
+		b.shot("live-done")
+		if n := len(s.snow.Find("incident", "correlation_id", "T-1001")); n != 1 {
+			t.Errorf("%d incidents of T-1001", n)
+		}
+	})
+
+	t.Run("a preview shows what a run would do, and writes nothing", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		s.serve()
+		writes := s.snow.Writes()
+		b := open(t, browser, s.url)
+		b.visit("/")
+		b.click(`//a[normalize-space()="ticket_to_incident"]`)
+		b.click(`//button[normalize-space()="Preview"]`)
+		b.sees("Preview of ticket_to_incident", "4 creates", `"Fan <script>alert(1)</script> & \"failure\" in rack 12"`, "(number of the new incident)", "Asked for by loopback")
+		b.shot("preview")
+		if n := s.snow.Writes(); n != writes {
+			t.Errorf("a preview wrote %d times", n-writes)
+		}
+	})
+
+	t.Run("a decision of a conflict ends in both systems", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		s.serve()
+		s.run()
+		s.tell(`UPDATE tickets SET priority = 1 WHERE id = 'T-1004'`)
+		s.work("T-1004", map[string]string{"impact": "3", "urgency": "3"})
+		s.run()
+		b := open(t, browser, s.url)
+		b.visit("/")
+		b.sees("1 conflict waits")
+		b.shot("overview-conflict")
+		b.click(`//nav//a[normalize-space()="Conflicts"]`)
+		b.sees("T-1004", "priority", "Both agreed on", "ticket now", "incident now")
+		b.shot("conflict")
+		b.fill(`form:has(input[value="incident"]) input[name="why"]`, "the duty manager said so")
+		b.click(`//button[starts-with(normalize-space(), "Take incident")]`)
+		b.sees("Decided by loopback", "incident wins")
+		b.click(`//button[starts-with(normalize-space(), "Run ticket_to_incident now")]`)
+		s.until("both systems have the decision", func() bool { return s.ticket("T-1004", "priority") == "5" })
+		if inc := s.incident("T-1004"); inc["impact"] != "3" || inc["urgency"] != "3" {
+			t.Errorf("the incident has %s and %s", inc["impact"], inc["urgency"])
+		}
+		b.visit("/conflicts")
+		b.sees("No conflicts wait.")
+		s.accounted("resolve", "the duty manager said so")
+	})
+
+	t.Run("a stopped plan is looked at, approved, and carried out", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, func(name, text string) string { return strings.Replace(text, "creates = 200", "creates = 2", 1) })
+		s.serve()
+		if st := s.run(); st.Waits == nil {
+			t.Fatal("no plan was stopped")
+		}
+		b := open(t, browser, s.url)
+		b.visit("/")
+		b.sees("a plan was stopped by a limit")
+		b.click(`//a[normalize-space()="look at it"]`)
+		b.sees("A plan waits for approval", "creates")
+		b.shot("stopped")
+		b.click(`//button[normalize-space()="Preview"]`)
+		b.sees("This plan is stopped", "4 creates")
+		b.fill(`input[name="why"]`, "first load")
+		b.click(`//button[normalize-space()="Approve this plan"]`)
+		b.sees("A stopped plan is approved", "Approved by loopback")
+		if n := len(s.snow.Find("incident", "correlation_id", "T-1001")); n != 0 {
+			t.Errorf("an approval alone wrote %d incidents", n)
+		}
+		b.click(`//button[normalize-space()="Run now"]`)
+		s.until("the approved plan is carried out", func() bool { return s.ticket("T-1001", "incident_number") != "" })
+		s.accounted("approve", "first load")
+	})
+
+	t.Run("a value is restored", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		s.serve()
+		s.run()
+		s.tell(`UPDATE tickets SET title = 'Router 7 is up' WHERE id = 'T-1001'`)
+		s.run()
+		b := open(t, browser, s.url)
+		b.visit("/")
+		b.keys("/") // goes to the search
+		if got := ask[string](b, `document.activeElement.id`); got != "find" {
+			t.Errorf("the focus is on %q", got)
+		}
+		_ = ask[string](b, `document.activeElement.value = ""`) // the protocol types the key although the page declined it
+		b.keys("T-1001\r")
+		b.sees("T-1001 ⇄ INC")
+		b.click(`//a[contains(., "T-1001 ⇄ INC")]`)
+		b.sees("What happened to its values", `"Router 7 is up"`, `"Router 7 down"`, "rule summary", "ticket_to_incident.hcl:26")
+		b.shot("record")
+		b.click(`//li[contains(., "incident.short_description")]//a[starts-with(normalize-space(), "Restore")]`)
+		b.sees("Restore a value", "replaced by rule summary", `"Router 7 down"`)
+		b.shot("restore")
+		b.fill(`input[name="why"]`, "it is not")
+		b.click(`//button[contains(., "Write it to incident")]`)
+		b.sees("Restored")
+		if v := s.incident("T-1001")["short_description"]; v != "Router 7 down" {
+			t.Errorf("the incident says %q", v)
+		}
+		s.run()
+		if v := s.ticket("T-1001", "title"); v != "Router 7 down" {
+			t.Errorf("the ticket says %q after the next run", v)
+		}
+		s.accounted("restore", "it is not")
+	})
+
+	t.Run("a broken edit of the mapping is shown, and mended", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		s.serve()
+		b := open(t, browser, s.url)
+		b.visit("/mappings")
+		b.sees("The files were not edited")
+		s.edit("ticket_to_incident.hcl", func(text string) string { return strings.Replace(text, `"highest"`, `"higest"`, 1) })
+		b.sees("broken", "last good rules keep running", "highest", "The edit that could not be taken over") // by itself
+		b.shot("broken")
+		b.click(`//th/a[normalize-space()="ticket_to_incident.hcl"]`)
+		b.sees("higest")
+		if got := ask[string](b, `document.querySelector(".wrong mark").innerText`); got != "higest" && got != `"higest"` {
+			t.Errorf("%q is underlined", got)
+		}
+		b.shot("broken-file")
+		b.visit("/")
+		b.sees("The edited mapping is broken")
+		b.visit("/mappings")
+		s.edit("ticket_to_incident.hcl", func(text string) string { return strings.Replace(text, `"higest"`, `"lowest"`, 1) })
+		b.sees("in force", "The last edit, taken over", `conflict = "lowest"`)
+		b.shot("mended")
+	})
+
+	t.Run("a system is checked", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		s.serve()
+		b := open(t, browser, s.url)
+		b.visit("/connections")
+		b.sees("prod", "Not checked since the service began.")
+		b.click(`//section[contains(., "prod")]//button`)
+		b.sees("Checked")
+		b.shot("connections")
+	})
+
+	t.Run("without a mouse", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		s.serve()
+		b := open(t, browser, s.url)
+		b.visit(mainSync)
+		b.keys("\t")
+		if got := ask[string](b, `document.activeElement.innerText`); got != "Skip to the content" {
+			t.Fatalf("the first stop is %q", got)
+		}
+		b.keys("\r\t") // into the content, and past the way back
+		b.until("Preview has the focus", func() bool {
+			if ask[string](b, `document.activeElement.innerText`) == "Preview" {
+				return true
+			}
+			if style := ask[string](b, `getComputedStyle(document.activeElement).outlineStyle`); style == "none" {
+				t.Errorf("nobody sees that the focus is on %s", ask[string](b, `document.activeElement.outerHTML`))
+			}
+			b.keys("\t")
+			return false
+		})
+		b.shot("keyboard")
+		b.keys("\r")
+		b.sees("Preview of ticket_to_incident", "4 creates")
+	})
+
+	t.Run("without JavaScript pages are read and forms work", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, nil)
+		s.serve()
+		b := open(t, browser, s.url)
+		b.script(false)
+		b.visit(mainSync)
+		b.click(`//button[normalize-space()="Run now"]`)
+		s.until("the run is over", func() bool { return s.ticket("T-1001", "incident_number") != "" })
+		b.visit("/runs/1")
+		b.sees("Run 1", "done as INC")
+	})
+}
+
+func TestPagesOnAPhoneAndInTheDark(t *testing.T) {
+	browser := newBrowser(t)
+	s := newSite(t, nil)
+	s.serve()
+	s.run()
+	s.tell(`UPDATE tickets SET priority = 1 WHERE id = 'T-1004'`)
+	s.work("T-1004", map[string]string{"impact": "3", "urgency": "3"})
+	s.run()
+	for _, dark := range []bool{false, true} {
+		for _, width := range []int64{1280, 360} {
+			name := map[bool]string{false: "light", true: "dark"}[dark] + map[int64]string{1280: "-desk", 360: "-phone"}[width]
+			t.Run(name, func(t *testing.T) {
+				b := open(t, browser, s.url)
+				b.size(width, 800)
+				if dark {
+					b.dark()
+				}
+				for _, path := range everyPage() {
+					b.visit(path)
+					if got := ask[bool](b, `matchMedia("(prefers-color-scheme: dark)").matches`); got != dark {
+						t.Fatalf("dark is %v", got)
+					}
+					if over := ask[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+						t.Errorf("%s is %d pixels wider than the window: %v", path, over, ask[[]string](b, tooWide))
+					}
+					if pale := ask[[]string](b, contrast); len(pale) > 0 {
+						t.Errorf("%s: too little contrast:\n%s", path, strings.Join(pale, "\n"))
+					}
+					b.shot(name + "-" + strings.NewReplacer("/", "-", "?", "-", "&", "-", "=", "-").Replace(strings.Trim(path, "/")))
+				}
+			})
+		}
+	}
+}
+
+// tooWide names what sticks out of the window and cannot be scrolled by itself.
+const tooWide = `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, .sr")).slice(0, 5).map(e => e.outerHTML.slice(0, 160))`
+
+// contrast names texts whose colour differs too little from what is behind them (WCAG 2: 4.5, or 3 for large ones).
+const contrast = `(() => {
+	const parse = c => { const m = c.match(/[\d.]+/g).map(Number); return {r: m[0], g: m[1], b: m[2], a: m.length > 3 ? m[3] : 1} }
+	const over = (f, b) => ({r: f.r*f.a + b.r*(1-f.a), g: f.g*f.a + b.g*(1-f.a), b: f.b*f.a + b.b*(1-f.a), a: 1})
+	const light = c => { const l = v => (v /= 255) <= 0.03928 ? v/12.92 : ((v+0.055)/1.055)**2.4; return 0.2126*l(c.r) + 0.7152*l(c.g) + 0.0722*l(c.b) }
+	const behind = e => { const list = []; for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c.a > 0) list.push(c); if (c.a === 1) break }
+		return list.reverse().reduce((b, c) => over(c, b), {r: 255, g: 255, b: 255, a: 1}) }
+	const bad = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+	for (let n = walk.nextNode(); n; n = walk.nextNode()) {
+		const e = n.parentElement
+		if (!n.textContent.trim() || e.closest("noscript, option, [disabled]") || !e.checkVisibility()) continue
+		const s = getComputedStyle(e), b = behind(e), f = over(parse(s.color), b)
+		const x = light(f) + 0.05, y = light(b) + 0.05, ratio = x > y ? x/y : y/x
+		const large = parseFloat(s.fontSize) >= 24 || parseFloat(s.fontSize) >= 18.66 && s.fontWeight >= 700
+		if (ratio < (large ? 3 : 4.5)) bad.push(ratio.toFixed(2) + " " + n.textContent.trim().slice(0, 40) + " in " + e.outerHTML.slice(0, 100))
+	}
+	return bad
+})()`

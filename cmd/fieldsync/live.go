@@ -27,6 +27,7 @@ type live struct {
 	running  map[string]*following // by sync
 	over     []*following          // oldest first
 	size     int                   // steps in over
+	told     uint64                // grows with every news, from a number that no earlier process had
 	watchers map[*watcher]struct{}
 }
 
@@ -41,7 +42,7 @@ type following struct {
 }
 
 func newLive(now func() time.Time) *live {
-	return &live{now: now, running: map[string]*following{}, watchers: map[*watcher]struct{}{}}
+	return &live{now: now, told: uint64(now().UnixNano()), running: map[string]*following{}, watchers: map[*watcher]struct{}{}}
 }
 
 // follow begins to follow a run.
@@ -190,6 +191,7 @@ type watcher struct {
 // news tells every watcher of a sync; "*" is all of them.
 func (l *live) news(sync string) {
 	l.mu.Lock()
+	l.told++
 	list := slices.Collect(maps.Keys(l.watchers))
 	l.mu.Unlock()
 	for _, w := range list {
@@ -203,11 +205,23 @@ func (l *live) news(sync string) {
 	}
 }
 
-// watch tells of syncs with something new until ctx ends. What comes while nobody takes it is told together.
-func (l *live) watch(ctx context.Context) <-chan []string {
+// serial is how much was told so far.
+func (l *live) serial() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
+}
+
+// watch tells of syncs with something new until ctx ends: at once of all, where something was told since seen. What comes
+// while nobody takes it is told together.
+func (l *live) watch(ctx context.Context, seen uint64) <-chan []string {
 	w := &watcher{wake: make(chan struct{}, 1), pending: map[string]struct{}{}}
 	l.mu.Lock()
 	l.watchers[w] = struct{}{}
+	if l.told != seen {
+		w.pending["*"] = struct{}{}
+		w.wake <- struct{}{}
+	}
 	l.mu.Unlock()
 	out := make(chan []string)
 	go func() {

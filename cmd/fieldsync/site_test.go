@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
+	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -286,4 +288,18 @@ func (s *site) run() report.Status {
 		return last != nil && !last.Ended.IsZero() && (before.Sync.LastRun == nil || last.ID > before.Sync.LastRun.ID) && after.Sync.Running == nil
 	})
 	return after.Sync.Status
+}
+
+// accounted reports an act that was not kept with its reason.
+func (s *site) accounted(action, why string) {
+	s.t.Helper()
+	var out bytes.Buffer
+	code := run(s.t.Context(), []string{"audit", "-d", s.desk.path("mappings"), "--json"}, stdio{In: strings.NewReader(""), Out: &out, Err: io.Discard, Getenv: s.desk.lookup})
+	var acts []engine.Act
+	if err := json.Unmarshal(out.Bytes(), &acts); code != exitOK || err != nil {
+		s.t.Fatalf("audit ends with %d: %v\n%s", code, err, out.String())
+	}
+	if !slices.ContainsFunc(acts, func(a engine.Act) bool { return a.Action == action && a.Why == why && a.By == "loopback" }) {
+		s.t.Errorf("nobody is known to have done %s because %s: %v", action, why, acts)
+	}
 }

@@ -47,9 +47,12 @@ type Backend interface {
 	Trigger(ctx context.Context, sync string, again bool) error
 	Pause(ctx context.Context, sync string, paused bool, why string) error
 
-	// Watch tells, until ctx ends, of syncs about which something new can be shown. One that is told again before it
-	// was taken from the channel is told once.
-	Watch(ctx context.Context) <-chan []string
+	// News is a number that grows, or at least changes, with everything that Watch tells.
+	News() uint64
+	// Watch tells, until ctx ends, of syncs about which something new can be shown; "*" is all of them, and is told at once
+	// where News is no longer what it was when the caller looked. One that is told again before it was taken from the
+	// channel is told once.
+	Watch(ctx context.Context, seen uint64) <-chan []string
 }
 
 // A Service is the process that answers.

@@ -135,6 +135,7 @@ type frame struct {
 	Now     time.Time
 	Said    string // what an act has just done
 	View    any
+	News    uint64 // when the view was made
 }
 
 // May reports whether the caller has a role: "decide" or "run".
@@ -145,12 +146,14 @@ func (f frame) May(role string) bool {
 
 func (c *Console) page(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		news := c.b.News() // what comes while the view is made is told to the page again
 		view, err := p.serve(c, r)
 		if err != nil {
 			c.fail(w, r, err)
 			return
 		}
 		f := c.frame(r, p.title, p.nav, view)
+		f.News = news
 		if t, ok := view.(interface{ title() string }); ok {
 			f.Title = t.title()
 		}

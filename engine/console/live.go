@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,7 +30,8 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	if c.o.Stop != nil {
 		defer context.AfterFunc(c.o.Stop, cancel)()
 	}
-	news := c.b.Watch(ctx)
+	seen, _ := strconv.ParseUint(r.URL.Query().Get("seen"), 10, 64) // what is no number was never told
+	news := c.b.Watch(ctx, seen)
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
 	// A stream lives longer than an ordinary answer may take.

@@ -6,7 +6,7 @@
   let source = null;
   function listen() {
     if (source || !document.querySelector("[data-live]")) return;
-    source = new EventSource("/live");
+    source = new EventSource("/live?seen=" + document.body.dataset.seen);
     source.addEventListener("news", function (e) {
       const syncs = e.data.split(" ");
       document.querySelectorAll("[data-live]").forEach(function (part) {
