@@ -3,6 +3,10 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fieldsync/fieldsync/engine/access"
 )
 
 // everyPage visits each page of a site that has run.
@@ -216,6 +220,7 @@ func TestActsInABrowser(t *testing.T) {
 		b.visit("/mappings")
 		s.edit("ticket_to_incident.hcl", func(text string) string { return strings.Replace(text, `"higest"`, `"lowest"`, 1) })
 		b.sees("in force", "The last edit, taken over", `conflict = "lowest"`)
+		b.until("the banner is gone", func() bool { return !strings.Contains(b.text(), "The edited mapping is broken") })
 		b.shot("mended")
 	})
 
@@ -268,6 +273,52 @@ func TestActsInABrowser(t *testing.T) {
 		s.until("the run is over", func() bool { return s.ticket("T-1001", "incident_number") != "" })
 		b.visit("/runs/1")
 		b.sees("Run 1", "done as INC")
+	})
+
+	t.Run("who may look sees no button, and who may decide decides", func(t *testing.T) {
+		t.Parallel()
+		tokens, block := map[string]string{}, "\nserve {\n  loopback = \"nobody\"\n"
+		for _, role := range []string{"look", "decide", "run"} {
+			tokens[role] = access.NewToken()
+			block += "  token \"" + role + "er\" {\n    hash = \"" + access.HashOf(tokens[role]).String() + "\"\n    role = \"" + role + "\"\n  }\n"
+		}
+		s := newSite(t, func(name, text string) string {
+			if name == "connections.hcl" {
+				return text + block + "}\n"
+			}
+			return text
+		})
+		s.serve()
+		enter := func(role string) *tab {
+			b := open(t, browser, s.url)
+			b.visit(mainSync)
+			b.sees("Log in", "Token")
+			b.fill("#token", tokens[role])
+			b.shot("login-" + role)
+			b.click(`//button[normalize-space()="Log in"]`)
+			b.sees("ticket_to_incident", "Rules", role+"er, may "+role)
+			return b
+		}
+		buttons := `[...document.querySelectorAll("main button")].map(b => b.innerText.trim())`
+		for _, tt := range []struct {
+			role string
+			want []string
+		}{{"look", []string{}}, {"decide", []string{"Preview"}}, {"run", []string{"Preview", "Run now", "Pause"}}} {
+			b := enter(tt.role)
+			if d := cmp.Diff(tt.want, ask[[]string](b, buttons)); d != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.role, d)
+			}
+			// What has no button is refused all the same.
+			code := ask[int](b, `fetch("`+mainSync+`/pause", {method: "POST"}).then(r => r.status)`)
+			if may := tt.role == "run"; may != (code == 200) {
+				t.Errorf("%s pauses a sync: %d", tt.role, code)
+			}
+			b.expect = tt.role != "run" // the refusal is told on the console of the browser
+			b.click(`//button[normalize-space()="Log out"]`)
+			b.sees("Log in")
+			b.visit(mainSync)
+			b.sees("Token")
+		}
 	})
 }
 

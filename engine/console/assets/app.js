@@ -3,7 +3,17 @@
 
 (function () {
   // The service says which syncs have something new; each part of the page that shows one of them asks for itself again.
+  // A part in which somebody is at work is left alone until they leave it.
   let source = null;
+  function renew(part) {
+    const typed = Array.from(part.querySelectorAll("input:not([type=hidden])")).some(function (i) { return i.value !== i.defaultValue; });
+    if (typed || part.contains(document.activeElement)) part.dataset.stale = "yes";
+    else htmx.trigger(part, "news");
+  }
+  document.addEventListener("focusout", function (e) {
+    const part = e.target.closest("[data-stale]");
+    if (part && !part.contains(e.relatedTarget)) setTimeout(function () { if (part.isConnected) renew(part); });
+  });
   function listen() {
     if (source || !document.querySelector("[data-live]")) return;
     source = new EventSource("/live?seen=" + document.body.dataset.seen);
@@ -11,7 +21,7 @@
       const syncs = e.data.split(" ");
       document.querySelectorAll("[data-live]").forEach(function (part) {
         const of = part.dataset.live;
-        if (of === "*" || syncs.includes("*") || syncs.includes(of)) htmx.trigger(part, "news");
+        if (of === "*" || syncs.includes("*") || syncs.includes(of)) renew(part);
       });
     });
   }
@@ -23,7 +33,7 @@
       return;
     }
     listen();
-    document.querySelectorAll("[data-live]").forEach(function (part) { htmx.trigger(part, "news"); });
+    document.querySelectorAll("[data-live]").forEach(renew);
   });
   window.addEventListener("pagehide", function () {
     if (source) source.close();
