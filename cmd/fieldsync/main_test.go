@@ -11,11 +11,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/fieldsync/fieldsync/connectors/servertest"
 	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(sqltest.Main(m), map[string]func(){"fieldsync": fieldsync, "fragile": serveFragile})
+	testscript.Main(servertest.Main(m), map[string]func(){"fieldsync": fieldsync, "fragile": serveFragile})
 }
 
 // fieldsync is the program as scripts see it. CLOCK, where a script sets it, stands still.

@@ -394,7 +394,7 @@ func (c *compiler) write(w *Write, method string, names ...string) *write {
 }
 
 func (c *compiler) field(f *Field) *field {
-	out := &field{createOnly: c.truth(f.CreateOnly), layout: c.word(f.Layout, "")}
+	out := &field{createOnly: c.truth(f.CreateOnly), updateOnly: c.truth(f.UpdateOnly), layout: c.word(f.Layout, "")}
 	out.Path, out.Label = f.Path, c.word(f.Title, "")
 	out.Once = out.createOnly
 	kind := c.word(f.Type, "any", slices.Sorted(maps.Keys(types))...)
@@ -436,8 +436,11 @@ func (c *compiler) field(f *Field) *field {
 			value: c.expr(o.Value, expression.Any, "item"), label: c.expr(o.Label, expression.Any, "item")}
 	}
 	out.step = c.write(f.Step, http.MethodPost, "value")
-	if out.ReadOnly && (f.Write != nil || f.Send != nil || f.Step != nil || f.CreateOnly != nil) {
+	if out.ReadOnly && (f.Write != nil || f.Send != nil || f.Step != nil || f.CreateOnly != nil || f.UpdateOnly != nil) {
 		c.fail(f.Range, "Read-only and written", "The field %q is read_only, so nothing says how it is written.", f.Path)
+	}
+	if out.createOnly && out.updateOnly {
+		c.fail(f.Range, "Never written", "The field %q is create_only and update_only: nothing is left that writes it. Remove one, or say read_only.", f.Path)
 	}
 	return out
 }

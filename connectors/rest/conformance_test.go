@@ -23,6 +23,7 @@ func sample(i int) record.Fields {
 
 func TestConformance(t *testing.T) {
 	for name, change := range map[string]func(*model){
+		"new records that take not all":                          func(m *model) { m.bare = true },
 		"everything on one page, files in forms":                 func(m *model) {},
 		"offset, answers with records, files as they are":        func(m *model) { m.paging, m.files = "offset", "raw" },
 		"page number, ETag, files by token":                      func(m *model) { m.paging, m.etag, m.files = "number", true, "token" },

@@ -23,6 +23,7 @@ type model struct {
 	revs   bool   // changes and deletes name the revision that they are of
 	soft   bool   // errors come with a 200
 	silent bool   // writes answer 204
+	bare   bool   // new items take no weight, and nothing says so
 	noDate bool   // answers carry no Date
 	openTo bool   // a wrong key sees an empty list instead of an error
 	files  string // how a file is taken: form (multipart), raw, token (two requests), inside (base64 in JSON, both ways), link (its content is at store)
@@ -255,6 +256,9 @@ func (m *model) create(w http.ResponseWriter, r *http.Request) {
 	}
 	m.next++
 	m.items[m.next] = map[string]any{"id": m.next, "title": nil, "ref": nil, "weight": nil, "owner": nil, "rev": 0}
+	if m.bare {
+		delete(f, "weight")
+	}
 	m.change(m.next, f)
 	m.say(w, 201, map[string]any{"item": map[string]any{"id": m.next}})
 }

@@ -84,6 +84,10 @@ func (m *model) describes(url string) string {
 	if m.soft {
 		fault = "when = \"body.ok == false\"\nmissing = \"body.code == 404\"\nstale = \"body.code == 409\"\n"
 	}
+	weight := ""
+	if m.bare {
+		weight = "update_only = true"
+	}
 	answer := `item = "body"`
 	if m.silent {
 		answer = ""
@@ -144,7 +148,10 @@ collection "items" {
     find = { ref = "{value}" }
   }
   field "title" { type = "text" }
-  field "weight" { type = "int" }
+  field "weight" {
+    type = "int"
+    %s
+  }
   comments "notes" {
     readers = "public"
     id      = "item.id"
@@ -169,7 +176,7 @@ collection "items" {
   }
   %s
 }
-`, url, key, fault, version, page, m.batch(), etag, set, strings.Replace(answer, `"body"`, `"body.item"`, 1), etag, from, answer, answer, m.drawers())
+`, url, key, fault, version, page, m.batch(), etag, set, strings.Replace(answer, `"body"`, `"body.item"`, 1), etag, from, weight, answer, answer, m.drawers())
 }
 
 // batch is how records are read by the list, where the model is asked so.

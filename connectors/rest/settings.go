@@ -161,6 +161,7 @@ type Field struct {
 	Layout     *hcl.Attribute `hcl:"layout,optional"`
 	ReadOnly   *hcl.Attribute `hcl:"read_only,optional"`
 	CreateOnly *hcl.Attribute `hcl:"create_only,optional"`
+	UpdateOnly *hcl.Attribute `hcl:"update_only,optional"`
 	Required   *hcl.Attribute `hcl:"required,optional"`
 	MaxLength  *hcl.Attribute `hcl:"max_length,optional"`
 	Choices    *hcl.Attribute `hcl:"choices,optional"`

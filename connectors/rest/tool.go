@@ -121,6 +121,7 @@ type constant struct {
 type field struct {
 	connectors.Field
 	createOnly bool
+	updateOnly bool
 	read       *expr
 	write      []string
 	layout     string

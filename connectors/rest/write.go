@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 // Create sends a new record and shows what is stored.
 func (c *collection) Create(ctx context.Context, paths []string, f record.Fields) (record.Record, error) {
 	op := "create " + c.b.name
+	f, late := c.split(f)
 	body, steps, err := c.body(ctx, op, c.b.create, f, true)
 	if err != nil {
 		return record.Record{}, err
@@ -45,6 +47,9 @@ func (c *collection) Create(ctx context.Context, paths []string, f record.Fields
 			c.conn.env.Log.Warn("the new record was not finished", "op", op, "record", key, "field", s.field.Path, "err", err)
 		}
 	}
+	if len(late) > 0 {
+		return c.finish(ctx, op, key, paths, late)
+	}
 	if w.item != nil && len(steps) == 0 {
 		if item, err := itemOf(w.item, a); err == nil {
 			if r, in, err := c.record(item, paths); err == nil && in {
@@ -53,6 +58,44 @@ func (c *collection) Create(ctx context.Context, paths []string, f record.Fields
 		}
 	}
 	return c.stored(ctx, op, key, paths)
+}
+
+// split takes out of f what new records do not take.
+func (c *collection) split(f record.Fields) (first, late record.Fields) {
+	first, late = record.Fields{}, record.Fields{}
+	for p, v := range f {
+		if d := c.b.field(p); d == nil || !d.updateOnly {
+			first[p] = v
+		} else if v.Known() && !v.Empty() {
+			late[p] = v
+		}
+	}
+	return first, late
+}
+
+// finish writes what new records do not take, where this one does not show it by itself. A tool that refuses has made
+// the record all the same; the caller sees what it shows.
+func (c *collection) finish(ctx context.Context, op, key string, paths []string, late record.Fields) (record.Record, error) {
+	wanted := slices.Sorted(maps.Keys(late))
+	r, err := c.stored(ctx, op, key, slices.Concat(paths, wanted))
+	if err != nil {
+		return r, err
+	}
+	for i, p := range wanted {
+		if r.Values[len(paths)+i] == late[p] {
+			delete(late, p)
+		}
+	}
+	r.Values = r.Values[:len(paths)]
+	if len(late) == 0 {
+		return r, nil
+	}
+	now, err := c.Update(ctx, paths, key, "", late)
+	if err != nil {
+		c.conn.env.Log.Warn("the new record was not finished", "op", op, "record", key, "err", err)
+		return r, nil
+	}
+	return now, nil
 }
 
 // Update changes fields of a record and shows what is stored afterwards. Some tools take a write, store a part of it

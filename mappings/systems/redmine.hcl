@@ -96,10 +96,12 @@ collection "issues" {
     type = "text"
     read = "replace(item.description ?? '', \"\\r\\n\", \"\\n\")"
   }
+  # A workflow begins with one status for new issues, as a rule; another that they are given is left out in silence.
   field "status" {
-    type  = "text"
-    read  = "item.status.name"
-    write = "status_id"
+    type        = "text"
+    read        = "item.status.name"
+    write       = "status_id"
+    update_only = true
     options {
       path  = "/issue_statuses.json"
       items = "body.issue_statuses"

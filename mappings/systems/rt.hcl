@@ -90,8 +90,10 @@ collection "tickets" {
     type       = "text"
     max_length = 200
   }
+  # A ticket cannot begin in every status: not as stalled.
   field "Status" {
-    type = "text"
+    type        = "text"
+    update_only = true
   }
   field "Owner" {
     type  = "text"
