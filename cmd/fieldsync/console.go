@@ -214,6 +214,12 @@ func (b *backend) Record(ctx context.Context, sync, key string) (console.Record,
 	switch {
 	case err == nil:
 		e := explanation(x).Redacted()
+		for i := range e.Fields {
+			for _, s := range record.Sides { // lists that are empty, not missing
+				e.Fields[i].Read[s] = append([]report.PathView{}, e.Fields[i].Read[s]...)
+				e.Fields[i].Write[s] = append([]report.PathSet{}, e.Fields[i].Write[s]...)
+			}
+		}
 		v.Verdict = &e
 		for _, w := range x.Waiting {
 			one := console.Waiting{Waiting: r.waiting(w), Values: [2][]report.PathView{{}, {}}}

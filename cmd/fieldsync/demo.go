@@ -172,6 +172,9 @@ func (d *demo) tour(ctx context.Context) error {
 	d.say("  %s plan -d %s", me, d.path("mappings"))
 	d.say("  %s apply -d %s", me, d.path("mappings"))
 	d.say("The rules are in %s.", filepath.Join(d.path("mappings"), "ticket_to_incident.hcl"))
+	d.say("Or let it run on its schedule, and watch and steer it in a browser:")
+	d.say("  %s serve -d %s", me, d.path("mappings"))
+	d.say("  http://%s", defaultListen)
 	return nil
 }
 

@@ -163,23 +163,34 @@ func ref(t reflect.Type, schemas map[string]any) map[string]any {
 
 func object(t reflect.Type, schemas map[string]any) map[string]any {
 	props, must := map[string]any{}, []string{}
-	for _, f := range reflect.VisibleFields(t) {
-		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous, name == "-", !f.IsExported():
-			continue
-		case name == "":
-			name = f.Name
-		}
-		props[name] = ref(f.Type, schemas)
-		if !strings.Contains(opts, "omit") {
-			must = append(must, name)
+	var members func(t reflect.Type)
+	members = func(t reflect.Type) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case f.Anonymous && name == "": // its members stand here, as json writes them
+				members(f.Type)
+				continue
+			case name == "-", !f.IsExported():
+				continue
+			case name == "":
+				name = f.Name
+			}
+			if _, above := props[name]; above {
+				continue
+			}
+			props[name] = ref(f.Type, schemas)
+			if !strings.Contains(opts, "omit") {
+				must = append(must, name)
+			}
 		}
 	}
+	members(t)
 	s := map[string]any{"type": "object", "properties": props, "additionalProperties": false}
 	if len(must) > 0 {
 		slices.Sort(must)
-		s["required"] = slices.Compact(must)
+		s["required"] = must
 	}
 	return s
 }
