@@ -49,6 +49,8 @@ func (d *mySQL) fail(op string, err error, t *collection) error {
 		out.Kind, out.Hint = connectors.ErrRefused, "a constraint of the table does not allow this value"
 	case 1406:
 		out.Kind, out.Hint = connectors.ErrRefused, "shorten the value in a rule"
+	case 3988:
+		out.Kind, out.Hint = connectors.ErrRefused, "the column's character set has no such letters"
 	case 1264, 1265, 1292, 1366, 1367, 1411, 1644, 1690, 3140, 4078:
 		out.Kind = connectors.ErrRefused
 	case 1213, 1020:
