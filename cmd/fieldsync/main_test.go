@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 }
 
 func TestScriptsWithPostgreSQL(t *testing.T) {
-	testscript.Run(t, scripts("postgres", map[string]string{"DESK_URL": sqltest.Postgres(t), "STATE_URL": sqltest.Postgres(t)}))
+	testscript.Run(t, scripts("postgres", map[string]string{"DESK_URL": sqltest.Postgres(t), "STATE_URL": sqltest.Postgres(t), "NODES_URL": sqltest.Postgres(t)}))
 }
 
 func TestScriptsWithMariaDB(t *testing.T) {
