@@ -154,6 +154,26 @@ func TestAConflictThatAFewRecordsLeadToWaits(t *testing.T) {
 	w.wantPlan("both are asked about", "conflict T-1 sys1 summary")
 }
 
+func TestWhatWaitsElsewhereIsLeftToTheRunOfAll(t *testing.T) {
+	w, taps := listening(t)
+	w.ticket.Edit("T-3", text("title", "one"))
+	w.incident.Edit("sys3", text("summary", "two"))
+	w.apply()
+	if err := w.engine.Resolve(t.Context(), w.job, "T-3", "summary", record.Left, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	w.ticket.Edit("T-1", text("title", "said"))
+	w.only(record.Left, "T-1")
+	taps[0].read, taps[1].read = nil, nil
+	if acc := w.apply(); acc.Done != 1 || slices.Contains(append(taps[0].read, taps[1].read...), "sys3") {
+		t.Errorf("done %d, read %q and %q", acc.Done, taps[0].read, taps[1].read)
+	}
+	w.wantIncident("sys3", text("summary", "two"))
+	w.job.Only = [2][]string{}
+	w.apply()
+	w.wantIncident("sys3", text("summary", "one"))
+}
+
 func TestOnlyTheSystemTellsWhatIsInItsOwnScope(t *testing.T) {
 	mute, _ := listening(t)
 	mute.job.Ends[1].Native = "category=network"
