@@ -29,7 +29,6 @@ type provider struct {
 	claims map[string]any                                    // beside those that every token has
 	info   map[string]any                                    // answered at userinfo; nil: there is none
 	spoil  func(claims map[string]any, key **rsa.PrivateKey) // makes a bad token
-	now    func() time.Time
 }
 
 func newProvider(t *testing.T) *provider {
