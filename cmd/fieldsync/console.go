@@ -367,6 +367,12 @@ func (b *backend) Check(ctx context.Context, connection string) error {
 	return nil
 }
 
+func (b *backend) Acts(ctx context.Context, most int) ([]engine.Act, error) {
+	list := []engine.Act{}
+	err := b.state.Acts(ctx, most, func(a engine.Act) error { list = append(list, a); return nil })
+	return list, err
+}
+
 func (b *backend) News() uint64 { return b.live.serial() }
 
 func (b *backend) Watch(ctx context.Context, seen uint64) <-chan []string {

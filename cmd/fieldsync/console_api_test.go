@@ -66,7 +66,7 @@ func TestEveryAnswerIsWhatTheAPIFileSays(t *testing.T) {
 		for _, p := range [][2]string{
 			{"/overview", "/overview"}, {"/syncs/{sync}", mainSync}, {"/syncs/{sync}", "/syncs/incident_to_property"}, {"/syncs/{sync}/preview", mainSync + "/preview"},
 			{"/runs", "/runs"}, {"/runs", "/runs?sync=ticket_to_incident&before=2"}, {"/conflicts", "/conflicts"}, {"/holds", "/holds"}, {"/holds", "/holds?skip=1"},
-			{"/search", "/search"}, {"/search", "/search?q=T-"}, {"/connections", "/connections"}, {"/mappings", "/mappings"}, {"/mappings/{file}", "/mappings/tests.hcl"},
+			{"/search", "/search"}, {"/search", "/search?q=T-"}, {"/connections", "/connections"}, {"/acts", "/acts"}, {"/mappings", "/mappings"}, {"/mappings/{file}", "/mappings/tests.hcl"},
 		} {
 			get(p[0], p[1], http.StatusOK)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"html"
 	"strings"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 // everyPage visits each page of a site that has run.
 func everyPage() []string {
 	return []string{"/", mainSync, "/syncs/incident_to_property", mainSync + "/preview", "/runs", "/runs?sync=ticket_to_incident", "/runs/1", "/conflicts", "/holds",
-		"/record?sync=ticket_to_incident&key=T-1003", "/search?q=T-1", "/connections", "/mappings", "/mappings/ticket_to_incident.hcl", "/restore/1"}
+		"/record?sync=ticket_to_incident&key=T-1003", "/search?q=T-1", "/connections", "/acts", "/mappings", "/mappings/ticket_to_incident.hcl", "/restore/1"}
 }
 
 func TestPagesInABrowser(t *testing.T) {
@@ -320,6 +321,87 @@ func TestActsInABrowser(t *testing.T) {
 			b.sees("Token")
 		}
 	})
+}
+
+func TestWhatIsSensitiveIsOnNoPage(t *testing.T) {
+	t.Parallel()
+	const value = "No route to site B"
+	s := newSite(t, func(name, text string) string {
+		text = strings.Replace(text, `incident = "description"`, "incident = \"description\"\n    sensitive = true", 1)
+		text = strings.Replace(text, `conflict = "merge"`, `conflict = "ask"`, 1)
+		text = strings.Replace(text, `env("SNOW_USER")`, `"console"`, 1)
+		text = strings.Replace(text, `env("SNOW_PASSWORD")`, `"p&ss\"w<rd+1"`, 1)
+		return text
+	})
+	// A credential that came into a record is hidden like every other.
+	s.tell("UPDATE tickets SET title = ? WHERE id = 'T-1002'", "the password is "+consolePassword)
+	s.serve()
+	s.do(mainSync + "/preview")
+	s.until("the preview is made", func() bool {
+		body, _ := s.get("/api/v1" + mainSync + "/preview")
+		return strings.Contains(body, `"footer"`)
+	})
+	search := func(when string) {
+		t.Helper()
+		pages := append(everyPage(), mainSync+"/preview", "/record?sync=ticket_to_incident&key=T-1001", "/record?sync=ticket_to_incident&key=T-1002", "/mappings/connections.hcl")
+		for _, path := range pages {
+			twin := "/api/v1" + path
+			if path == "/" {
+				twin = "/api/v1/overview"
+			}
+			for _, path := range []string{path, twin} {
+				body, _ := s.get(path)
+				body = html.UnescapeString(body)
+				for _, secret := range []string{consolePassword, value, "No way to site B", "No path to site B", `p&ss\"w<rd+1`} {
+					if strings.Contains(body, secret) {
+						t.Errorf("%s, %s shows %q", when, path, secret)
+					}
+				}
+			}
+		}
+	}
+	search("before the first run")
+	s.run()
+	s.tell(`UPDATE tickets SET description = 'No way to site B' WHERE id = 'T-1001'`)
+	s.run()
+	s.tell(`UPDATE tickets SET description = 'No route to site B, again' WHERE id = 'T-1001'`)
+	s.work("T-1001", map[string]string{"description": "No path to site B"})
+	if st := s.run(); st.Conflicts != 1 {
+		t.Fatalf("there is no conflict: %+v", st)
+	}
+	s.do("/connections/prod/check")
+	search("with a conflict and a history")
+	s.stop()
+	s.serve()
+	search("from the history")
+	if body, _ := s.get("/conflicts"); !strings.Contains(body, "(sensitive)") {
+		t.Errorf("the conflict is not shown at all:\n%s", body)
+	}
+}
+
+func TestHeldThingsAreTriedAgainWhenAPersonAsks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.serve()
+	s.run()
+	s.tell(`UPDATE tickets SET title = 'Fan tray', status = 'open' WHERE id = 'T-1003'`)
+	s.refuse.Store(true)
+	if st := s.run(); st.Held == 0 {
+		t.Fatalf("nothing is held: %+v", st)
+	}
+	s.refuse.Store(false)
+	if st := s.run(); st.Held == 0 {
+		t.Fatalf("what is held was tried before its time: %+v", st)
+	}
+	body, _ := s.get("/holds")
+	for _, want := range []string{"T-1003", "security constraints", "next try", "Try again now"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page of holds does not say %s:\n%s", want, body)
+		}
+	}
+	if st := s.run("again", "true"); st.Held != 0 || s.incident("T-1003")["short_description"] != "Fan tray" {
+		t.Errorf("a person asked, and it was not tried again: %+v", st)
+	}
 }
 
 func TestPagesOnAPhoneAndInTheDark(t *testing.T) {

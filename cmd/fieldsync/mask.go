@@ -32,15 +32,30 @@ func (s *secrets) add(list ...string) {
 		if ordinary(v) {
 			continue
 		}
-		quoted, _ := json.Marshal(v)
-		page := strings.ReplaceAll(html.EscapeString(v), "+", "&#43;") // as html/template writes it
-		for _, form := range []string{v, strings.Trim(string(quoted), `"`), url.QueryEscape(v), url.PathEscape(v), html.EscapeString(v), page} {
+		for _, form := range forms(v) {
 			if !slices.Contains(s.list, form) {
 				s.list = append(s.list, form)
 			}
 		}
 	}
 	slices.SortFunc(s.list, func(a, b string) int { return len(b) - len(a) })
+}
+
+// forms are the ways in which a text may stand in output: as it is, quoted as in a plan and quoted once more by JSON, in
+// addresses, and each of them in a page.
+func forms(v string) []string {
+	quote := func(text string, page bool) string {
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(page)
+		_ = e.Encode(text)               // a string always encodes
+		return b.String()[1 : b.Len()-2] // without the quotes and the end of the line
+	}
+	list := []string{v, quote(v, true), quote(v, false), quote(quote(v, false), false), url.QueryEscape(v), url.PathEscape(v)}
+	for _, form := range slices.Clone(list) {
+		list = append(list, html.EscapeString(form), strings.ReplaceAll(html.EscapeString(form), "+", "&#43;")) // the second as html/template writes it
+	}
+	return list
 }
 
 // hide replaces every secret in text, and returns apart the end of it that may be the start of one.

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,12 +39,18 @@ type site struct {
 	mu   sync.Mutex
 	gate chan struct{} // not nil: writes to the instance wait until it is closed
 	log  bytes.Buffer
+
+	refuse atomic.Bool // the instance refuses every write
 }
+
+// consolePassword is that of a user of the instance, and looks different in HTML, JSON, HCL and addresses.
+const consolePassword = `p&ss"w<rd+1`
 
 // newSite starts a site with four tickets; edit may change the mapping files before.
 func newSite(t *testing.T, edit func(name, text string) string) *site {
 	t.Helper()
-	s := &site{t: t, snow: snowsim.New(snowsim.Options{})}
+	users := append(snowsim.DefaultUsers(), snowsim.User{Login: "console", Password: consolePassword, Roles: []string{"admin"}})
+	s := &site{t: t, snow: snowsim.New(snowsim.Options{Users: users})}
 	mask := &secrets{}
 	quiet := func() *masked { return &masked{w: io.Discard, secrets: mask} }
 	s.desk = &demo{app: &app{out: quiet(), err: quiet(), now: time.Now, getenv: os.LookupEnv}, folder: t.TempDir(), snow: s.snow}
@@ -143,6 +150,12 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		}
+	}
+	if s.refuse.Load() && r.Method != http.MethodGet {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"error":{"message":"Operation Failed","detail":"ACL Exception Update Failed due to security constraints"},"status":"failure"}`)
+		return
 	}
 	s.snow.ServeHTTP(w, r)
 }
@@ -270,8 +283,8 @@ func (s *site) until(what string, ok func() bool) {
 
 const mainSync = "/syncs/ticket_to_incident"
 
-// run has the sync of the tickets run once, to its end.
-func (s *site) run() report.Status {
+// run has the sync of the tickets run once, to its end; how are fields of the act.
+func (s *site) run(how ...string) report.Status {
 	s.t.Helper()
 	var before, after struct {
 		Sync struct {
@@ -280,7 +293,7 @@ func (s *site) run() report.Status {
 		} `json:"sync"`
 	}
 	s.json(mainSync, &before)
-	s.do(mainSync + "/run")
+	s.do(mainSync+"/run", how...)
 	s.until("the run is over", func() bool {
 		after.Sync.Running, after.Sync.Status = nil, report.Status{} // what is not in an answer is not of it
 		s.json(mainSync, &after)

@@ -33,6 +33,8 @@ type Backend interface {
 	Connections() []Connection
 	Mappings() (Mappings, error)
 	File(name string) (File, error)
+	// Acts lists what people did, newest first.
+	Acts(ctx context.Context, most int) ([]engine.Act, error)
 	// Preview is the last one of a sync that was asked for, or is being made; nil if there is none.
 	Preview(sync string) (*Preview, error)
 	// Putback is what restoring a value of the history would write.

@@ -57,6 +57,7 @@ var pages = []page{
 	{"/restore/{id}", "/restore/{id}", "restore", "Restore a value", "search", "What restoring a value of the history would write.", nil, RestorePage{}, view((*Console).restore)},
 	{"/connections", "/connections", "connections", "Connections", "connections", "The systems, and what their last checks found.", nil, ConnectionsPage{}, view((*Console).connections)},
 	{"/mappings", "/mappings", "mappings", "Mappings", "mappings", "The mapping files, what is wrong with them, and the last edit.", nil, Mappings{}, view((*Console).mappings)},
+	{"/acts", "/acts", "acts", "Acts", "acts", "What people did by hand, in the console and on the command line, newest first.", nil, ActsPage{}, view((*Console).acts)},
 	{"/mappings/{file}", "/mappings/{file}", "file", "Mapping file", "mappings", "One mapping file, without credentials.", nil, File{}, view((*Console).file)},
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -331,6 +332,20 @@ func (c *Console) restore(r *http.Request) (RestorePage, error) {
 	defer cancel()
 	put, err := c.b.Putback(ctx, id)
 	return RestorePage{put}, err
+}
+
+// An ActsPage is what people did.
+type ActsPage struct {
+	Acts []engine.Act `json:"acts"`
+	Most int          `json:"most"` // older ones are not shown
+}
+
+// lastActs is how many of them a page shows.
+const lastActs = 200
+
+func (c *Console) acts(r *http.Request) (ActsPage, error) {
+	list, err := c.b.Acts(r.Context(), lastActs)
+	return ActsPage{list, lastActs}, err
 }
 
 // A ConnectionsPage is every system.
