@@ -97,21 +97,18 @@ func (b *backend) Runs(ctx context.Context, sync string, before int64, most int)
 	runs := []plan.Run{}
 	err := b.state.Runs(ctx, sync, math.MaxInt, func(r plan.Run) error {
 		if len(runs) == most {
-			return enough
+			return errEnough
 		}
 		if r.ID < before {
 			runs = append(runs, r)
 		}
 		return nil
 	})
-	if errors.Is(err, enough) {
+	if errors.Is(err, errEnough) {
 		err = nil
 	}
 	return runs, err
 }
-
-// enough ends an emit that has what it wants.
-var enough = errors.New("enough")
 
 func (b *backend) Waiting(ctx context.Context, q console.WaitingQuery) ([]console.Waiting, bool, error) {
 	r, release := b.hold()
@@ -126,12 +123,12 @@ func (b *backend) Waiting(ctx context.Context, q console.WaitingQuery) ([]consol
 		}
 		if len(list) == q.Most {
 			more = true
-			return enough
+			return errEnough
 		}
 		list = append(list, console.Waiting{Waiting: r.waiting(w)})
 		return nil
 	})
-	if err != nil && !errors.Is(err, enough) {
+	if err != nil && !errors.Is(err, errEnough) {
 		return nil, false, err
 	}
 	rules := map[string]*shape{}
@@ -306,14 +303,14 @@ func (b *backend) find(ctx context.Context, r *ruleset, sync, text string, most 
 		err := book.Links(ctx, status, func(l record.Link) error {
 			if n++; n > lookedThrough || more {
 				more = true
-				return enough
+				return errEnough
 			}
 			if hasFold(l.Label[0], text) || hasFold(l.Label[1], text) {
 				hit(&l)
 			}
 			return nil
 		})
-		if err != nil && !errors.Is(err, enough) {
+		if err != nil && !errors.Is(err, errEnough) {
 			return false, err
 		}
 	}

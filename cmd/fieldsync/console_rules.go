@@ -98,7 +98,7 @@ func (b *backend) count(ctx context.Context, v *console.Rules) error {
 		}
 		err := b.state.Wrote(ctx, run.ID, func(x engine.Entry) error {
 			if n++; n > countedEntries {
-				return enough
+				return errEnough
 			}
 			f := row[x.Rule]
 			if f == nil || x.Cause != engine.ByRule && x.Cause != engine.Unseen {
@@ -110,7 +110,7 @@ func (b *backend) count(ctx context.Context, v *console.Rules) error {
 			}
 			return nil
 		})
-		if errors.Is(err, enough) {
+		if errors.Is(err, errEnough) {
 			break
 		}
 		if err != nil {

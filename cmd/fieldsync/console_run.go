@@ -110,14 +110,14 @@ func (b *backend) remembered(ctx context.Context, r *ruleset, acc plan.Run) ([]c
 	links := map[int64]*record.Link{}
 	err = b.state.Wrote(ctx, acc.ID, func(x engine.Entry) error {
 		if n++; n > keptAll {
-			return enough
+			return errEnough
 		}
 		own := x.Cause == engine.ByEdit
 		id := touched{x.Side, x.Key, own}
 		i, ok := at[id]
 		if !ok {
 			if len(steps) == keptSteps {
-				return enough
+				return errEnough
 			}
 			a := &plan.Action{Kind: plan.Update, Side: x.Side, SideName: names[x.Side], Link: x.Link, Key: x.Key, Changes: []plan.Change{}}
 			l, seen := links[x.Link]
@@ -160,7 +160,7 @@ func (b *backend) remembered(ctx context.Context, r *ruleset, acc plan.Run) ([]c
 		a.Changes = append(a.Changes, c)
 		return nil
 	})
-	if err != nil && !errors.Is(err, enough) {
+	if err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
 	for i := range steps {

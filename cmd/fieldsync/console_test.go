@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"html"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fieldsync/fieldsync/engine/access"
+	"github.com/fieldsync/fieldsync/engine/console"
 )
 
 // everyPage visits each page of a site that has run.
@@ -404,6 +406,44 @@ func TestHeldThingsAreTriedAgainWhenAPersonAsks(t *testing.T) {
 	}
 }
 
+func TestLongListsAreShownInParts(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(name, text string) string { return strings.Replace(text, `"20/s"`, `"2000/s"`, 1) })
+	for i := range 66 {
+		s.tell("INSERT INTO tickets (id, title, queue) VALUES (?, 'one of many', 'noc')", fmt.Sprintf("T-2%03d", i))
+	}
+	s.serve()
+	id := s.run().LastRun.ID
+	var all int
+	for skip, want := 0, 50; skip < 140; skip, want = skip+50, min(50, 140-skip-50) {
+		var v struct {
+			Run  struct{ Steps []console.Step }
+			Page console.Pager
+		}
+		s.json(fmt.Sprintf("/runs/%d?skip=%d", id, skip), &v)
+		if len(v.Run.Steps) != want || v.Page.Of != 140 {
+			t.Errorf("from %d on there are %d of %d, want %d of 140", skip, len(v.Run.Steps), v.Page.Of, want)
+		}
+		all += len(v.Run.Steps)
+	}
+	if all != 140 { // 70 incidents, and their numbers on 70 tickets
+		t.Errorf("%d of 140 steps are shown", all)
+	}
+	body, _ := s.get(fmt.Sprintf("/runs/%d", id))
+	if n := strings.Count(body, `<li class="step`); n != 50 || !strings.Contains(body, "Further") {
+		t.Errorf("a page shows %d steps", n)
+	}
+	var found console.SearchPage
+	s.json("/search?q=T-2", &found)
+	if len(found.Hits) != 50 || !found.More {
+		t.Errorf("a search shows %d, more: %v", len(found.Hits), found.More)
+	}
+	s.json("/search?q=T-2005", &found)
+	if len(found.Hits) != 1 || found.More {
+		t.Errorf("a search for one shows %d, more: %v", len(found.Hits), found.More)
+	}
+}
+
 func TestPagesOnAPhoneAndInTheDark(t *testing.T) {
 	browser := newBrowser(t)
 	s := newSite(t, nil)
@@ -412,6 +452,19 @@ func TestPagesOnAPhoneAndInTheDark(t *testing.T) {
 	s.tell(`UPDATE tickets SET priority = 1 WHERE id = 'T-1004'`)
 	s.work("T-1004", map[string]string{"impact": "3", "urgency": "3"})
 	s.run()
+	// What goes wrong has its own colours: a refused write, a stopped plan, a system that cannot be asked, a broken edit.
+	s.tell(`UPDATE tickets SET title = 'Fan tray' WHERE id = 'T-1003'`)
+	s.refuse.Store(true)
+	s.run()
+	s.edit("ticket_to_incident.hcl", func(text string) string { return strings.Replace(text, "creates = 200", "creates = 0", 1) })
+	s.until("the limit is taken over", func() bool { body, _ := s.get("/api/v1/mappings"); return strings.Contains(body, `"taken":true`) })
+	s.tell(`INSERT INTO tickets (id, title, queue) VALUES ('T-1', 'one too many', 'noc')`)
+	s.run()
+	s.do(mainSync + "/preview")
+	s.alarms.Close()
+	s.do("/connections/noc/check")
+	s.edit("ticket_to_incident.hcl", func(text string) string { return strings.Replace(text, `"highest"`, `"higest"`, 1) })
+	s.until("the broken edit is seen", func() bool { body, _ := s.get("/"); return strings.Contains(body, "The edited mapping is broken") })
 	for _, dark := range []bool{false, true} {
 		for _, width := range []int64{1280, 360} {
 			name := map[bool]string{false: "light", true: "dark"}[dark] + map[int64]string{1280: "-desk", 360: "-phone"}[width]

@@ -34,6 +34,8 @@ type site struct {
 	url  string
 	stop func()
 
+	alarms *httptest.Server
+
 	listen string // "": a port of this machine
 
 	mu   sync.Mutex
@@ -61,6 +63,7 @@ func newSite(t *testing.T, edit func(name, text string) string) *site {
 	instance, alarms := httptest.NewServer(s), httptest.NewServer(noc)
 	t.Cleanup(instance.Close)
 	t.Cleanup(alarms.Close)
+	s.alarms = alarms
 	db, err := filepath.Abs(s.desk.path(demoDesk))
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 // A stream says at most so often that something is new, and so often that it is still there.
 const (
-	breath    = 300 * time.Millisecond
+	breath    = 500 * time.Millisecond
 	heartbeat = 20 * time.Second
 )
 

@@ -43,6 +43,17 @@ const (
 	Leftover Health = "removed" // the mapping has it no more
 )
 
+// Word is what a page says.
+func (h Health) Word() string {
+	switch h {
+	case Attend:
+		return "needs a look"
+	case Approve:
+		return "needs approval"
+	}
+	return string(h)
+}
+
 // A Point is one run in a chart.
 type Point struct {
 	Run     int64     `json:"run"`
