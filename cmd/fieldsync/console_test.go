@@ -345,7 +345,7 @@ func TestWhatIsSensitiveIsOnNoPage(t *testing.T) {
 	})
 	search := func(when string) {
 		t.Helper()
-		pages := append(everyPage(), mainSync+"/preview", "/record?sync=ticket_to_incident&key=T-1001", "/record?sync=ticket_to_incident&key=T-1002", "/mappings/connections.hcl")
+		pages := append(everyPage(), "/runs/2", "/runs/3", "/runs/4", "/runs/5", mainSync+"/preview", "/record?sync=ticket_to_incident&key=T-1001", "/record?sync=ticket_to_incident&key=T-1002", "/mappings/connections.hcl")
 		for _, path := range pages {
 			twin := "/api/v1" + path
 			if path == "/" {
