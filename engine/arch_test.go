@@ -78,6 +78,8 @@ var libraries = map[string][]string{
 	"github.com/jedib0t/go-pretty":   {"engine/report", "cmd/fieldsync"},
 	"github.com/fsnotify/fsnotify":   {"cmd/fieldsync"},
 	"github.com/robfig/cron/v3":      {"engine/schedule"},
+	"github.com/chromedp/":           {}, // tests alone
+	"github.com/getkin/":             {},
 	"github.com/coreos/go-oidc":      {"engine/access"},
 	"github.com/prometheus/":         {"engine/telemetry"},
 	"go.opentelemetry.io/":           {"cmd/fieldsync"},

@@ -111,6 +111,10 @@ func TestActsInABrowser(t *testing.T) {
 		if n := s.snow.Writes(); n != writes {
 			t.Errorf("a preview wrote %d times", n-writes)
 		}
+		var runs console.RunsPage
+		if s.json("/runs", &runs); len(runs.Runs) != 0 {
+			t.Errorf("a preview counts as a run: %v", runs.Runs)
+		}
 	})
 
 	t.Run("a decision of a conflict ends in both systems", func(t *testing.T) {
