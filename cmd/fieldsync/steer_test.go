@@ -205,7 +205,7 @@ func query(name, text string) (string, error) {
 
 // snow steers a simulated ServiceNow instance:
 //
-//	snow start                         starts one and sets SNOW_URL, SNOW_USER and SNOW_PASSWORD
+//	snow start [PASSWORD]              starts one and sets SNOW_URL, SNOW_USER and SNOW_PASSWORD
 //	snow new FIELD=VALUE…              makes an incident
 //	snow edit CORRELATION FIELD=VALUE… edits the incident with this correlation_id
 //	snow race CORRELATION FIELD=VALUE… is an edit by beth.anglin right before fieldsync's next update of an incident
@@ -225,13 +225,18 @@ func snow(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: snow start|new|edit|race|switch|delete|show|journal|attach|files|writes|pass|hold|held|release")
 	}
 	if args[0] == "start" {
-		w := worldOf(ts)
-		w.snow, w.waiting = snowsim.New(snowsim.Options{Now: w.now}), make(chan struct{}, 1)
+		w, users := worldOf(ts), snowsim.DefaultUsers()
+		password := "secret"
+		if len(args) > 1 {
+			password = args[1]
+		}
+		users[1].Password = password
+		w.snow, w.waiting = snowsim.New(snowsim.Options{Now: w.now, Users: users}), make(chan struct{}, 1)
 		srv := httptest.NewServer(w)
 		ts.Defer(srv.Close)
 		ts.Setenv("SNOW_URL", srv.URL)
 		ts.Setenv("SNOW_USER", "integration")
-		ts.Setenv("SNOW_PASSWORD", "secret")
+		ts.Setenv("SNOW_PASSWORD", password)
 		return
 	}
 	s := worldOf(ts).snow
