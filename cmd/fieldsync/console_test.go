@@ -140,6 +140,11 @@ func TestActsInABrowser(t *testing.T) {
 		if inc := s.incident("T-1004"); inc["impact"] != "3" || inc["urgency"] != "3" {
 			t.Errorf("the incident has %s and %s", inc["impact"], inc["urgency"])
 		}
+		s.until("the run has settled it", func() bool { // which comes after its writes
+			var waiting console.WaitingPage
+			s.json("/conflicts", &waiting)
+			return len(waiting.List) == 0
+		})
 		b.visit("/conflicts")
 		b.sees("No conflicts wait.")
 		s.accounted("resolve", "the duty manager said so")
