@@ -294,10 +294,11 @@ func (l *listener) Work(_ context.Context, j *river.Job[request]) error {
 	if loop == nil {
 		return river.JobSnooze(time.Second)
 	}
-	err := loop.Wake(j.Args.Job)
+	run := loop.Wake
 	if j.Args.Trigger == schedule.OnRequest {
-		err = loop.Trigger(j.Args.Job)
+		run = loop.Trigger
 	}
+	err := run(j.Args.Job)
 	if err != nil && time.Since(j.CreatedAt) < young {
 		return river.JobSnooze(time.Second) // not known here yet, or the loop is only starting
 	}
