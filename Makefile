@@ -12,7 +12,7 @@ RACE := ./engine/record ./engine/plan ./engine/reconcile ./engine/schedule ./eng
 
 export CGO_ENABLED := 1
 
-.PHONY: all build test soak check bench demo deps servers clean
+.PHONY: all build test soak check bench bench-fleet demo deps servers clean
 
 all: check test
 
@@ -29,7 +29,7 @@ test: deps servers
 
 # Ten times the random histories that make test lives, the bugs that are planted to see that they are caught, and ten
 # times as many kills of a running service and of nodes that share one state. FIELDSYNC_SEED=n lives the histories of one seed again.
-soak: deps
+soak: deps servers
 	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestHistories|TestCrashesChangeNothing|TestTheSidesAreEqual|TestAPoisonousRecord|TestPlantedBugs' ./engine
 	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestKilled|TestSeveralNodes' ./cmd/fieldsync
 
@@ -41,9 +41,16 @@ check: deps
 	go run $(STATICCHECK) -tags '$(TAGS)' ./...
 	go test -tags '$(TAGS)' -run 'TestPackagesImportOnlyWhatTheTableAllows|TestTheCoreIsPure' ./engine
 
+# What it costs. It fails where PostgreSQL is slower than it may be (engine/state/ratio_bench_test.go).
 bench: deps servers
 	go test -tags '$(TAGS)' -run '^$$' -bench . ./engine/...
 	FIELDSYNC_BENCH_STATE=PostgreSQL go test -tags '$(TAGS)' -run '^$$' -bench 'Fold|Prints|Keys|Link' ./engine/state
+
+# What one, two and three nodes carry; FLEET is how many syncs of how many tickets. Memory: 3 GB. On two cores 200x5000
+# takes about ten minutes, and a calm machine, since nodes, state and systems share it.
+FLEET ?= 200x5000
+bench-fleet: deps servers
+	FIELDSYNC_BENCH_FLEET=$(FLEET) go test -tags '$(TAGS)' -timeout 2h -run '^$$' -bench Fleet ./cmd/fieldsync
 
 # A tour of the main job on this machine alone.
 demo: deps

@@ -26,16 +26,17 @@ import (
 // A fleet is several nodes that share one state, each of them reaching its server by a way of its own, and the two
 // systems that they keep in step, which are on another server and outlive everything.
 type fleet struct {
-	t       testing.TB
-	dir     string
-	syncs   []string
-	tickets int // of each sync
-	server  *servertest.Server
-	state   string // URL
-	systems *sql.DB
-	direct  string // URL of the systems
-	nodes   []*node
-	workers int // of each node
+	t        testing.TB
+	dir      string
+	syncs    []string
+	tickets  int // of each sync
+	server   *servertest.Server
+	state    string // URL
+	systems  *sql.DB
+	direct   string // URL of the systems
+	nodes    []*node
+	workers  int           // of each node
+	patience time.Duration // with which a run of every sync is waited for
 
 	last sync.Map // what a person wrote last, by sync, side, key and field
 	said atomic.Int64
@@ -52,7 +53,7 @@ type node struct {
 
 // newFleet makes systems with as many syncs, of as many tickets each.
 func newFleet(t testing.TB, syncs, tickets, nodes int) *fleet {
-	f := &fleet{t: t, dir: t.TempDir(), tickets: tickets}
+	f := &fleet{t: t, dir: t.TempDir(), tickets: tickets, patience: 40 * time.Second}
 	f.server, f.state = sqltest.PrivatePostgres(t)
 	f.direct = sqltest.Postgres(t)
 	var err error
@@ -60,13 +61,6 @@ func newFleet(t testing.TB, syncs, tickets, nodes int) *fleet {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.systems.Close() })
-	var hcl strings.Builder
-	hcl.WriteString(`fieldsync { state = env("STATE_URL") }
-connection "sql" "desk" {
-  driver = "postgres"
-  dsn    = env("SYSTEMS_URL")
-}
-`)
 	// Systems take their time over every write, so that a run lasts long enough to be cut short.
 	f.do(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF current_setting('application_name') <> 'people' THEN PERFORM pg_sleep(0.05); END IF; RETURN NEW; END $$`)
 	for i := range syncs {
@@ -78,15 +72,37 @@ connection "sql" "desk" {
 			f.do(fmt.Sprintf(`CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON %s_%s FOR EACH ROW EXECUTE FUNCTION slow()`, table, name))
 		}
 		f.do(fmt.Sprintf(`INSERT INTO tickets_%s (id, title, note) SELECT 'T-' || n, 'first', 'first' FROM generate_series(0, $1 - 1) n`, name), tickets)
-		fmt.Fprintf(&hcl, fleetSync, name)
 	}
-	if err := os.WriteFile(filepath.Join(f.dir, "fleet.hcl"), []byte(hcl.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f.rules("")
 	for i := range nodes {
 		f.nodes = append(f.nodes, &node{f: f, n: i, way: newWay(t, f.state)})
 	}
 	return f
+}
+
+// rules writes the mapping; with a column, if any, that says when a row was changed.
+func (f *fleet) rules(changed string) {
+	f.t.Helper()
+	var hcl strings.Builder
+	hcl.WriteString(`fieldsync { state = env("STATE_URL") }
+connection "sql" "desk" {
+  driver = "postgres"
+  dsn    = env("SYSTEMS_URL")
+`)
+	for _, s := range f.syncs {
+		for _, table := range []string{"tickets", "cases"} {
+			if changed != "" {
+				fmt.Fprintf(&hcl, "  collection \"%s_%s\" {\n    modified = %q\n  }\n", table, s, changed)
+			}
+		}
+	}
+	hcl.WriteString("}\n")
+	for _, s := range f.syncs {
+		fmt.Fprintf(&hcl, fleetSync, s)
+	}
+	if err := os.WriteFile(filepath.Join(f.dir, "fleet.hcl"), []byte(hcl.String()), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 const fleetSync = `
@@ -278,7 +294,7 @@ func (f *fleet) wait(what string, look func() *node) *node {
 // goesOn waits until every sync has had a whole run that began after now, and returns how long that took.
 func (f *fleet) goesOn(after time.Time) time.Duration {
 	f.t.Helper()
-	for time.Since(after) < 40*time.Second {
+	for time.Since(after) < f.patience {
 		rows := rowsOf(f.t, f.state, `SELECT s.name FROM fieldsync.sync s WHERE EXISTS (SELECT 1 FROM fieldsync.run r WHERE r.sync = s.id AND r.good > 0 AND r.started > $1)`, after.UnixNano())
 		if len(rows) == len(f.syncs) {
 			return time.Since(after)

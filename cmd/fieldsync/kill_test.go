@@ -22,19 +22,19 @@ import (
 	"github.com/fieldsync/fieldsync/engine/state"
 )
 
-// kills is how often the process is killed in the usual run of the tests; FIELDSYNC_SOAK multiplies it.
+// kills is how often the process is killed in the usual run of the tests.
 const kills = 200
 
-// TestKilledAtAnyMomentNothingIsLostAndNothingDoubled kills fieldsync serve again and again, while requests fail and
-// people on both sides go on working, and holds what is left in the end to what was promised.
-func TestKilledAtAnyMomentNothingIsLostAndNothingDoubled(t *testing.T) {
-	n, seed := kills, int64(1)
+// soaked is how often something is done that the usual run of the tests does n times, and the seed of what happens
+// meanwhile. FIELDSYNC_SOAK multiplies n, and takes a new seed; FIELDSYNC_SEED names one.
+func soaked(t *testing.T, n int) (times int, seed int64) {
+	seed = 1
 	if soak := os.Getenv("FIELDSYNC_SOAK"); soak != "" {
-		times, err := strconv.Atoi(soak)
+		more, err := strconv.Atoi(soak)
 		if err != nil {
-			t.Fatalf("FIELDSYNC_SOAK is how many times more kills than usual: %v", err)
+			t.Fatalf("FIELDSYNC_SOAK is how many times more often than usual: %v", err)
 		}
-		n, seed = n*times, time.Now().UnixNano()
+		n, seed = n*more, time.Now().UnixNano()
 	}
 	if s := os.Getenv("FIELDSYNC_SEED"); s != "" {
 		var err error
@@ -42,6 +42,13 @@ func TestKilledAtAnyMomentNothingIsLostAndNothingDoubled(t *testing.T) {
 			t.Fatalf("FIELDSYNC_SEED: %v", err)
 		}
 	}
+	return n, seed
+}
+
+// TestKilledAtAnyMomentNothingIsLostAndNothingDoubled kills fieldsync serve again and again, while requests fail and
+// people on both sides go on working, and holds what is left in the end to what was promised.
+func TestKilledAtAnyMomentNothingIsLostAndNothingDoubled(t *testing.T) {
+	n, seed := soaked(t, kills)
 	t.Logf("%d kills; again: FIELDSYNC_SEED=%d go test ./cmd/fieldsync -run '^%s$'", n, seed, t.Name())
 	began := time.Now()
 	m := newMortal(t, seed)

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,14 +21,12 @@ const most = 15 * time.Second
 // restarted, while people edit both sides. No sync may ever be run twice at once, work goes on soon, and in the end both
 // sides agree and nothing is lost.
 func TestSeveralNodesShareTheWork(t *testing.T) {
-	rounds, still, seed := 1, 15*time.Second, int64(1)
-	if soak := os.Getenv("FIELDSYNC_SOAK"); soak != "" {
-		n, err := strconv.Atoi(soak)
-		if err != nil {
-			t.Fatalf("FIELDSYNC_SOAK is how many times more rounds than usual: %v", err)
-		}
-		rounds, still, seed = n, time.Minute, time.Now().UnixNano()
+	rounds, seed := soaked(t, 1)
+	still := 15 * time.Second
+	if rounds > 1 {
+		still = time.Minute
 	}
+	t.Logf("%d rounds; again: FIELDSYNC_SEED=%d go test ./cmd/fieldsync -run '^%s$'", rounds, seed, t.Name())
 	f := newFleet(t, 6, 12, 3)
 	if out, code := f.run("apply", "--yes"); code != exitOK {
 		t.Fatalf("the first run ends with %d:\n%s", code, out)

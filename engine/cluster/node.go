@@ -52,6 +52,7 @@ type Node struct {
 	paused  map[string]bool
 	epochs  map[string]int64     // see epoch
 	running map[string]time.Time // here, by job
+	awaited map[int64]chan<- end // by the leader, by number in the queue
 	loop    *schedule.Loop       // while this node leads
 	leading context.Context      // likewise
 	alive   context.Context      // of the jobs that run here: ends when this node was taken for dead
@@ -196,6 +197,7 @@ func (n *Node) leader(ctx context.Context) error {
 	defer renewing.Wait()
 	defer stop(nil)
 	renewing.Go(func() { stop(n.keepLead(ctx)) })
+	renewing.Go(func() { n.follow(ctx) })
 	last, err := n.Last(ctx)
 	if err != nil {
 		return err

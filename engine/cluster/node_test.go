@@ -118,6 +118,11 @@ func (m *team) until(what string, is func() bool) {
 
 func (m *team) count(query string) string {
 	m.t.Helper()
+	return fmt.Sprint(m.countOf(query))
+}
+
+func (m *team) countOf(query string) int {
+	m.t.Helper()
 	p, err := state.Pool(m.url, 1)
 	if err != nil {
 		m.t.Fatal(err)
@@ -127,7 +132,7 @@ func (m *team) count(query string) string {
 	if err := p.QueryRow(m.t.Context(), query).Scan(&n); err != nil {
 		m.t.Fatal(err)
 	}
-	return fmt.Sprint(n)
+	return n
 }
 
 func TestAJobRunsOnceAtATimeAndTheJobsAfterItFollow(t *testing.T) {
@@ -228,4 +233,28 @@ func TestWhatARunComesToIsTheLoopsToDealWith(t *testing.T) {
 			t.Errorf("%s: %v", s.Name, s.Err)
 		}
 	}
+}
+
+func TestHowOftenTheLeaderAsksDoesNotGrowWithTheJobsThatWait(t *testing.T) {
+	m := newTeam(t)
+	hold := make(chan struct{})
+	jobs := make([]schedule.Job, 120)
+	for i := range jobs {
+		name := fmt.Sprintf("job %d", i)
+		m.hold[name] = hold
+		jobs[i] = m.job(name, "@every 1s")
+	}
+	m.node(jobs...)
+	m.until("all are in the queue", func() bool {
+		return m.count("SELECT count(*) FROM river_job WHERE kind = 'run' AND finalized_at IS NULL") == "120"
+	})
+	const statements = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+	before := m.countOf(statements)
+	const since = 2 * time.Second
+	time.Sleep(since) // what is measured is how much happens in this time, not that something has
+	if n := m.countOf(statements) - before; n > 3*len(jobs)/2 {
+		t.Errorf("%d statements in %v while %d jobs wait", n, since, len(jobs))
+	}
+	close(hold)
+	m.until("each has ended", func() bool { return m.starts("job") >= len(jobs) })
 }

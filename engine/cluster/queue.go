@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -28,6 +30,9 @@ const (
 	longest = 24 * time.Hour
 	// stuck is when the queue cancels a job that the leader has given up.
 	stuck = 3 * time.Minute
+	// glance is how often the leader looks which jobs have ended, look how often it looks for those whose node has died.
+	glance = 100 * time.Millisecond
+	look   = 2 * time.Second
 	// young is how old a job may be and still wait for a lease that another run has, which may be a run that died.
 	young    = 30 * time.Second
 	attempts = 5
@@ -220,38 +225,117 @@ func (n *Node) epoch(name string, lost int64) int64 {
 	return n.epochs[name]
 }
 
-// await waits for the end of a job.
+// await waits for the end of a job, of which follow tells.
 func (n *Node) await(ctx context.Context, id int64) (lost bool, err error) {
-	wait, asked := 50*time.Millisecond, time.Now()
-	for {
+	ended := make(chan end, 1)
+	n.mu.Lock()
+	if n.awaited == nil {
+		n.awaited = map[int64]chan<- end{}
+	}
+	n.awaited[id] = ended
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.awaited[id] == ended { // another term of this leader may wait for the same job by now
+			delete(n.awaited, id)
+		}
+	}()
+	select {
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case e := <-ended:
+		return e.lost, e.err
+	}
+}
+
+// An end is how a job ended: as it said itself, or with the node that ran it.
+type end struct {
+	lost bool
+	err  error
+}
+
+// follow looks what became of all jobs that are awaited, until ctx ends. It asks for those that ended with one question,
+// however many there are, and now and then for the others: whether their nodes live, and whether they are there at all.
+func (n *Node) follow(ctx context.Context) {
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for since := time.Now(); ; {
 		select {
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
-		case <-time.After(wait):
+			return
+		case <-tick.C:
 		}
-		wait = min(2*wait, time.Second)
-		row, err := n.client.JobGet(ctx, id)
-		if errors.Is(err, river.ErrNotFound) {
-			return false, errors.New("the job is not in the queue any more")
-		} else if err != nil {
-			continue // the database is away
+		n.mu.Lock()
+		ids := slices.Collect(maps.Keys(n.awaited))
+		n.mu.Unlock()
+		all := time.Since(since) >= look
+		if all {
+			since = time.Now()
 		}
+		for part := range slices.Chunk(ids, 1000) {
+			if err := n.glance(ctx, part, all); err != nil {
+				break // the database is away
+			}
+		}
+	}
+}
+
+// glance looks what became of some jobs.
+func (n *Node) glance(ctx context.Context, ids []int64, all bool) error {
+	which := river.NewJobListParams().IDs(ids...).First(len(ids))
+	if !all {
+		which = which.States(rivertype.JobStateCompleted, rivertype.JobStateCancelled, rivertype.JobStateDiscarded)
+	}
+	list, err := n.client.JobList(ctx, which)
+	if err != nil {
+		return err
+	}
+	there, running := map[int64]bool{}, map[string][]int64{}
+	for _, row := range list.Jobs {
+		there[row.ID] = true
 		switch row.State {
 		case rivertype.JobStateCompleted:
-			return false, told(row)
+			n.ended(row.ID, end{err: told(row)})
 		case rivertype.JobStateCancelled, rivertype.JobStateDiscarded:
-			return false, fmt.Errorf("%s after %d attempts: %s", row.State, row.Attempt, lastError(row))
+			n.ended(row.ID, end{err: fmt.Errorf("%s after %d attempts: %s", row.State, row.Attempt, lastError(row))})
 		case rivertype.JobStateRunning:
-			if len(row.AttemptedBy) == 0 || time.Since(asked) < 2*time.Second {
-				continue
-			}
-			asked = time.Now()
-			if n.dead(ctx, row.AttemptedBy[len(row.AttemptedBy)-1]) {
-				// One that wakes up again stops the job; the queue forgets it after a while.
-				_, err := n.client.JobCancel(ctx, id)
-				return err == nil, err
+			if len(row.AttemptedBy) > 0 {
+				by := row.AttemptedBy[len(row.AttemptedBy)-1]
+				running[by] = append(running[by], row.ID)
 			}
 		}
+	}
+	if !all {
+		return nil
+	}
+	for _, id := range ids {
+		if !there[id] {
+			n.ended(id, end{err: errors.New("the job is not in the queue any more")})
+		}
+	}
+	for node, jobs := range running {
+		if !n.dead(ctx, node) {
+			continue
+		}
+		for _, id := range jobs {
+			// One that wakes up again stops the job; the queue forgets it after a while.
+			if _, err := n.client.JobCancel(ctx, id); err != nil {
+				return err // asked again, as the node's lease is over
+			}
+			n.ended(id, end{lost: true})
+		}
+	}
+	return nil
+}
+
+// ended tells who awaits a job of its end.
+func (n *Node) ended(id int64, e end) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if waits, ok := n.awaited[id]; ok {
+		delete(n.awaited, id)
+		waits <- e
 	}
 }
 

@@ -45,6 +45,15 @@ func benchFold(i uint64) engine.Fold {
 	return engine.Fold{Link: l, Decided: true, Prints: [2]*engine.Print{{Hash: mixed, Print: i}, {Hash: mixed * 31, Print: i}}}
 }
 
+// benchFolds are as many, from one on.
+func benchFolds(from uint64, n int) []engine.Fold {
+	folds := make([]engine.Fold, n)
+	for i := range folds {
+		folds[i] = benchFold(from + uint64(i))
+	}
+	return folds
+}
+
 // benchKind is where the benchmarks keep their state: FIELDSYNC_BENCH_STATE=PostgreSQL has them use a server, whose
 // processor time is not in cpu-µs.
 func benchKind() string {
@@ -55,7 +64,11 @@ func benchKind() string {
 }
 
 func benchStore(b *testing.B) (engine.Book, *state.Store, string) {
-	path := kinds[benchKind()](b)
+	return benchStoreOf(b, benchKind())
+}
+
+func benchStoreOf(b *testing.B, kind string) (engine.Book, *state.Store, string) {
+	path := kinds[kind](b)
 	s := open(b, path, state.Options{})
 	fence, err := s.Lease(b.Context(), "a", "bench", 1<<40)
 	if err != nil {
@@ -96,11 +109,8 @@ func BenchmarkFoldAgreedLinks(b *testing.B) {
 	next := uint64(0)
 	for b.Loop() {
 		b.StopTimer()
-		folds := make([]engine.Fold, size)
-		for i := range folds {
-			folds[i] = benchFold(next)
-			next++
-		}
+		folds := benchFolds(next, size)
+		next += size
 		b.StartTimer()
 		m.start()
 		if err := bk.Fold(b.Context(), folds); err != nil {
@@ -123,10 +133,7 @@ func BenchmarkFoldAgreedLinks(b *testing.B) {
 func BenchmarkFoldMovedLinks(b *testing.B) {
 	bk, _, _ := benchStore(b)
 	const all, size = 100000, 1000
-	folds := make([]engine.Fold, all)
-	for i := range folds {
-		folds[i] = benchFold(uint64(i))
-	}
+	folds := benchFolds(0, all)
 	if err := bk.Fold(b.Context(), folds); err != nil {
 		b.Fatal(err)
 	}
@@ -156,11 +163,7 @@ func BenchmarkFoldMovedLinks(b *testing.B) {
 func benchRead(b *testing.B, size int, read func(bk engine.Book) int) {
 	bk, _, path := benchStore(b)
 	for from := 0; from < size; from += 10000 {
-		folds := make([]engine.Fold, 10000)
-		for i := range folds {
-			folds[i] = benchFold(uint64(from + i))
-		}
-		if err := bk.Fold(b.Context(), folds); err != nil {
+		if err := bk.Fold(b.Context(), benchFolds(uint64(from), 10000)); err != nil {
 			b.Fatal(err)
 		}
 	}
