@@ -49,6 +49,8 @@ var mayImport = map[string][]string{
 	"connectors/plugin/examples/shelf": {"connectors", "connectors/plugin/serve", "engine/record"},
 	"connectors/all":                   {"connectors", "connectors/*", "connectors/rest", "connectors/plugin", "engine/record"},
 	"mappings":                         {},
+	"cmd/fieldsync/project":            {"**"},
+	"cmd/fieldsync/service":            {"**"},
 	"cmd/fieldsync":                    {"**"},
 }
 
@@ -65,7 +67,7 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 // libraries are the modules that only the named folders may use, so that each stays behind one wall.
 var libraries = map[string][]string{
 	"github.com/expr-lang/expr":      {"engine/mapping/expression"},
-	"github.com/hashicorp/hcl/v2":    {"engine/mapping", "engine/mapping/expression", "connectors/rest", "connectors/plugin", "connectors/plugin/serve", "cmd/fieldsync"},
+	"github.com/hashicorp/hcl/v2":    {"engine/mapping", "engine/mapping/expression", "connectors/rest", "connectors/plugin", "connectors/plugin/serve", "cmd/fieldsync", "cmd/fieldsync/project", "cmd/fieldsync/service"},
 	"github.com/zclconf/go-cty":      {"engine/mapping", "engine/mapping/expression", "connectors/rest", "connectors/plugin", "cmd/fieldsync"},
 	"github.com/hashicorp/go-plugin": {"connectors/plugin", "connectors/plugin/protocol", "connectors/plugin/serve"},
 	"google.golang.org/":             {"connectors/plugin", "connectors/plugin/protocol", "connectors/plugin/serve"},
@@ -76,13 +78,13 @@ var libraries = map[string][]string{
 	"github.com/pressly/goose/v3":    {"engine/state"},
 	"github.com/spf13/cobra":         {"cmd/fieldsync"},
 	"github.com/jedib0t/go-pretty":   {"engine/report", "cmd/fieldsync"},
-	"github.com/fsnotify/fsnotify":   {"cmd/fieldsync"},
+	"github.com/fsnotify/fsnotify":   {"cmd/fieldsync/service"},
 	"github.com/robfig/cron/v3":      {"engine/schedule"},
 	"github.com/chromedp/":           {}, // tests alone
 	"github.com/getkin/":             {},
 	"github.com/coreos/go-oidc":      {"engine/access"},
 	"github.com/prometheus/":         {"engine/telemetry"},
-	"go.opentelemetry.io/":           {"cmd/fieldsync"},
+	"go.opentelemetry.io/":           {"cmd/fieldsync/project", "cmd/fieldsync/service"},
 	"github.com/wneessen/go-mail":    {"engine/notify"},
 }
 

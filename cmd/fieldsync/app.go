@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -30,7 +30,7 @@ type stdio struct {
 // An app is one invocation: its surroundings, the global flags, and what the commands share.
 type app struct {
 	in       *bufio.Reader
-	out, err *masked
+	out, err *project.Masked
 	getenv   func(string) (string, bool)
 	now      func() time.Time
 	style    report.Style // of stdout
@@ -46,8 +46,8 @@ type app struct {
 
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, std stdio) int {
-	mask := &secrets{}
-	a := &app{in: bufio.NewReader(std.In), out: &masked{w: std.Out, secrets: mask}, err: &masked{w: std.Err, secrets: mask}, getenv: std.Getenv, now: std.Now}
+	mask := &project.Secrets{}
+	a := &app{in: bufio.NewReader(std.In), out: mask.Over(std.Out), err: mask.Over(std.Err), getenv: std.Getenv, now: std.Now}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -56,8 +56,8 @@ func run(ctx context.Context, args []string, std stdio) int {
 	err := root.ExecuteContext(ctx)
 	a.json = a.json || err != nil && slices.Contains(args, "--json") // a wrong flag before it keeps it from being read
 	code := a.finish(err)
-	a.out.flush()
-	a.err.flush()
+	a.out.Flush()
+	a.err.Flush()
 	return code
 }
 
@@ -105,7 +105,7 @@ every decision explains itself.`,
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return hinted{err, c.CommandPath() + " --help shows its flags"}
+		return project.Hinted(err, c.CommandPath()+" --help shows its flags")
 	})
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "dir", "d", "", `folder of the mapping files (default "mappings" if it exists, else ".")`)
@@ -146,7 +146,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "? " + hint
 	}
-	return hinted{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()), hint}
+	return project.Hinted(fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()), hint)
 }
 
 // hintArgs makes every command say where its arguments are described when they are wrong.
@@ -154,10 +154,10 @@ func hintArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			err := check(c, args)
-			if _, ok := errors.AsType[hinted](err); ok || err == nil {
+			if err == nil || project.WayOut(err) != "" {
 				return err
 			}
-			return hinted{err, "write it as: " + c.UseLine()}
+			return project.Hinted(err, "write it as: "+c.UseLine())
 		}
 	}
 	for _, sub := range c.Commands() {
@@ -175,7 +175,7 @@ func (a *app) logger(standard slog.Level) (*slog.Logger, error) {
 	level := standard
 	if a.logLevel != "" {
 		if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
-			return nil, hinted{fmt.Errorf("--log-level %q is no level", a.logLevel), "write debug, info, warn or error"}
+			return nil, project.Hinted(fmt.Errorf("--log-level %q is no level", a.logLevel), "write debug, info, warn or error")
 		}
 	}
 	opts := &slog.HandlerOptions{Level: level}
@@ -191,7 +191,7 @@ func (a *app) variables() (map[string]string, error) {
 	for _, v := range a.vars {
 		name, value, ok := strings.Cut(v, "=")
 		if !ok || name == "" {
-			return nil, hinted{fmt.Errorf("--var %q is not NAME=VALUE", v), "write --var name=value"}
+			return nil, project.Hinted(fmt.Errorf("--var %q is not NAME=VALUE", v), "write --var name=value")
 		}
 		vars[name] = value
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/report"
@@ -46,7 +47,7 @@ One sync's failure does not keep the others from running.`,
 				return err
 			}
 			defer p.Close()
-			file, err := p.planFile(args)
+			file, err := planFile(p, args)
 			if err != nil {
 				return err
 			}
@@ -60,14 +61,14 @@ One sync's failure does not keep the others from running.`,
 					args = append(args, s.Header.Sync)
 				}
 			}
-			syncs, err := p.pick(args)
+			syncs, err := p.Pick(args)
 			if err != nil {
 				return err
 			}
 			if file == "" && !o.yes && !a.ask && o.approve == "" {
 				return errNobody
 			}
-			if err := p.openState(writeState); err != nil {
+			if err := p.OpenState(project.WriteState); err != nil {
 				return err
 			}
 			code := exitOK
@@ -77,7 +78,7 @@ One sync's failure does not keep the others from running.`,
 					if ctx.Err() != nil || errors.Is(err, errDeclined) {
 						return err
 					}
-					a.complain(inSync(s.Name, err))
+					a.complain(project.InSync(s.Name, err))
 					one = exitError
 				}
 				code = worst(code, one)
@@ -92,7 +93,7 @@ One sync's failure does not keep the others from running.`,
 }
 
 // planFile says whether the arguments name a plan file instead of syncs.
-func (p *project) planFile(args []string) (string, error) {
+func planFile(p *project.Project, args []string) (string, error) {
 	for _, arg := range args {
 		if _, ok := p.Sync(arg); ok {
 			continue
@@ -102,7 +103,7 @@ func (p *project) planFile(args []string) (string, error) {
 			continue // pick says what is wrong
 		}
 		if len(args) > 1 {
-			return "", hinted{fmt.Errorf("%s is a plan file and stands beside other arguments", arg), "apply a plan file alone"}
+			return "", project.Hinted(fmt.Errorf("%s is a plan file and stands beside other arguments", arg), "apply a plan file alone")
 		}
 		return arg, nil
 	}
@@ -117,7 +118,7 @@ func readPlanFile(name string) ([]*engine.SavedPlan, error) {
 	defer f.Close()
 	saved, err := engine.ReadPlans(f)
 	if err != nil {
-		return nil, hinted{fmt.Errorf("%s: %w", name, err), "make a new one with fieldsync plan -o " + name}
+		return nil, project.Hinted(fmt.Errorf("%s: %w", name, err), "make a new one with fieldsync plan -o "+name)
 	}
 	return saved, nil
 }
@@ -131,14 +132,14 @@ func planOf(saved []*engine.SavedPlan, sync string) *engine.SavedPlan {
 	return nil
 }
 
-var errDeclined = hinted{errors.New("not carried out: the answer was no"), "nothing was written; run it again to be asked again"}
+var errDeclined = project.Hinted(errors.New("not carried out: the answer was no"), "nothing was written; run it again to be asked again")
 
 // rounds is how often apply looks again at what rules of the systems themselves made of its writes.
 const rounds = 3
 
 // applyRounds applies a sync, and again what followed from it: a system that computes a priority from what was
 // written asks for one more plan, shown and agreed to like the first.
-func (a *app) applyRounds(ctx context.Context, p *project, name string, o applying, saved *engine.SavedPlan) (int, error) {
+func (a *app) applyRounds(ctx context.Context, p *project.Project, name string, o applying, saved *engine.SavedPlan) (int, error) {
 	for round := 1; ; round++ {
 		code, acc, err := a.applySync(ctx, p, name, o, saved)
 		if err != nil || code != exitOK || acc.Stirred == 0 || saved != nil || round == rounds {
@@ -153,9 +154,9 @@ func (a *app) applyRounds(ctx context.Context, p *project, name string, o applyi
 }
 
 // applySync runs one sync and returns what it means for the exit code, and the account of the run.
-func (a *app) applySync(ctx context.Context, p *project, name string, o applying, saved *engine.SavedPlan) (int, plan.Run, error) {
+func (a *app) applySync(ctx context.Context, p *project.Project, name string, o applying, saved *engine.SavedPlan) (int, plan.Run, error) {
 	var none plan.Run
-	s, err := p.sync(name)
+	s, err := p.Find(name)
 	if err != nil {
 		return exitError, none, err
 	}
@@ -164,18 +165,18 @@ func (a *app) applySync(ctx context.Context, p *project, name string, o applying
 		trigger = "plan file"
 	}
 	began := a.now()
-	job, err := p.job(ctx, s, jobOptions{full: o.full, trigger: trigger})
+	job, err := p.Job(ctx, s, project.JobOptions{Full: o.full, Trigger: trigger})
 	if err != nil {
-		return exitError, none, p.failed(ctx, name, trigger, began, err)
+		return exitError, none, p.Failed(ctx, name, trigger, began, err)
 	}
 	if saved != nil && saved.Header.Rules != job.Rules.Digest {
-		return exitError, none, hinted{errors.New("the rules changed since the plan was made"), "make a new plan with fieldsync plan -o FILE"}
+		return exitError, none, project.Hinted(errors.New("the rules changed since the plan was made"), "make a new plan with fieldsync plan -o FILE")
 	}
 	bar := a.startBar()
-	run, err := p.engine(bar).Start(ctx, job)
+	run, err := p.Engine(bar.progress()).Start(ctx, job)
 	bar.stop()
 	if err != nil {
-		return exitError, none, p.failed(ctx, name, trigger, began, err)
+		return exitError, none, p.Failed(ctx, name, trigger, began, err)
 	}
 	defer run.Close()
 	if saved == nil {
@@ -193,17 +194,17 @@ func (a *app) applySync(ctx context.Context, p *project, name string, o applying
 	return a.carryOut(ctx, run, o, saved)
 }
 
-var errNobody = hinted{errors.New("nobody can be asked: standard input is no terminal"),
-	"look with fieldsync plan, then add --yes; or save a plan with -o FILE and apply FILE"}
+var errNobody = project.Hinted(errors.New("nobody can be asked: standard input is no terminal"),
+	"look with fieldsync plan, then add --yes; or save a plan with -o FILE and apply FILE")
 
 // agree asks whether to carry the plan out; nil means yes.
 func (a *app) agree(run *engine.Run) error {
 	if !a.ask {
 		return errNobody
 	}
-	fmt.Fprintf(a.err, "Carry out %s? [y/N] ", plural(int(run.Footer().Changes()), "change"))
-	a.out.flush()
-	a.err.flush()
+	fmt.Fprintf(a.err, "Carry out %s? [y/N] ", project.Plural(int(run.Footer().Changes()), "change"))
+	a.out.Flush()
+	a.err.Flush()
 	answer, _ := a.in.ReadString('\n') // no answer is a no
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":

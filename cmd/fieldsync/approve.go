@@ -1,21 +1,11 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"time"
-
 	"github.com/spf13/cobra"
 
-	"github.com/fieldsync/fieldsync/engine"
-	"github.com/fieldsync/fieldsync/engine/mapping"
-	"github.com/fieldsync/fieldsync/engine/plan"
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
-
-// approvalLife is how long an approval waits for the run that uses it.
-const approvalLife = 24 * time.Hour
 
 func (a *app) approveCmd() *cobra.Command {
 	return &cobra.Command{
@@ -39,21 +29,21 @@ fieldsync plan shows.`,
 				return err
 			}
 			defer p.Close()
-			s, err := p.sync(args[0])
+			s, err := p.Find(args[0])
 			if err != nil {
 				return err
 			}
-			if err := p.openState(writeState); err != nil {
+			if err := p.OpenState(project.WriteState); err != nil {
 				return err
 			}
-			stops, err := p.stopsOf(ctx, s, args[1])
+			stops, err := p.StopsOf(ctx, s, args[1])
 			if err != nil {
 				return err
 			}
-			if err := p.note(ctx, "approve", s.Name+" "+args[1], ""); err != nil {
+			if err := p.Note(ctx, a.person(), "approve", s.Name+" "+args[1], ""); err != nil {
 				return err
 			}
-			ok, err := p.approve(ctx, s, args[1], a.person())
+			ok, err := p.Approve(ctx, s, args[1], a.person())
 			if err != nil {
 				return err
 			}
@@ -63,60 +53,8 @@ fieldsync plan shows.`,
 			for _, stop := range stops {
 				a.say("approved: %s: %s", stop.Limit, stop.Why)
 			}
-			a.say("The next run of %s may carry this plan out, once, until %s.", s.Name, stamp(ok.Until))
+			a.say("The next run of %s may carry this plan out, once, until %s.", s.Name, project.Stamp(ok.Until))
 			return nil
 		},
 	}
 }
-
-// approve keeps an approval, from now on, as long as approvals last.
-func (p *project) approve(ctx context.Context, s *mapping.Sync, digest, by string) (engine.PlanApproval, error) {
-	now := p.app.now()
-	ok := engine.PlanApproval{Sync: s.Name, Digest: digest, By: by, At: now, Until: now.Add(approvalLife)}
-	return ok, p.state.Approve(ctx, ok)
-}
-
-// stopsOf finds what stops the plan with a digest: the one at which the last run stopped, or the plan of now.
-func (p *project) stopsOf(ctx context.Context, s *mapping.Sync, digest string) ([]plan.Stop, error) {
-	known, err := p.state.Syncs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range known {
-		if k.Sync == s.Name && k.LastRun != nil && k.LastRun.Stopped && k.LastRun.Footer.Digest == digest {
-			return k.LastRun.Footer.Stops, nil
-		}
-	}
-	job, err := p.job(ctx, s, jobOptions{preview: true, trigger: "approve"})
-	if err != nil {
-		return nil, err
-	}
-	run, err := p.engine(nil).Plan(ctx, job)
-	if err != nil {
-		return nil, err
-	}
-	defer run.Close()
-	f := run.Footer()
-	switch {
-	case f.Digest != digest:
-		return nil, hinted{fmt.Errorf("no plan of %s has the digest %s: the plan of now has %s", s.Name, digest, f.Digest), "look at it with fieldsync plan " + s.Name + ", then approve the digest that it names"}
-	case len(f.Stops) == 0:
-		return nil, hinted{errors.New("nothing stops this plan"), "it needs no approval: fieldsync apply " + s.Name}
-	}
-	return f.Stops, nil
-}
-
-// waitingPlan is the plan that a sync has stopped at, as long as no later run has gone on.
-func waitingPlan(k engine.SyncStatus) *report.WaitingPlan {
-	if k.LastRun == nil || !k.LastRun.Stopped {
-		return nil
-	}
-	w := &report.WaitingPlan{Digest: k.LastRun.Footer.Digest, Stops: k.LastRun.Footer.Stops, Since: k.LastRun.Started}
-	if k.Approval != nil {
-		w.ApprovedBy, w.Until = k.Approval.By, k.Approval.Until
-	}
-	return w
-}
-
-// approveCommand is what to type to approve a plan.
-func approveCommand(sync, digest string) string { return "fieldsync approve " + sync + " " + digest }

@@ -15,9 +15,11 @@ import (
 	"slices"
 	"strings"
 
-	_ "github.com/mattn/go-sqlite3" // the help desk of the demo is a SQLite file
+	_ "github.com/mattn/go-sqlite3"
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/service"
 	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 	"github.com/fieldsync/fieldsync/mappings"
@@ -99,7 +101,7 @@ END;`
 
 func (d *demo) tour(ctx context.Context) error {
 	if !empty(d.folder) {
-		return hinted{fmt.Errorf("folder %s is not empty", d.folder), "name another one (fieldsync demo FOLDER), remove it, or go on in it: fieldsync demo --resume " + d.folder}
+		return project.Hinted(fmt.Errorf("folder %s is not empty", d.folder), "name another one (fieldsync demo FOLDER), remove it, or go on in it: fieldsync demo --resume "+d.folder)
 	}
 	if err := d.lay(); err != nil {
 		return err
@@ -174,7 +176,7 @@ func (d *demo) tour(ctx context.Context) error {
 	d.say("The rules are in %s.", filepath.Join(d.path("mappings"), "ticket_to_incident.hcl"))
 	d.say("Or let it run on its schedule, and watch and steer it in a browser:")
 	d.say("  %s serve -d %s", me, d.path("mappings"))
-	d.say("  http://%s", defaultListen)
+	d.say("  http://%s", service.DefaultListen)
 	return nil
 }
 
@@ -237,7 +239,7 @@ func (d *demo) start(ctx context.Context, snow, noc string) (stop func(), err er
 	}{{ls, d.snow}, {ln, d.noc}} {
 		c := make(chan error, 1)
 		ended = append(ended, c)
-		go func() { c <- serveHTTP(ctx, s.l, nil, s.h) }()
+		go func() { c <- service.ServeHTTP(ctx, s.l, nil, s.h) }()
 	}
 	user := snowsim.DefaultUsers()[0]
 	for _, u := range snowsim.DefaultUsers() {
@@ -261,7 +263,7 @@ func (d *demo) start(ctx context.Context, snow, noc string) (stop func(), err er
 func (d *demo) resume(ctx context.Context) error {
 	env, err := readEnv(d.path(demoEnv))
 	if err != nil {
-		return hinted{err, "run fieldsync demo " + d.folder + " first"}
+		return project.Hinted(err, "run fieldsync demo "+d.folder+" first")
 	}
 	d.snow, d.noc = snowsim.New(snowsim.Options{}), alarmsim.New(alarmsim.Options{})
 	if err := errors.Join(load(d.path(demoSnow), d.snow.Load), load(d.path(demoNOC), d.noc.Load)); err != nil {
@@ -274,7 +276,7 @@ func (d *demo) resume(ctx context.Context) error {
 	d.say("ServiceNow simulator at %s, alarms at %s. In another terminal:", d.env["SNOW_URL"], d.env["NOC_URL"])
 	d.say("  . %s && fieldsync plan -d %s", d.path(demoEnv), d.path("mappings"))
 	d.say("Interrupt (Ctrl-C) to stop them; what is in them is kept.")
-	d.out.flush()
+	d.out.Flush()
 	<-ctx.Done()
 	stop()
 	return d.keep()
@@ -331,7 +333,7 @@ func (d *demo) fieldsync(want int, args ...string) {
 		return
 	}
 	d.say("%s", "$ fieldsync "+strings.Join(args, " "))
-	d.out.flush()
+	d.out.Flush()
 	code := run(context.Background(), append(args, "-d", d.path("mappings")), stdio{In: strings.NewReader(""), Out: d.out, Err: d.err, Getenv: d.lookup})
 	if code != want {
 		d.failed = fmt.Errorf("the tour stopped: fieldsync %s ended with %d instead of %d", strings.Join(args, " "), code, want)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/service"
 )
 
 // TestTheDemoEndsAtTheConsole takes the tour and goes on as its last lines say.
@@ -20,7 +22,7 @@ func TestTheDemoEndsAtTheConsole(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	address, serve := strings.TrimSpace(lines[len(lines)-1]), strings.TrimSpace(lines[len(lines)-2])
-	if address != "http://"+defaultListen || !strings.HasSuffix(serve, "serve -d "+filepath.Join(folder, "mappings")) {
+	if address != "http://"+service.DefaultListen || !strings.HasSuffix(serve, "serve -d "+filepath.Join(folder, "mappings")) {
 		t.Fatalf("the demo ends with:\n%s\n%s", serve, address)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -47,12 +48,12 @@ func (s *starter) draft(name string) (*draft, error) {
 	case ok:
 		d.match = m
 	default:
-		return nil, hinted{fmt.Errorf("no path of %s looks as if it could carry the key of a %s, nor the other way round", right.name, left.name),
-			"name the two paths that carry the same value: --match LEFT=RIGHT"}
+		return nil, project.Hinted(fmt.Errorf("no path of %s looks as if it could carry the key of a %s, nor the other way round", right.name, left.name),
+			"name the two paths that carry the same value: --match LEFT=RIGHT")
 	}
 	for i, side := range s.sides {
 		if _, ok := side.schema.Field(d.match[i]); !ok && !side.schema.Open {
-			return nil, hinted{fmt.Errorf("%s has no path %q", side.name, d.match[i]), "it has " + some(side.schema)}
+			return nil, project.Hinted(fmt.Errorf("%s has no path %q", side.name, d.match[i]), "it has "+some(side.schema))
 		}
 	}
 	_, creates := connectors.As[connectors.Creator](right.col)

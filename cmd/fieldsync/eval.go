@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/mapping"
@@ -37,18 +38,18 @@ the expression may name no record. Writes nothing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if key != "" && sample != "" {
-				return hinted{errors.New("--key and --sample name two different records"), "give one of them"}
+				return project.Hinted(errors.New("--key and --sample name two different records"), "give one of them")
 			}
 			p, err := a.openProject()
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			s, err := p.theSync(sync, key != "" || sample != "")
+			s, err := theSync(p, sync, key != "" || sample != "")
 			if err != nil {
 				return err
 			}
-			return p.eval(c.Context(), s, args[0], key, sample)
+			return a.eval(c.Context(), p, s, args[0], key, sample)
 		},
 	}
 	f := c.Flags()
@@ -60,25 +61,25 @@ the expression may name no record. Writes nothing.`,
 }
 
 // theSync is the sync of this name or, without a name, the only one. Where no record is to be had it may be none.
-func (p *project) theSync(name string, needed bool) (*mapping.Sync, error) {
+func theSync(p *project.Project, name string, needed bool) (*mapping.Sync, error) {
 	switch {
 	case name != "":
-		return p.sync(name)
+		return p.Find(name)
 	case len(p.Syncs) == 1:
 		return p.Syncs[0], nil
 	case !needed:
 		return nil, nil
 	}
-	return nil, hinted{errors.New("which sync's records?"), "add --sync with one of: " + strings.Join(syncNames(p.Config), ", ")}
+	return nil, project.Hinted(errors.New("which sync's records?"), "add --sync with one of: "+strings.Join(project.SyncNames(p.Config), ", "))
 }
 
-func (p *project) eval(ctx context.Context, s *mapping.Sync, src, key, sample string) error {
+func (a *app) eval(ctx context.Context, p *project.Project, s *mapping.Sync, src, key, sample string) error {
 	var described [2]*connectors.Schema
 	var job engine.Job
 	if key != "" {
-		err := p.openState(readState)
+		err := p.OpenState(project.ReadState)
 		if err == nil {
-			job, err = p.job(ctx, s, jobOptions{preview: true, trigger: "eval"})
+			job, err = p.Job(ctx, s, project.JobOptions{Preview: true, Trigger: "eval"})
 		}
 		if err != nil {
 			return err
@@ -90,34 +91,34 @@ func (p *project) eval(ctx context.Context, s *mapping.Sync, src, key, sample st
 		if s == nil && len(p.Syncs) > 1 {
 			diags[0].Detail += "\nRecords are those of a sync: add --sync."
 		}
-		return diagnosed{files, diags}
+		return project.Diagnosed{Files: files, Diags: diags}
 	}
 	var recs [2]expression.Getter
 	var err error
 	switch {
 	case key != "":
-		recs, err = p.liveRecords(ctx, job, key, e.Paths)
+		recs, err = liveRecords(ctx, p, job, key, e.Paths)
 	case sample != "":
-		recs, err = p.app.sampleRecords(s, sample)
+		recs, err = a.sampleRecords(s, sample)
 	case len(e.Paths[0])+len(e.Paths[1]) > 0:
-		err = hinted{errors.New("the expression reads a record, and there is none"), "add --key KEY for a live record, or --sample for one of your own"}
+		err = project.Hinted(errors.New("the expression reads a record, and there is none"), "add --key KEY for a live record, or --sample for one of your own")
 	}
 	if err != nil {
 		return err
 	}
-	v, err := e.Run(recs, p.app.now())
+	v, err := e.Run(recs, p.Now())
 	if x, ok := errors.AsType[*expression.Error](err); ok {
-		return diagnosed{files, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "The expression fails on this record", Detail: x.Message + ".", Subject: &x.Range}}}
+		return project.Diagnosed{Files: files, Diags: hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "The expression fails on this record", Detail: x.Message + ".", Subject: &x.Range}}}
 	}
 	if err != nil {
 		return err
 	}
-	return p.app.printEval(s, e, recs, v)
+	return a.printEval(s, e, recs, v)
 }
 
 // liveRecords reads what the expression needs from both systems.
-func (p *project) liveRecords(ctx context.Context, job engine.Job, key string, paths [2][]string) (recs [2]expression.Getter, err error) {
-	found, err := p.engine(nil).Look(ctx, job, key, paths)
+func liveRecords(ctx context.Context, p *project.Project, job engine.Job, key string, paths [2][]string) (recs [2]expression.Getter, err error) {
+	found, err := p.Engine(nil).Look(ctx, job, key, paths)
 	if err != nil {
 		return recs, err
 	}
@@ -161,12 +162,12 @@ func (a *app) sampleRecords(s *mapping.Sync, text string) (recs [2]expression.Ge
 	}
 	var sides map[string]map[string]any
 	if err := json.Unmarshal(src, &sides); err != nil {
-		return recs, hinted{fmt.Errorf("the sample is not JSON by side: %w", err), fmt.Sprintf(`write it as {"%s": {"path": "value"}}`, s.Sides[0].Name)}
+		return recs, project.Hinted(fmt.Errorf("the sample is not JSON by side: %w", err), fmt.Sprintf(`write it as {"%s": {"path": "value"}}`, s.Sides[0].Name))
 	}
 	for name, members := range sides {
 		i := slices.IndexFunc(s.Sides[:], func(side mapping.Side) bool { return side.Name == name })
 		if i < 0 {
-			return recs, hinted{fmt.Errorf("sync %s has no side %q", s.Name, name), "its sides are " + s.Sides[0].Name + " and " + s.Sides[1].Name}
+			return recs, project.Hinted(fmt.Errorf("sync %s has no side %q", s.Name, name), "its sides are "+s.Sides[0].Name+" and "+s.Sides[1].Name)
 		}
 		for path, v := range members {
 			if _, err := record.Of(v); err != nil {

@@ -4,16 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"strings"
-	"syscall"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/fieldsync/fieldsync/connectors"
-	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
+	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
+
+// printDiagnostics writes messages to stderr: for people with their source lines, for programs as one object.
+func (a *app) printDiagnostics(files map[string]*hcl.File, diags hcl.Diagnostics) {
+	if len(diags) == 0 {
+		return
+	}
+	if a.json {
+		_ = report.Line(a.err, map[string]any{"diagnostics": project.DiagnosticsOf(diags)})
+		return
+	}
+	if err := mapping.WriteDiagnostics(a.err, files, diags, a.style.Color, 0); err != nil {
+		fmt.Fprintf(a.err, "Error: %v\n", diags)
+	}
+}
 
 // Exit codes. They are part of the interface: programs branch on them.
 const (
@@ -56,45 +68,6 @@ func worst(a, b int) int {
 	return exitOK
 }
 
-// A hinted error carries its way out.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h hinted) Unwrap() error { return h.error }
-
-// wayOut finds what a person can do about err; "" if nothing is known.
-func wayOut(err error) string {
-	if h, ok := errors.AsType[hinted](err); ok {
-		return h.hint
-	}
-	if h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		return h.Hint()
-	}
-	if h := connectors.Hint(err); h != "" {
-		return h
-	}
-	switch {
-	case errors.Is(err, engine.ErrNoLink):
-		return "name a record by its key or label; records are linked by their first apply, and fieldsync plan shows what that would do"
-	case errors.Is(err, engine.ErrLeased):
-		return "wait until that run is done; if its process died, the sync is free again when its lease runs out"
-	case errors.Is(err, engine.ErrLeaseLost):
-		return "another process took the sync over; look at fieldsync runs, then run again"
-	case errors.Is(err, engine.ErrPlanUsed):
-		return "a saved plan is carried out once: make a new one with fieldsync plan -o FILE"
-	case errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), "disk is full"):
-		return "make room on that disk and run again; nothing that was carried out is forgotten"
-	case errors.Is(err, fs.ErrPermission):
-		return "let the user that runs fieldsync read and write it"
-	}
-	return ""
-}
-
 // finish says what went wrong, if anything, and gives the exit code.
 func (a *app) finish(err error) int {
 	if err == nil {
@@ -109,11 +82,11 @@ func (a *app) finish(err error) int {
 
 // complain prints an error with its way out.
 func (a *app) complain(err error) {
-	if d, ok := errors.AsType[diagnosed](err); ok {
-		a.printDiagnostics(d.files, mistakes(d.diags)) // validate shows the warnings too
+	if d, ok := errors.AsType[project.Diagnosed](err); ok {
+		a.printDiagnostics(d.Files, project.Mistakes(d.Diags)) // validate shows the warnings too
 		return
 	}
-	hint := wayOut(err)
+	hint := project.WayOut(err)
 	if errors.Is(err, context.Canceled) {
 		err, hint = errors.New("interrupted"), "run it again: what was begun is settled first"
 	}

@@ -6,9 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fieldsync/fieldsync/engine"
-	"github.com/fieldsync/fieldsync/engine/reconcile"
-	"github.com/fieldsync/fieldsync/engine/record"
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -25,16 +23,16 @@ the record on either side.`,
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			p, _, job, err := a.openSync(ctx, args[0], readState, jobOptions{preview: true, trigger: "explain"})
+			p, _, job, err := a.openSync(ctx, args[0], project.ReadState, project.JobOptions{Preview: true, Trigger: "explain"})
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			x, err := p.engine(nil).Explain(ctx, job, args[1])
+			x, err := p.Engine(nil).Explain(ctx, job, args[1])
 			if err != nil {
 				return err
 			}
-			e := explanation(x)
+			e := project.ExplainView(x)
 			if len(args) == 3 {
 				if e.Fields, err = only(e.Fields, args[2]); err != nil {
 					return err
@@ -60,50 +58,5 @@ func only(fields []report.FieldVerdict, name string) ([]report.FieldVerdict, err
 	if len(names) == 0 {
 		hint = "nothing is decided field by field while the verdict is about the whole record; leave the field out"
 	}
-	return nil, hinted{fmt.Errorf("there is no verdict about a field %q", name), hint}
-}
-
-// explanation puts slots and numbers back into the words of the mapping.
-func explanation(x *engine.Explanation) report.Explanation {
-	r, in, d := x.Rules, &x.Input, &x.Decision
-	e := report.Explanation{Sync: r.Sync, Link: in.Link.ID, Status: in.Link.Status.String(), Keys: in.Link.Key, Labels: in.Link.Label,
-		Life: d.Life.String(), Why: d.Why, At: d.At, Fields: []report.FieldVerdict{}}
-	if in.Link.ID == 0 {
-		e.Status = "not linked"
-	}
-	for _, s := range record.Sides {
-		e.Sides[s], e.Seen[s] = r.Sides[s].Name, in.Presence[s].String()
-		if rec := in.Record[s]; rec.Label != "" {
-			e.Labels[s] = rec.Label
-		}
-	}
-	for i := range d.Verdicts {
-		e.Fields = append(e.Fields, fieldVerdict(r, &d.Verdicts[i]))
-	}
-	return e
-}
-
-func fieldVerdict(r *reconcile.Rules, v *reconcile.Verdict) report.FieldVerdict {
-	rule := &r.Fields[v.Rule]
-	f := report.FieldVerdict{Field: rule.Name, At: rule.At, Row: v.Row, Verdict: v.Outcome.String(), Policy: v.Policy, Moved: v.Moved,
-		Holds: v.Holds, Why: v.Why, Sensitive: rule.Sensitive}
-	for _, s := range record.Sides {
-		paths := r.Sides[s].Paths
-		for i, slot := range rule.Reads[s] {
-			p := report.PathView{Path: paths[slot]}
-			if i < len(v.Base[s]) {
-				p.Base = v.Base[s][i]
-			}
-			if i < len(v.Now[s]) {
-				p.Now = v.Now[s][i]
-			}
-			f.Read[s] = append(f.Read[s], p)
-		}
-		for i, slot := range rule.Paths[s] {
-			if i < len(v.To[s]) {
-				f.Write[s] = append(f.Write[s], report.PathSet{Path: paths[slot], To: v.To[s][i]})
-			}
-		}
-	}
-	return f
+	return nil, project.Hinted(fmt.Errorf("there is no verdict about a field %q", name), hint)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -72,7 +73,7 @@ func (a *app) mappingFiles() ([]string, error) {
 		return nil, err
 	}
 	if len(names) == 0 {
-		return nil, hinted{fmt.Errorf("no *.hcl files in %s", dir), "name the folder with -d DIR"}
+		return nil, project.Hinted(fmt.Errorf("no *.hcl files in %s", dir), "name the folder with -d DIR")
 	}
 	return names, nil
 }
@@ -93,7 +94,7 @@ func (a *app) formatStdin() error {
 func parses(name string, src []byte) error {
 	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	if diags.HasErrors() {
-		return diagnosed{map[string]*hcl.File{name: f}, diags}
+		return project.Diagnosed{Files: map[string]*hcl.File{name: f}, Diags: diags}
 	}
 	return nil
 }
@@ -103,7 +104,7 @@ func formatFile(name string, write bool) (bool, error) {
 	src, err := os.ReadFile(name)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return false, hinted{err, "name a mapping file, or no file for all of the folder"}
+			return false, project.Hinted(err, "name a mapping file, or no file for all of the folder")
 		}
 		return false, err
 	}
@@ -129,7 +130,7 @@ func replaceFile(name string, fill func(io.Writer) error) (err error) {
 	mode := fs.FileMode(0o600)
 	if info, err := os.Stat(name); err == nil {
 		if !info.Mode().IsRegular() {
-			return hinted{fmt.Errorf("write %s: it is there and is not a file", name), "name a file; one that is there is replaced"}
+			return project.Hinted(fmt.Errorf("write %s: it is there and is not a file", name), "name a file; one that is there is replaced")
 		}
 		mode = info.Mode().Perm()
 	}
@@ -138,7 +139,7 @@ func replaceFile(name string, fill func(io.Writer) error) (err error) {
 		if e, ok := errors.AsType[*fs.PathError](err); ok {
 			err = e.Err // the name in it is one of ours
 		}
-		return hinted{fmt.Errorf("write %s: %w", name, err), "name a file in a folder that is there and that you may write to"}
+		return project.Hinted(fmt.Errorf("write %s: %w", name, err), "name a file in a folder that is there and that you may write to")
 	}
 	defer func() {
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	ilertsim "github.com/fieldsync/fieldsync/connectors/ilert/sim"
 )
 
@@ -233,7 +234,7 @@ func testedWith(t *testing.T) {
 	s.setenv("SNOW_USER", "integration")
 	s.setenv("SNOW_PASSWORD", "secret")
 	s.says(exitError, []string{"check", "prod", "--create-test-record"}, "stays: ", "no sync takes it for its own")
-	left := s.incident("short_description", testText)
+	left := s.incident("short_description", project.TestText)
 	s.must(s.snow.Update("incident", left["sys_id"], "people", map[string]string{"category": "network"})) // into the scope of the rule
 	before := s.writes()
 	s.approve("apply", "--yes") // it is another account now

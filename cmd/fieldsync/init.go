@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/all"
 	"github.com/fieldsync/fieldsync/connectors/rest"
@@ -47,7 +48,7 @@ file:PATH. On a terminal what is missing is asked for.`,
   fieldsync init ticket=file,path=tickets.csv case=sql,dsn=crm.db,collection=cases --match id=ref -d my-mappings`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 0 && len(args) != 2 {
-				return hinted{fmt.Errorf("two sides are needed, and %d are named", len(args)), "write SIDE=SYSTEM,SETTING=VALUE twice, or nothing to be asked"}
+				return project.Hinted(fmt.Errorf("two sides are needed, and %d are named", len(args)), "write SIDE=SYSTEM,SETTING=VALUE twice, or nothing to be asked")
 			}
 			return nil
 		},
@@ -60,7 +61,7 @@ file:PATH. On a terminal what is missing is asked for.`,
 				return err
 			}
 			if len(args) == 0 && !a.ask {
-				return hinted{errors.New("which two systems?"), "name them, as fieldsync init --help shows; on a terminal they are asked for"}
+				return project.Hinted(errors.New("which two systems?"), "name them, as fieldsync init --help shows; on a terminal they are asked for")
 			}
 			for i := range s.sides {
 				spec := ""
@@ -134,18 +135,18 @@ func (a *app) starterSide(i int, spec string) (*starterSide, error) {
 	}
 	switch {
 	case !hclsyntax.ValidIdentifier(s.name) || strings.Contains(s.name, "-"):
-		return nil, hinted{fmt.Errorf("%q is no name for a side", s.name), "write it as " + standard + "=" + names[0] + ",…"}
+		return nil, project.Hinted(fmt.Errorf("%q is no name for a side", s.name), "write it as "+standard+"="+names[0]+",…")
 	case !slices.Contains(names, s.kind):
 		hint := "the kinds are " + strings.Join(names, ", ")
 		if near := connectors.Nearest(s.kind, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 		}
-		return nil, hinted{fmt.Errorf("%s: there is no kind of system %q", s.name, s.kind), hint}
+		return nil, project.Hinted(fmt.Errorf("%s: there is no kind of system %q", s.name, s.kind), hint)
 	}
 	for _, pair := range strings.FieldsFunc(settings, func(r rune) bool { return r == ',' }) {
 		k, v, ok := strings.Cut(pair, "=")
 		if !ok || !hclsyntax.ValidIdentifier(k) || v == "" {
-			return nil, hinted{fmt.Errorf("%s: %q is not SETTING=VALUE", s.name, pair), "write for example dsn=helpdesk.db"}
+			return nil, project.Hinted(fmt.Errorf("%s: %q is not SETTING=VALUE", s.name, pair), "write for example dsn=helpdesk.db")
 		}
 		s.set[k] = v
 	}
@@ -157,7 +158,7 @@ func (a *app) starterSide(i int, spec string) (*starterSide, error) {
 			continue // of a table or file, it names a column
 		}
 		if v := s.set[k]; v != "" && !strings.HasPrefix(v, "env:") && !strings.HasPrefix(v, "file:") {
-			return nil, hinted{fmt.Errorf("%s: %s would stand in a file for everybody to read", s.name, k), "say where it comes from: " + k + "=env:NAME or " + k + "=file:PATH"}
+			return nil, project.Hinted(fmt.Errorf("%s: %s would stand in a file for everybody to read", s.name, k), "say where it comes from: "+k+"=env:NAME or "+k+"=file:PATH")
 		}
 	}
 	s.collection = s.set["collection"]
@@ -198,7 +199,7 @@ func (s *starterSide) answer(a *app, asks bool, list []question) error {
 		case answer != "":
 			s.set[q.setting] = answer
 		case !q.optional:
-			return hinted{fmt.Errorf("%s: %s is missing: %s", s.name, q.setting, q.text), fmt.Sprintf("add %s=… to %s=%s", q.setting, s.name, s.kind)}
+			return project.Hinted(fmt.Errorf("%s: %s is missing: %s", s.name, q.setting, q.text), fmt.Sprintf("add %s=… to %s=%s", q.setting, s.name, s.kind))
 		}
 	}
 	return nil
@@ -210,7 +211,7 @@ func (a *app) question(text, standard string) string {
 		text += " [" + standard + "]"
 	}
 	fmt.Fprintf(a.err, "%s: ", text)
-	a.err.flush()
+	a.err.Flush()
 	line, _ := a.in.ReadString('\n')
 	if line = strings.TrimSpace(line); line != "" {
 		return line
@@ -226,7 +227,7 @@ func (s *starter) free() error {
 	}
 	for _, e := range entries {
 		if filepath.Ext(e.Name()) == ".hcl" {
-			return hinted{fmt.Errorf("there is a mapping in %s already: %s", s.dir, e.Name()), "name another folder: fieldsync init -d DIR"}
+			return project.Hinted(fmt.Errorf("there is a mapping in %s already: %s", s.dir, e.Name()), "name another folder: fieldsync init -d DIR")
 		}
 	}
 	return nil
@@ -254,7 +255,7 @@ func (s *starter) write(ctx context.Context) error {
 		}
 	}
 	if s.sides[0].name == s.sides[1].name {
-		return hinted{fmt.Errorf("both sides are called %s", s.sides[0].name), "give them two names: rules tell them apart by it"}
+		return project.Hinted(fmt.Errorf("both sides are called %s", s.sides[0].name), "give them two names: rules tell them apart by it")
 	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
@@ -284,12 +285,12 @@ func (s *starter) write(ctx context.Context) error {
 			_, more := cfg.Compile(sync, [2]*connectors.Schema{s.sides[0].schema, s.sides[1].schema})
 			diags = append(diags, more...)
 		}
-		wrong := mistakes(diags)
+		wrong := project.Mistakes(diags)
 		if len(wrong) == 0 {
 			return s.keep(files, name, d)
 		}
 		if !d.doubt(wrong[0], files[file]) {
-			return diagnosed{cfg.Files, diags}
+			return project.Diagnosed{Files: cfg.Files, Diags: diags}
 		}
 	}
 	return errors.New("no rule that was proposed can stand")
@@ -318,7 +319,7 @@ func (s *starter) keep(files map[string][]byte, name string, d *draft) error {
 	for _, path := range made {
 		s.app.say("wrote %s", filepath.ToSlash(path))
 	}
-	s.app.say("%s proposed for sync %s. Look through them, then:", plural(d.count(), "rule"), name)
+	s.app.say("%s proposed for sync %s. Look through them, then:", project.Plural(d.count(), "rule"), name)
 	dir := ""
 	if s.app.dir != "" {
 		dir = " -d " + s.app.dir
@@ -329,13 +330,13 @@ func (s *starter) keep(files map[string][]byte, name string, d *draft) error {
 }
 
 // load opens the connections as if their file were written.
-func (s *starter) load(files map[string][]byte) (*project, error) {
+func (s *starter) load(files map[string][]byte) (*project.Project, error) {
 	cfg, diags := mapping.Parse(files, s.dir, s.app.mappingOptions())
 	for _, c := range cfg.Connections {
-		s.app.out.secrets.add(c.Secrets...)
+		s.app.out.Secrets.Add(c.Secrets...)
 	}
 	if diags.HasErrors() {
-		return nil, diagnosed{cfg.Files, diags}
+		return nil, project.Diagnosed{Files: cfg.Files, Diags: diags}
 	}
 	return s.app.project(cfg)
 }
@@ -345,19 +346,19 @@ func (a *app) mappingOptions() mapping.Options {
 }
 
 // describe opens the collection and asks for its fields.
-func (side *starterSide) describe(ctx context.Context, p *project) error {
+func (side *starterSide) describe(ctx context.Context, p *project.Project) error {
 	conn, _ := p.Connection(side.conn)
-	e, err := p.end(ctx, mapping.Side{Name: side.name, Connection: conn, Collection: side.collection})
+	e, err := p.End(ctx, mapping.Side{Name: side.name, Connection: conn, Collection: side.collection})
 	if err != nil {
 		return err
 	}
-	if e.schema == nil || len(e.schema.Fields) == 0 {
-		return hinted{fmt.Errorf("%s does not describe the fields of %s", side.kind, side.collection), "write the mapping by hand: mappings/README.md describes the language"}
+	if e.Schema == nil || len(e.Schema.Fields) == 0 {
+		return project.Hinted(fmt.Errorf("%s does not describe the fields of %s", side.kind, side.collection), "write the mapping by hand: mappings/README.md describes the language")
 	}
 	// What is found out below is for the proposals alone.
-	schema := *e.schema
+	schema := *e.Schema
 	schema.Fields = slices.Clone(schema.Fields)
-	side.col, side.schema = e.col, &schema
+	side.col, side.schema = e.Col, &schema
 	return side.values(ctx)
 }
 
@@ -383,11 +384,11 @@ func (side *starterSide) values(ctx context.Context) error {
 			}
 		}
 		if n++; n == records {
-			return errEnough
+			return project.ErrEnough
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil && !errors.Is(err, project.ErrEnough) {
 		return err
 	}
 	for i, slot := range slots {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/rest"
 )
@@ -31,7 +32,7 @@ func (s *starterSide) describeTool(a *app, asks bool) error {
 	system := s.set["system"]
 	outline, err := rest.Outlined(system, "")
 	if err != nil {
-		return hinted{fmt.Errorf("%s: %w", s.name, err), "mappings/own-tool.md leads through a description of your own"}
+		return project.Hinted(fmt.Errorf("%s: %w", s.name, err), "mappings/own-tool.md leads through a description of your own")
 	}
 	base := filepath.Base(system)
 	s.tool = &described{Outline: outline, name: noName.ReplaceAllString(strings.TrimSuffix(base, filepath.Ext(base)), "_")}
@@ -60,7 +61,7 @@ func (s *starterSide) describeTool(a *app, asks bool) error {
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.set)) {
 		if !slices.Contains(takes, k) {
-			return hinted{fmt.Errorf("%s: %s takes no %s", s.name, s.tool.name, k), "it takes " + strings.Join(takes[1:], ", ") + meaning(k, takes)}
+			return project.Hinted(fmt.Errorf("%s: %s takes no %s", s.name, s.tool.name, k), "it takes "+strings.Join(takes[1:], ", ")+meaning(k, takes))
 		}
 	}
 	return s.answer(a, asks, list)

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/record"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -40,19 +41,19 @@ KEY is a key or a label; the two may stand in either order.`,
 		Args:              cobra.ExactArgs(3),
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
-			p, s, job, err := a.openSync(c.Context(), args[0], writeState, jobOptions{trigger: "link"})
+			p, s, job, err := a.openSync(c.Context(), args[0], project.WriteState, project.JobOptions{Trigger: "link"})
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			l, err := p.engine(nil).Adopt(c.Context(), job, [2]string{args[1], args[2]})
+			l, err := p.Engine(nil).Adopt(c.Context(), job, [2]string{args[1], args[2]})
 			if err != nil {
 				return err
 			}
-			if err := p.note(c.Context(), "link", s.Name+" "+args[1]+" "+args[2], ""); err != nil {
+			if err := p.Note(c.Context(), a.person(), "link", s.Name+" "+args[1]+" "+args[2], ""); err != nil {
 				return err
 			}
-			v := viewOf(s.Name, p.sidesOf(s.Name), l, l.Status)
+			v := viewOf(s.Name, p.SidesOf(s.Name), l, l.Status)
 			if a.json {
 				return report.JSON(a.out, v)
 			}
@@ -80,19 +81,19 @@ KEY is the key or the label of the record on either side.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
-			p, s, job, err := a.openSync(c.Context(), args[0], writeState, jobOptions{trigger: "unlink"})
+			p, s, job, err := a.openSync(c.Context(), args[0], project.WriteState, project.JobOptions{Trigger: "unlink"})
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			l, err := p.engine(nil).Part(c.Context(), job, args[1], a.person(), forget)
+			l, err := p.Engine(nil).Part(c.Context(), job, args[1], a.person(), forget)
 			if err != nil {
 				return err
 			}
-			if err := p.note(c.Context(), "unlink", s.Name+" "+args[1], ""); err != nil {
+			if err := p.Note(c.Context(), a.person(), "unlink", s.Name+" "+args[1], ""); err != nil {
 				return err
 			}
-			v := viewOf(s.Name, p.sidesOf(s.Name), l, record.Ended)
+			v := viewOf(s.Name, p.SidesOf(s.Name), l, record.Ended)
 			if a.json {
 				return report.JSON(a.out, v)
 			}

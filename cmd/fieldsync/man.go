@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 )
 
 // builtFrom is the time of the commit, so that the pages of one version are the same wherever they are made.
@@ -40,7 +42,7 @@ func (a *app) manCmd() *cobra.Command {
 				return err
 			}
 			pages, err := filepath.Glob(filepath.Join(args[0], "fieldsync*.1"))
-			a.say("wrote %s to %s", plural(len(pages), "page"), args[0])
+			a.say("wrote %s to %s", project.Plural(len(pages), "page"), args[0])
 			return err
 		},
 	}

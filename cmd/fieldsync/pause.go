@@ -1,12 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -33,10 +33,10 @@ What was due meanwhile is not caught up run by run: the first run after resume f
 			}
 			defer p.Close()
 			pause := engine.Pause{Sync: args[0], By: a.person(), At: a.now(), Why: why}
-			if err := p.note(c.Context(), "pause", args[0], why); err != nil {
+			if err := p.Note(c.Context(), a.person(), "pause", args[0], why); err != nil {
 				return err
 			}
-			if err := p.state.Pause(c.Context(), pause); err != nil {
+			if err := p.State.Pause(c.Context(), pause); err != nil {
 				return err
 			}
 			if a.json {
@@ -65,14 +65,14 @@ func (a *app) resumeCmd() *cobra.Command {
 				return err
 			}
 			defer p.Close()
-			was, err := p.state.Resume(c.Context(), args[0])
+			was, err := p.State.Resume(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			if !was {
-				return hinted{fmt.Errorf("%s is not paused", args[0]), "fieldsync status shows which syncs are"}
+				return project.Hinted(fmt.Errorf("%s is not paused", args[0]), "fieldsync status shows which syncs are")
 			}
-			if err := p.note(c.Context(), "resume", args[0], why); err != nil {
+			if err := p.Note(c.Context(), a.person(), "resume", args[0], why); err != nil {
 				return err
 			}
 			if a.json {
@@ -102,11 +102,11 @@ decisions, values put back, links made and parted. What runs did is in fieldsync
 				return err
 			}
 			defer p.Close()
-			if err := p.openState(readState); err != nil {
+			if err := p.OpenState(project.ReadState); err != nil {
 				return err
 			}
 			acts := []engine.Act{}
-			if err := p.state.Acts(c.Context(), limit, func(act engine.Act) error { acts = append(acts, act); return nil }); err != nil {
+			if err := p.State.Acts(c.Context(), limit, func(act engine.Act) error { acts = append(acts, act); return nil }); err != nil {
 				return err
 			}
 			if a.json {
@@ -117,7 +117,7 @@ decisions, values put back, links made and parted. What runs did is in fieldsync
 			}
 			t := report.Table{Head: []string{"WHEN", "WHO", "WHAT", "TO", "WHY"}}
 			for _, act := range acts {
-				t.Row(stamp(act.At), act.By, act.Action, act.Subject, act.Why)
+				t.Row(project.Stamp(act.At), act.By, act.Action, act.Subject, act.Why)
 			}
 			return t.Print(a.out, a.style)
 		},
@@ -127,34 +127,16 @@ decisions, values put back, links made and parted. What runs did is in fieldsync
 }
 
 // openToSteer opens the state for a command about one sync that contacts no system.
-func (a *app) openToSteer(sync string) (*project, error) {
+func (a *app) openToSteer(sync string) (*project.Project, error) {
 	p, err := a.openProject()
 	if err != nil {
 		return nil, err
 	}
-	if _, err = p.sync(sync); err == nil {
-		err = p.openState(writeState)
+	if _, err = p.Find(sync); err == nil {
+		err = p.OpenState(project.WriteState)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
-}
-
-// note keeps what the person at this command line does.
-func (p *project) note(ctx context.Context, action, subject, why string) error {
-	return p.state.Note(ctx, engine.Act{At: p.app.now(), By: p.app.person(), Action: action, Subject: subject, Why: why})
-}
-
-// pausesOf lists the pauses by sync.
-func pausesOf(ctx context.Context, store engine.Store) (map[string]*engine.Pause, error) {
-	list, err := store.Pauses(ctx)
-	if err != nil {
-		return nil, err
-	}
-	by := make(map[string]*engine.Pause, len(list))
-	for i := range list {
-		by[list[i].Sync] = &list[i]
-	}
-	return by, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -35,17 +36,17 @@ to do; conflicts and holds that wait are shown and do not count.`,
 				return err
 			}
 			defer p.Close()
-			if err := p.openState(readState); err != nil {
+			if err := p.OpenState(project.ReadState); err != nil {
 				return err
 			}
-			syncs, err := p.pick(args)
+			syncs, err := p.Pick(args)
 			if err != nil {
 				return err
 			}
 			code, made := exitOK, 0
 			plans := func(w io.Writer) error {
 				for _, s := range syncs {
-					job, err := p.job(c.Context(), s, jobOptions{preview: true, full: full, trigger: "plan"})
+					job, err := p.Job(c.Context(), s, project.JobOptions{Preview: true, Full: full, Trigger: "plan"})
 					if err == nil {
 						var changes bool
 						changes, err = a.preview(c.Context(), p, job, w)
@@ -60,7 +61,7 @@ to do; conflicts and holds that wait are shown and do not count.`,
 						if c.Context().Err() != nil {
 							return err
 						}
-						a.complain(inSync(s.Name, err))
+						a.complain(project.InSync(s.Name, err))
 						code = exitError
 					}
 				}
@@ -87,9 +88,9 @@ to do; conflicts and holds that wait are shown and do not count.`,
 
 // preview plans one sync, shows it, and writes it to w unless that is nil. A plan that needs an approval counts as
 // one with changes: apply would not find that there is nothing to do.
-func (a *app) preview(ctx context.Context, p *project, job engine.Job, w io.Writer) (changes bool, err error) {
+func (a *app) preview(ctx context.Context, p *project.Project, job engine.Job, w io.Writer) (changes bool, err error) {
 	bar := a.startBar()
-	eng := p.engine(bar)
+	eng := p.Engine(bar.progress())
 	run, err := eng.Plan(ctx, job)
 	bar.stop()
 	if err != nil {

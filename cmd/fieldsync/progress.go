@@ -31,7 +31,14 @@ func (a *app) startBar() *bar {
 	return &bar{begun: a.now(), phases: map[string]*progress.Tracker{}, app: a}
 }
 
-// step is the engine's Progress.
+// progress is what the engine tells of its progress; nil where nothing is drawn.
+func (b *bar) progress() func(engine.Progress) {
+	if b == nil {
+		return nil
+	}
+	return b.step
+}
+
 func (b *bar) step(p engine.Progress) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -43,7 +43,7 @@ func TestTwoHundredTicketsOfARealToolEndAgreed(t *testing.T) {
 	}
 }
 
-// Ticketing is where the tickets are: a real server, on which people work past fieldsync.
+// ticketing is where the tickets are: a real server, on which people work past fieldsync.
 type ticketing interface {
 	// mapping is the connection "desk", and what the rules of the sync are made with.
 	mapping() (connection string, terms terms)

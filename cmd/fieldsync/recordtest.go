@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -18,13 +19,13 @@ func (a *app) recordTest(ctx context.Context, sync, key string) error {
 		return err
 	}
 	defer p.Close()
-	s, err := p.theSync(sync, true)
+	s, err := theSync(p, sync, true)
 	if err == nil {
-		err = p.openState(readState)
+		err = p.OpenState(project.ReadState)
 	}
 	var job engine.Job
 	if err == nil {
-		job, err = p.job(ctx, s, jobOptions{preview: true, trigger: "test"})
+		job, err = p.Job(ctx, s, project.JobOptions{Preview: true, Trigger: "test"})
 	}
 	if err != nil {
 		return err
@@ -32,12 +33,12 @@ func (a *app) recordTest(ctx context.Context, sync, key string) error {
 	var base, now [2]record.Fields
 	var gone [2]bool
 	var names []string
-	x, err := p.engine(nil).Explain(ctx, job, key)
+	x, err := p.Engine(nil).Explain(ctx, job, key)
 	switch {
 	case err == nil:
 		for _, side := range record.Sides {
 			if x.Input.Presence[side] == reconcile.OutOfScope {
-				return hinted{fmt.Errorf("%s is out of the sync's scope", x.Input.Record[side].Name()), "a test knows no scope: record one that is in it"}
+				return project.Hinted(fmt.Errorf("%s is out of the sync's scope", x.Input.Record[side].Name()), "a test knows no scope: record one that is in it")
 			}
 			gone[side] = x.Input.Presence[side] == reconcile.Gone
 			base[side], now[side] = recorded(x.Rules.Sides[side].Paths, x.Input.Link.Base[side], x.Input.Record[side].Values)
@@ -46,7 +47,7 @@ func (a *app) recordTest(ctx context.Context, sync, key string) error {
 			}
 		}
 	case errors.Is(err, engine.ErrNoLink): // not linked yet: one side alone
-		recs, err := p.engine(nil).Look(ctx, job, key, [2][]string{})
+		recs, err := p.Engine(nil).Look(ctx, job, key, [2][]string{})
 		if err != nil {
 			return err
 		}

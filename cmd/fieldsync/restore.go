@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
-	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -42,15 +41,15 @@ the writing, nothing is written.`,
 			if err != nil {
 				return err
 			}
-			if err := p.openState(writeState); err != nil {
+			if err := p.OpenState(project.WriteState); err != nil {
 				return err
 			}
-			entry, err := p.state.Entry(c.Context(), id)
+			entry, err := p.State.Entry(c.Context(), id)
 			if err != nil {
 				return err
 			}
 			if entry == nil {
-				return hinted{fmt.Errorf("the history has no value %d", id), "fieldsync blame SYNC KEY lists them under RESTORE; what is older than history in the fieldsync block is forgotten"}
+				return project.Hinted(fmt.Errorf("the history has no value %d", id), "fieldsync blame SYNC KEY lists them under RESTORE; what is older than history in the fieldsync block is forgotten")
 			}
 			return a.putBack(c.Context(), p, entry.Sync, "restore", args[0], yes, func(ctx context.Context, e *engine.Engine, j engine.Job) (*engine.Putback, error) {
 				return e.Restore(ctx, j, *entry)
@@ -87,15 +86,15 @@ any other edit. An undo is a run itself, and can be undone.`,
 			if err != nil {
 				return err
 			}
-			if err := p.openState(writeState); err != nil {
+			if err := p.OpenState(project.WriteState); err != nil {
 				return err
 			}
-			run, err := p.state.RunByID(c.Context(), id)
+			run, err := p.State.RunByID(c.Context(), id)
 			if err != nil {
 				return err
 			}
 			if run == nil {
-				return hinted{fmt.Errorf("there is no run %d", id), "fieldsync runs lists them"}
+				return project.Hinted(fmt.Errorf("there is no run %d", id), "fieldsync runs lists them")
 			}
 			return a.putBack(c.Context(), p, run.Sync, "undo", args[0], yes, func(ctx context.Context, e *engine.Engine, j engine.Job) (*engine.Putback, error) {
 				return e.Undo(ctx, j, id)
@@ -116,12 +115,12 @@ func (a *app) completeRuns(c *cobra.Command, args []string, _ string) ([]string,
 		return nil, cobra.ShellCompDirectiveError
 	}
 	defer p.Close()
-	if err := p.openState(readState); err != nil {
+	if err := p.OpenState(project.ReadState); err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	var runs []string
-	err = p.state.Runs(c.Context(), "", 20, func(r plan.Run) error {
-		runs = append(runs, fmt.Sprintf("%d\t%s, %s, %s", r.ID, r.Sync, r.Trigger, stamp(r.Started)))
+	err = p.State.Runs(c.Context(), "", 20, func(r plan.Run) error {
+		runs = append(runs, fmt.Sprintf("%d\t%s, %s, %s", r.ID, r.Sync, r.Trigger, project.Stamp(r.Started)))
 		return nil
 	})
 	if err != nil {
@@ -133,41 +132,41 @@ func (a *app) completeRuns(c *cobra.Command, args []string, _ string) ([]string,
 func number(text, hint string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n <= 0 {
-		return 0, hinted{fmt.Errorf("%q is no number", text), hint}
+		return 0, project.Hinted(fmt.Errorf("%q is no number", text), hint)
 	}
 	return n, nil
 }
 
 // putBack shows what is to be put back, asks, and does it. subject is the value, or the run, that a person named.
-func (a *app) putBack(ctx context.Context, p *project, sync, trigger, subject string, yes bool, prepare func(context.Context, *engine.Engine, engine.Job) (*engine.Putback, error)) error {
-	s, err := p.sync(sync)
+func (a *app) putBack(ctx context.Context, p *project.Project, sync, trigger, subject string, yes bool, prepare func(context.Context, *engine.Engine, engine.Job) (*engine.Putback, error)) error {
+	s, err := p.Find(sync)
 	if err != nil {
 		return err
 	}
-	job, err := p.job(ctx, s, jobOptions{trigger: trigger})
+	job, err := p.Job(ctx, s, project.JobOptions{Trigger: trigger})
 	if err != nil {
 		return err
 	}
-	e := p.engine(nil)
+	e := p.Engine(nil)
 	back, err := prepare(ctx, e, job)
 	if err != nil {
 		return err
 	}
 	if trigger == "restore" && back.Changes() == 0 {
-		return p.unrestorable(s, back.Puts[0])
+		return p.Unrestorable(s, back.Puts[0])
 	}
 	if !a.json {
 		a.say("%s   %s", a.style.Bold(sync), trigger)
-		if err := report.Puts(a.out, puts(sync, back), a.style); err != nil {
+		if err := report.Puts(a.out, project.PutsView(sync, back), a.style); err != nil {
 			return err
 		}
 	}
 	var acc plan.Run
 	if back.Changes() > 0 {
-		if err := a.agreeTo(fmt.Sprintf("Put back %s?", plural(back.Changes(), "value")), yes); err != nil {
+		if err := a.agreeTo(fmt.Sprintf("Put back %s?", project.Plural(back.Changes(), "value")), yes); err != nil {
 			return err
 		}
-		if err := p.note(ctx, trigger, sync+" "+subject, ""); err != nil {
+		if err := p.Note(ctx, a.person(), trigger, sync+" "+subject, ""); err != nil {
 			return err
 		}
 		acc, err = back.Apply(ctx, a.person())
@@ -176,7 +175,7 @@ func (a *app) putBack(ctx context.Context, p *project, sync, trigger, subject st
 		}
 	}
 	if a.json {
-		out := map[string]any{"puts": report.RedactPuts(puts(sync, back))}
+		out := map[string]any{"puts": report.RedactPuts(project.PutsView(sync, back))}
 		if acc.ID != 0 {
 			out["run"] = acc
 		}
@@ -186,7 +185,7 @@ func (a *app) putBack(ctx context.Context, p *project, sync, trigger, subject st
 	} else if acc.ID == 0 {
 		a.say("There is nothing to put back.")
 	} else {
-		if rerr := report.PutResults(a.out, puts(sync, back), a.style); rerr != nil {
+		if rerr := report.PutResults(a.out, project.PutsView(sync, back), a.style); rerr != nil {
 			return rerr
 		}
 		if acc.Done > 0 {
@@ -202,29 +201,17 @@ func (a *app) putBack(ctx context.Context, p *project, sync, trigger, subject st
 	return nil
 }
 
-// unrestorable says why one value cannot be restored.
-func (p *project) unrestorable(s *mapping.Sync, put engine.Put) error {
-	name := put.SideName + " " + put.Entry.Key
-	if put.Label != "" {
-		name = put.SideName + " " + put.Label
-	}
-	if put.Entry.Path != "" {
-		name += " " + put.Entry.Path
-	}
-	return hinted{fmt.Errorf("%s cannot be restored: %s", name, put.Skip), "fieldsync blame " + s.Name + " " + put.Entry.Key + " shows what it holds and what it held"}
-}
-
 // agreeTo asks a question, unless yes was said already; nil means yes.
 func (a *app) agreeTo(question string, yes bool) error {
 	if yes {
 		return nil
 	}
 	if !a.ask {
-		return hinted{errors.New("nobody can be asked: standard input is no terminal"), "nothing was written; add --yes"}
+		return project.Hinted(errors.New("nobody can be asked: standard input is no terminal"), "nothing was written; add --yes")
 	}
 	fmt.Fprintf(a.err, "%s [y/N] ", question)
-	a.out.flush()
-	a.err.flush()
+	a.out.Flush()
+	a.err.Flush()
 	answer, _ := a.in.ReadString('\n') // no answer is a no
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
@@ -232,35 +219,3 @@ func (a *app) agreeTo(question string, yes bool) error {
 	}
 	return errDeclined
 }
-
-func puts(sync string, back *engine.Putback) []report.Put {
-	list := []report.Put{}
-	for _, p := range back.Puts {
-		x := p.Entry
-		list = append(list, report.Put{ID: x.ID, Sync: sync, Side: p.SideName, Key: x.Key, Label: p.Label, Path: x.Path, Field: p.Field, From: p.From, To: x.Value,
-			By: replacer(x), Run: x.Run, At: x.At, Sensitive: p.Sensitive, Skip: p.Skip, Note: p.Note, Outcome: p.Outcome, Why: p.Why, Hint: p.Hint})
-	}
-	return list
-}
-
-// replacer says who replaced a value.
-func replacer(x engine.Entry) string {
-	by := "rule " + x.Rule
-	switch {
-	case x.Cause == engine.ByEdit:
-		by = "an edit"
-	case x.Cause == engine.ByPerson:
-		by = "a value put back"
-	case x.Cause == engine.Averted:
-		by = "an edit put back"
-	case x.Rule == "":
-		by = "a rule"
-	}
-	if x.Who != "" {
-		by += " by " + x.Who
-	}
-	return by
-}
-
-// stamp is a time as it stands in what fieldsync prints.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

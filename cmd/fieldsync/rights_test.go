@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 )
 
@@ -263,7 +264,7 @@ func TestATestRecordIsTakenAwayByEveryConnectorThatMakesRecords(t *testing.T) {
 				t.Errorf("alerts: %+v", alerts)
 			}
 			// What is left of it, if anything, nobody takes for a record of his own.
-			if out := s.ends(exitChangesOrNot(c.name), "plan"); strings.Contains(out, testText) {
+			if out := s.ends(exitChangesOrNot(c.name), "plan"); strings.Contains(out, project.TestText) {
 				t.Errorf("the test record is in a plan:\n%s", out)
 			}
 		})

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/service"
 	"github.com/fieldsync/fieldsync/engine/access"
-	"github.com/fieldsync/fieldsync/engine/telemetry"
 )
 
 // everyRoute lists what a service answers, without starting one.
@@ -28,10 +28,8 @@ func everyRoute(t *testing.T) []access.Route {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	p.log = slog.New(slog.DiscardHandler)
-	svc := newService(p, a.dir)
-	svc.meter = &meter{metrics: telemetry.NewMetrics("", svc.figures, p.log)}
-	return svc.routes(svc.gate(&door{local: true})).Routes()
+	p.Log = slog.New(slog.DiscardHandler)
+	return service.Routes(p, a.source(nil))
 }
 
 // openRoutes are those that anybody may use: they log in, say only that the service lives, hold nothing of anybody, or check

@@ -2,16 +2,16 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/service"
 	ilertsim "github.com/fieldsync/fieldsync/connectors/ilert/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 	"github.com/fieldsync/fieldsync/engine/report"
@@ -58,7 +58,7 @@ func (a *app) simServiceNow() *cobra.Command {
 				s.Insert("incident", map[string]string{"short_description": fmt.Sprintf("Sample incident %d", i+1), "category": "network"})
 			}
 			if err := upset(s, switches, faults); err != nil {
-				return hinted{err, "fieldsync sim servicenow --help lists all switches and faults"}
+				return project.Hinted(err, "fieldsync sim servicenow --help lists all switches and faults")
 			}
 			var users []simUser
 			for _, u := range snowsim.DefaultUsers() {
@@ -141,11 +141,11 @@ func (a *app) simulate(ctx context.Context, name, listen, root string, h http.Ha
 		}
 		a.say("Interrupt (Ctrl-C) to stop it.")
 	}
-	a.out.flush()
+	a.out.Flush()
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return serveHTTP(ctx, l, nil, h)
+	return service.ServeHTTP(ctx, l, nil, h)
 }
 
 func orDash(s string) string {
@@ -157,43 +157,16 @@ func orDash(s string) string {
 
 // listenLoopback opens a port that only this machine reaches.
 func listenLoopback(addr string) (net.Listener, error) {
-	local, err := loopbackAddress(addr)
+	local, err := service.LoopbackAddress(addr)
 	if err != nil {
 		return nil, err
 	}
 	if !local {
-		return nil, hinted{fmt.Errorf("listen address %q can be reached from other machines, and nobody has to log in", addr), "listen on 127.0.0.1"}
+		return nil, project.Hinted(fmt.Errorf("listen address %q can be reached from other machines, and nobody has to log in", addr), "listen on 127.0.0.1")
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, hinted{err, "another process has this port, perhaps another fieldsync; choose another address"}
+		return nil, project.Hinted(err, "another process has this port, perhaps another fieldsync; choose another address")
 	}
 	return l, nil
-}
-
-// stopTime is how long requests in flight may take once a server is told to stop.
-const stopTime = 3 * time.Second
-
-// serveHTTP serves until ctx ends, then lets requests in flight end.
-func serveHTTP(ctx context.Context, l net.Listener, secure *tls.Config, h http.Handler) error {
-	srv := &http.Server{Handler: h, TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
-	failed := make(chan error, 1)
-	go func() {
-		if secure != nil {
-			failed <- srv.ServeTLS(l, "", "")
-		} else {
-			failed <- srv.Serve(l)
-		}
-	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	if err := srv.Shutdown(end); err != nil {
-		return srv.Close()
-	}
-	return nil
 }

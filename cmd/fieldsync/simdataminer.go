@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	nocsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 )
@@ -47,7 +48,7 @@ func (a *app) simDataMiner() *cobra.Command {
 			}{{switches, s.Switch}, {faults, s.Fault}} {
 				for _, text := range each.texts {
 					if err := each.turn(text); err != nil {
-						return hinted{err, "fieldsync sim dataminer --help lists all switches and faults"}
+						return project.Hinted(err, "fieldsync sim dataminer --help lists all switches and faults")
 					}
 				}
 			}

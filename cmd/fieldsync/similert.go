@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	ilertsim "github.com/fieldsync/fieldsync/connectors/ilert/sim"
 )
 
@@ -30,7 +31,7 @@ func (a *app) simIlert() *cobra.Command {
 				s.Raise(ilertsim.Alert{Summary: fmt.Sprintf("Sample alert %d", i+1), Key: fmt.Sprintf("sample-%d", i+1)})
 			}
 			if err := errors.Join(each(switches, s.Switch), each(faults, s.Fault)); err != nil {
-				return hinted{err, "fieldsync sim ilert --help lists all switches and faults"}
+				return project.Hinted(err, "fieldsync sim ilert --help lists all switches and faults")
 			}
 			var users []simUser
 			for _, u := range ilertsim.DefaultUsers() {

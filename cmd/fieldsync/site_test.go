@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"
 	snowsim "github.com/fieldsync/fieldsync/connectors/servicenow/sim"
 	"github.com/fieldsync/fieldsync/engine"
@@ -53,8 +54,8 @@ func newSite(t *testing.T, edit func(name, text string) string) *site {
 	t.Helper()
 	users := append(snowsim.DefaultUsers(), snowsim.User{Login: "console", Password: consolePassword, Roles: []string{"admin"}})
 	s := &site{t: t, snow: snowsim.New(snowsim.Options{Users: users})}
-	mask := &secrets{}
-	quiet := func() *masked { return &masked{w: io.Discard, secrets: mask} }
+	mask := &project.Secrets{}
+	quiet := func() *project.Masked { return mask.Over(io.Discard) }
 	s.desk = &demo{app: &app{out: quiet(), err: quiet(), now: time.Now, getenv: os.LookupEnv}, folder: t.TempDir(), snow: s.snow}
 	if err := s.desk.lay(); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/report"
 	"github.com/fieldsync/fieldsync/engine/state"
@@ -33,7 +34,7 @@ serve runs. A database is backed up with its own tools, such as pg_dump.`,
 }
 
 // openStateFile opens the state that the mapping names. A file has to be there.
-func (a *app) openStateFile(mode stateMode) (*project, *state.Store, error) {
+func (a *app) openStateFile(mode project.StateMode) (*project.Project, *state.Store, error) {
 	p, err := a.openProject()
 	if err != nil {
 		return nil, nil, err
@@ -41,13 +42,13 @@ func (a *app) openStateFile(mode stateMode) (*project, *state.Store, error) {
 	path := p.Settings.State
 	if !state.IsURL(path) {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, errors.Join(hinted{fmt.Errorf("there is no state at %s yet", path), "the first fieldsync apply makes it; -d DIR names another mapping folder"}, p.Close())
+			return nil, nil, errors.Join(project.Hinted(fmt.Errorf("there is no state at %s yet", path), "the first fieldsync apply makes it; -d DIR names another mapping folder"), p.Close())
 		}
 	}
-	if err := p.openState(mode); err != nil {
+	if err := p.OpenState(mode); err != nil {
 		return nil, nil, errors.Join(err, p.Close())
 	}
-	file, ok := p.state.(*state.Store)
+	file, ok := p.State.(*state.Store)
 	if !ok {
 		return nil, nil, errors.Join(fmt.Errorf("the state of this mapping is of an unknown kind"), p.Close())
 	}
@@ -69,7 +70,7 @@ remembers: writes that were made since show as edits on both sides alike, and ar
   fieldsync state backup latest.db --force`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			p, file, err := a.openStateFile(readState)
+			p, file, err := a.openStateFile(project.ReadState)
 			if err != nil {
 				return err
 			}
@@ -101,7 +102,7 @@ no write has been in flight for long. Changes nothing. Exit code 1 when somethin
   fieldsync state check --older 15m --json | jq '.findings[] | select(.ok | not)'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			p, file, err := a.openStateFile(readState)
+			p, file, err := a.openStateFile(project.ReadState)
 			if err != nil {
 				return err
 			}
@@ -135,11 +136,11 @@ of processes.`,
   DATABASE_URL=… fieldsync state copy -d mappings --to fieldsync.db`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			a.out.secrets.add(state.Secrets(to)...)
+			a.out.Secrets.Add(state.Secrets(to)...)
 			if scheme, _, ok := strings.Cut(to, "://"); ok && !state.IsURL(to) {
-				return noState(scheme)
+				return project.NoState(scheme)
 			}
-			p, from, err := a.openStateFile(writeState)
+			p, from, err := a.openStateFile(project.WriteState)
 			if err != nil {
 				return err
 			}
@@ -150,14 +151,14 @@ of processes.`,
 			}
 			defer target.Close()
 			bar := a.startBar()
-			copied, err := from.CopyTo(c.Context(), target, p.owner, func(table string, rows int64) {
+			copied, err := from.CopyTo(c.Context(), target, p.Owner, func(table string, rows int64) {
 				if bar != nil {
 					bar.step(engine.Progress{Sync: "copy", Phase: table, Done: rows})
 				}
 			})
 			bar.stop()
 			if errors.Is(err, engine.ErrLeased) {
-				return hinted{err, "stop fieldsync serve, or wait for the run to end"}
+				return project.Hinted(err, "stop fieldsync serve, or wait for the run to end")
 			}
 			if err != nil {
 				return err

@@ -2,14 +2,82 @@ package main
 
 import (
 	"context"
-	"slices"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/service"
+	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
+
+// service asks the service that runs with this folder for its status; nil if there is none, or it does not tell.
+func (a *app) service(ctx context.Context, cfg *mapping.Config) *service.Status {
+	at := cfg.Serve.URL
+	if at == "" && cfg.Serve.TLS != nil {
+		return nil // by which name its certificate is good nobody knows here
+	}
+	if at == "" {
+		at = "http://" + reachable(cfg.Settings.Listen)
+	}
+	dir, err := filepath.Abs(a.mappings())
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(at, "/")+"/status", nil)
+	if err != nil {
+		return nil
+	}
+	if token, ok := a.getenv("FIELDSYNC_TOKEN"); ok {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	var st service.Status
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&st); err != nil || st.Dir != dir {
+		return nil
+	}
+	return &st
+}
+
+// reachable is where this machine finds a service that listens at an address.
+func reachable(listen string) string {
+	if listen == "" {
+		listen = service.DefaultListen
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return listen
+}
+
+// sayService prints what a running service says of its mapping.
+func (a *app) sayService(st *service.Status) {
+	a.say("fieldsync serve runs since %s (pid %d).", st.Began.UTC().Format("2006-01-02 15:04:05Z"), st.PID)
+	if st.Mapping.State == "good" {
+		return
+	}
+	a.say("%s The edited mapping is broken since %s; the last good rules keep running:", a.style.Bad("!!"), st.Mapping.Since.UTC().Format("2006-01-02 15:04:05Z"))
+	for _, d := range st.Mapping.Diagnostics {
+		if d.Severity == "error" {
+			a.say("  %s:%d:%d: %s. %s", d.File, d.Line, d.Column, d.Summary, d.Detail)
+		}
+	}
+}
 
 func (a *app) statusCmd() *cobra.Command {
 	return &cobra.Command{
@@ -31,17 +99,17 @@ files as they are now are the rules in force.`,
 				return a.statusOf(running)
 			}
 			if diags.HasErrors() {
-				return diagnosed{cfg.Files, diags}
+				return project.Diagnosed{Files: cfg.Files, Diags: diags}
 			}
 			p, err := a.project(cfg)
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			if err := p.openState(readState); err != nil {
+			if err := p.OpenState(project.ReadState); err != nil {
 				return err
 			}
-			list, err := p.statuses(c.Context(), p.state)
+			list, err := p.Statuses(c.Context(), p.State)
 			if err != nil {
 				return err
 			}
@@ -55,48 +123,12 @@ files as they are now are the rules in force.`,
 
 // statusOf shows what a running service says: only it knows the next runs, and whether the files as they are now
 // are those in force.
-func (a *app) statusOf(st *serviceStatus) error {
+func (a *app) statusOf(st *service.Status) error {
 	if a.json {
 		return report.JSON(a.out, st)
 	}
 	a.sayService(st)
 	return report.StatusTable(a.out, st.Syncs, a.now(), a.style)
-}
-
-// statuses joins what the mapping names with what the state knows: in the order they run in, then what the mapping lost.
-func (p *project) statuses(ctx context.Context, store engine.Store) ([]report.Status, error) {
-	known, err := store.Syncs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	paused, err := pausesOf(ctx, store)
-	if err != nil {
-		return nil, err
-	}
-	list := []report.Status{}
-	fill := func(s *report.Status) {
-		if i := slices.IndexFunc(known, func(k engine.SyncStatus) bool { return k.Sync == s.Sync }); i >= 0 {
-			k := known[i]
-			s.Links, s.Detached, s.Conflicts, s.Held, s.Intents, s.LastRun, s.LastGood = k.Links, k.Detached, k.Conflicts, k.Held, k.Intents, k.LastRun, k.LastGood
-			s.Waits = waitingPlan(k)
-		}
-		if pause := paused[s.Sync]; pause != nil {
-			s.Paused = &report.Paused{By: pause.By, At: pause.At, Why: pause.Why}
-		}
-	}
-	for _, m := range inOrder(p.Syncs) {
-		s := report.Status{Sync: m.Name, Known: true, Schedule: m.Schedule, After: m.After}
-		fill(&s)
-		list = append(list, s)
-	}
-	for _, k := range known {
-		if _, ok := p.Sync(k.Sync); !ok {
-			s := report.Status{Sync: k.Sync}
-			fill(&s)
-			list = append(list, s)
-		}
-	}
-	return list, nil
 }
 
 func (a *app) runsCmd() *cobra.Command {
@@ -114,11 +146,11 @@ func (a *app) runsCmd() *cobra.Command {
 				return err
 			}
 			defer p.Close()
-			if err := p.openState(readState); err != nil {
+			if err := p.OpenState(project.ReadState); err != nil {
 				return err
 			}
 			runs := []plan.Run{}
-			err = p.state.Runs(c.Context(), first(args), limit, func(r plan.Run) error {
+			err = p.State.Runs(c.Context(), first(args), limit, func(r plan.Run) error {
 				runs = append(runs, r)
 				return nil
 			})

@@ -22,7 +22,7 @@ import (
 	"sync"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // help desks of the scripts
+	_ "github.com/mattn/go-sqlite3"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	alarmsim "github.com/fieldsync/fieldsync/connectors/dataminer/sim"

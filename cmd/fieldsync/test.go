@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -40,11 +41,11 @@ sensitive, that a look-up decides or that are held stay out.`,
 				return a.recordTest(c.Context(), sync, key)
 			}
 			if sync != "" {
-				return hinted{errors.New("--sync says whose record is to be written as a test, and none is named"), "add --record KEY"}
+				return project.Hinted(errors.New("--sync says whose record is to be written as a test, and none is named"), "add --record KEY")
 			}
 			re, err := regexp.Compile(pattern)
 			if err != nil {
-				return hinted{fmt.Errorf("--run: %w", err), "write a part of a test's name, or a regular expression"}
+				return project.Hinted(fmt.Errorf("--run: %w", err), "write a part of a test's name, or a regular expression")
 			}
 			p, err := a.openProject()
 			if err != nil {
@@ -102,8 +103,8 @@ func (a *app) printTests(list []testView, failed int) {
 	case len(list) == 0:
 		a.say("No tests. A test block in the mapping says what should become of two records.")
 	case failed == 0:
-		a.say("%s passed.", plural(len(list), "test"))
+		a.say("%s passed.", project.Plural(len(list), "test"))
 	default:
-		a.say("%d of %s failed.", failed, plural(len(list), "test"))
+		a.say("%d of %s failed.", failed, project.Plural(len(list), "test"))
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/access"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
@@ -24,7 +25,7 @@ decide (and settle conflicts, approve, restore) or run (and start and pause sync
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := access.ParseRole(role)
 			if err != nil {
-				return hinted{err, "add --role look, --role decide or --role run"}
+				return project.Hinted(err, "add --role look, --role decide or --role run")
 			}
 			token := access.NewToken()
 			hash := access.HashOf(token).String()

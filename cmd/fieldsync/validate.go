@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -35,12 +36,12 @@ A system that cannot be asked now is a warning: its paths stay unchecked.`,
 				}
 				defer p.Close()
 				for _, s := range cfg.Syncs {
-					_, more := p.compile(c.Context(), s, !offline)
+					_, more := p.Rules(c.Context(), s, !offline)
 					diags = append(diags, more...)
 				}
 			}
 			return a.validated(cfg.Dir, cfg.Files, diags, fmt.Sprintf("%s, %s and %s",
-				plural(len(cfg.Connections), "connection"), plural(len(cfg.Syncs), "sync"), plural(len(cfg.Tests), "test")))
+				project.Plural(len(cfg.Connections), "connection"), project.Plural(len(cfg.Syncs), "sync"), project.Plural(len(cfg.Tests), "test")))
 		},
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "contact no system: paths stay unchecked")
@@ -49,7 +50,7 @@ A system that cannot be asked now is a warning: its paths stay unchecked.`,
 
 func (a *app) validated(dir string, files map[string]*hcl.File, diags hcl.Diagnostics, what string) error {
 	if a.json {
-		if err := report.JSON(a.out, map[string]any{"valid": !diags.HasErrors(), "diagnostics": diagnosticsOf(diags)}); err != nil {
+		if err := report.JSON(a.out, map[string]any{"valid": !diags.HasErrors(), "diagnostics": project.DiagnosticsOf(diags)}); err != nil {
 			return err
 		}
 	} else {
@@ -60,12 +61,4 @@ func (a *app) validated(dir string, files map[string]*hcl.File, diags hcl.Diagno
 	}
 	a.say("%s is valid: %s.", dir, what)
 	return nil
-}
-
-// plural writes n with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return report.Count(int64(n)) + " " + noun + "s"
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/mapping"
@@ -18,7 +19,8 @@ import (
 
 // A verification is one call of fieldsync verify.
 type verification struct {
-	*project
+	app *app
+	*project.Project
 	opts     verify.Options
 	live     bool
 	picked   []*mapping.Sync
@@ -69,15 +71,15 @@ The same seed gives the same histories. Exit code 1 if a promise was broken.`,
 		ValidArgsFunction: a.completeSyncs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.Histories < 1 {
-				return hinted{fmt.Errorf("--histories %d is not enough", o.Histories), "write a number from 1 on"}
+				return project.Hinted(fmt.Errorf("--histories %d is not enough", o.Histories), "write a number from 1 on")
 			}
 			p, err := a.openToRun()
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			v := &verification{project: p, opts: o, live: live, subjects: map[*mapping.Sync]*verify.Subject{}}
-			if v.picked, err = p.pick(args); err != nil {
+			v := &verification{app: a, Project: p, opts: o, live: live, subjects: map[*mapping.Sync]*verify.Subject{}}
+			if v.picked, err = p.Pick(args); err != nil {
 				return err
 			}
 			return v.run(c.Context(), save)
@@ -95,7 +97,7 @@ func (v *verification) run(ctx context.Context, save bool) error {
 	for _, s := range v.picked {
 		trips, err := v.subject(ctx, s)
 		if err != nil {
-			return inSync(s.Name, err)
+			return project.InSync(s.Name, err)
 		}
 		view.Trips = append(view.Trips, trips...)
 	}
@@ -159,14 +161,14 @@ func (v *verification) subject(ctx context.Context, s *mapping.Sync) ([]tripView
 	var samples [2][]record.Record
 	if v.live {
 		for i, side := range s.Sides {
-			e, err := v.end(ctx, side)
+			e, err := v.End(ctx, side)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", side.Name, err)
 			}
-			if schemas[i] = e.schema; e.schema == nil || e.schema.Hidden {
+			if schemas[i] = e.Schema; e.Schema == nil || e.Schema.Hidden {
 				v.unknown(side, "does not describe its fields to this user")
 			}
-			if samples[i], err = sample(ctx, e.col, side.Query, s.Paths[i]); err != nil {
+			if samples[i], err = sample(ctx, e.Col, side.Query, s.Paths[i]); err != nil {
 				return nil, fmt.Errorf("%s: %w", side.Name, err)
 			}
 		}
@@ -177,14 +179,14 @@ func (v *verification) subject(ctx context.Context, s *mapping.Sync) ([]tripView
 	}
 	real, diags := v.Compile(s, schemas)
 	if diags.HasErrors() {
-		return nil, diagnosed{v.Files, diags}
+		return nil, project.Diagnosed{Files: v.Files, Diags: diags}
 	}
 	for i := range samples {
 		sampled[i] = words(real.Rules, i, samples[i])
 	}
 	sub, diags := v.Subject(s, schemas, sampled)
 	if diags.HasErrors() {
-		return nil, diagnosed{v.Files, diags}
+		return nil, project.Diagnosed{Files: v.Files, Diags: diags}
 	}
 	v.subjects[s] = sub
 	if !v.live {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/connectors/guard"
 	"github.com/fieldsync/fieldsync/engine/mapping"
@@ -48,11 +49,11 @@ func sample(ctx context.Context, col connectors.Collection, native string, paths
 	_, err := guard.ReadOnly(col).Scan(ctx, connectors.Query{Paths: paths, Native: native}, func(r record.Record) error {
 		out = append(out, r.Clone())
 		if len(out) == sampleSize {
-			return errEnough
+			return project.ErrEnough
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil && !errors.Is(err, project.ErrEnough) {
 		return nil, err
 	}
 	return out, nil
@@ -102,7 +103,7 @@ func (v *verification) trips(ctx context.Context, s *mapping.Sync, real *mapping
 			if len(needs) == 0 || n == lookupRounds {
 				break
 			}
-			if err := v.fetch(ctx, real.Lookups, needs); err != nil {
+			if err := v.Fetch(ctx, real.Lookups, needs); err != nil {
 				return nil, err
 			}
 		}

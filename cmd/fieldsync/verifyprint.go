@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/record"
 	"github.com/fieldsync/fieldsync/engine/report"
 	"github.com/fieldsync/fieldsync/engine/verify"
@@ -18,7 +19,7 @@ func (a *app) printVerified(v *verifyView, took time.Duration) {
 		broken += len(r.Findings)
 		what := a.style.OK("every promise kept")
 		if n := len(r.Findings); n > 0 {
-			what = a.style.Bad(plural(n, "promise") + " broken")
+			what = a.style.Bad(project.Plural(n, "promise") + " broken")
 		}
 		a.say("%s   %s · %s", a.style.Bold(reportName(r)), countOf(r.Histories, "history", "histories"), what)
 		for _, f := range r.Findings {
@@ -59,9 +60,9 @@ func (a *app) printVerified(v *verifyView, took time.Duration) {
 	a.say("%s in %s · seed %d: the same seed lives the same histories.", countOf(histories, "history", "histories"), fmt.Sprintf("%.1f s", took.Seconds()), v.Seed)
 	switch {
 	case broken > 0 && v.Saved == nil:
-		a.say("%s. fieldsync verify --save writes the stories as tests.", a.style.Bad(plural(broken, "promise")+" broken"))
+		a.say("%s. fieldsync verify --save writes the stories as tests.", a.style.Bad(project.Plural(broken, "promise")+" broken"))
 	case broken > 0:
-		a.say("%s.", a.style.Bad(plural(broken, "promise")+" broken"))
+		a.say("%s.", a.style.Bad(project.Plural(broken, "promise")+" broken"))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/connectors/all"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/verify"
@@ -123,7 +124,7 @@ func (v *verification) fails(file string, src, block []byte, name string) (bool,
 
 func (a *app) printSaved(v *savedView) {
 	if len(v.Tests) > 0 {
-		a.say("Saved in %s: %s. fieldsync test fails with it until the mapping is mended.", v.File, plural(len(v.Tests), "test"))
+		a.say("Saved in %s: %s. fieldsync test fails with it until the mapping is mended.", v.File, project.Plural(len(v.Tests), "test"))
 	}
 	for _, name := range v.There {
 		a.say("Saved before: %s", name)

@@ -2,11 +2,10 @@ package main
 
 import (
 	"fmt"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine/report"
 )
 
@@ -17,7 +16,7 @@ func (a *app) versionCmd() *cobra.Command {
 		Example: `  fieldsync version --json`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := version()
+			v := project.Version()
 			if a.json {
 				return report.JSON(a.out, v)
 			}
@@ -25,21 +24,4 @@ func (a *app) versionCmd() *cobra.Command {
 			return err
 		},
 	}
-}
-
-func version() map[string]string {
-	v := map[string]string{"version": "unreleased", "revision": "unknown revision", "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
-		v["version"] = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v["revision"] = s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return v
 }

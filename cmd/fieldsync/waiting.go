@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/user"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -46,12 +45,12 @@ func (a *app) waitingCmd(c *cobra.Command, wanted func(report.Waiting) bool, sho
 			return err
 		}
 		defer p.Close()
-		if err := p.openState(readState); err != nil {
+		if err := p.OpenState(project.ReadState); err != nil {
 			return err
 		}
 		list := []report.Waiting{}
-		err = p.state.Waiting(c.Context(), first(args), func(w engine.Waiting) error {
-			if v := p.waiting(w); wanted(v) {
+		err = p.State.Waiting(c.Context(), first(args), func(w engine.Waiting) error {
+			if v := p.WaitingView(w); wanted(v) {
 				list = append(list, v)
 			}
 			return nil
@@ -71,20 +70,6 @@ func (a *app) waitingCmd(c *cobra.Command, wanted func(report.Waiting) bool, sho
 		return show(list)
 	}
 	return c
-}
-
-func (p *project) waiting(w engine.Waiting) report.Waiting {
-	v := report.Waiting{Conflict: w.Conflict, Hold: w.Hold}
-	switch {
-	case w.Conflict != nil:
-		v.Sides = p.sidesOf(w.Conflict.Sync)
-	case w.Hold != nil:
-		v.Sides = p.sidesOf(w.Hold.Sync)
-	}
-	if w.Choice != nil {
-		v.Take, v.By = v.Sides[w.Choice.Side], w.Choice.By
-	}
-	return v
 }
 
 func (a *app) resolveCmd() *cobra.Command {
@@ -109,15 +94,15 @@ history.`,
 				return err
 			}
 			defer p.Close()
-			s, err := p.sync(args[0])
+			s, err := p.Find(args[0])
 			if err != nil {
 				return err
 			}
-			side, err := sideNamed(p.sidesOf(s.Name), take)
+			side, err := project.SideNamed(p.SidesOf(s.Name), take)
 			if err != nil {
 				return err
 			}
-			if err := p.openState(writeState); err != nil {
+			if err := p.OpenState(project.WriteState); err != nil {
 				return err
 			}
 			return a.resolve(c.Context(), p, s, args[1], args[2], side)
@@ -127,23 +112,23 @@ history.`,
 	return c
 }
 
-func (a *app) resolve(ctx context.Context, p *project, s *mapping.Sync, key, field string, side record.Side) error {
-	job, err := p.job(ctx, s, jobOptions{preview: true, trigger: "resolve"})
+func (a *app) resolve(ctx context.Context, p *project.Project, s *mapping.Sync, key, field string, side record.Side) error {
+	job, err := p.Job(ctx, s, project.JobOptions{Preview: true, Trigger: "resolve"})
 	if err != nil {
 		return err
 	}
 	by := a.person()
-	if err := p.engine(nil).Resolve(ctx, job, key, field, side, by); err != nil {
-		return hinted{err, "fieldsync conflicts " + s.Name + " lists those that wait"}
+	if err := p.Engine(nil).Resolve(ctx, job, key, field, side, by); err != nil {
+		return project.Hinted(err, "fieldsync conflicts "+s.Name+" lists those that wait")
 	}
-	names := p.sidesOf(s.Name)
-	if err := p.note(ctx, "resolve", s.Name+" "+key+" "+field, "take "+names[side]); err != nil {
+	names := p.SidesOf(s.Name)
+	if err := p.Note(ctx, a.person(), "resolve", s.Name+" "+key+" "+field, "take "+names[side]); err != nil {
 		return err
 	}
 	v := report.Waiting{Sides: names, Take: names[side], By: by}
-	err = p.state.Waiting(ctx, s.Name, func(w engine.Waiting) error {
+	err = p.State.Waiting(ctx, s.Name, func(w engine.Waiting) error {
 		if c := w.Conflict; c != nil && c.Field == field && (key == c.Keys[0] || key == c.Keys[1] || key == c.Labels[0] || key == c.Labels[1]) {
-			v = p.waiting(w)
+			v = p.WaitingView(w)
 		}
 		return nil
 	})
@@ -165,19 +150,6 @@ func (a *app) resolve(ctx context.Context, p *project, s *mapping.Sync, key, fie
 	}
 	a.say("The next apply or scheduled run carries it out; fieldsync plan %s shows it before.", s.Name)
 	return nil
-}
-
-func sideNamed(names [2]string, name string) (record.Side, error) {
-	for _, s := range record.Sides {
-		if names[s] == name {
-			return s, nil
-		}
-	}
-	hint := "add --take " + names[0] + " or --take " + names[1]
-	if name == "" {
-		return 0, hinted{errors.New("no side was named"), hint}
-	}
-	return 0, hinted{fmt.Errorf("there is no side %q", name), hint}
 }
 
 // person says who decides, for the record.
