@@ -68,11 +68,16 @@ func (t *collection) usualComments(ctx context.Context) ([]Comments, error) {
 		return nil, nil
 	}
 	one := strings.TrimSuffix(t.rel.name, "s")
-	all, err := t.conn.relations(ctx, t.conn)
+	usual := []string{"comments", one + "_comments", t.rel.name + "_comments"}
+	var names []string
+	for _, table := range usual {
+		names = append(names, locally(table)...)
+	}
+	all, err := t.conn.relations(ctx, t.conn, names)
 	if err != nil {
 		return nil, t.conn.fail("open "+t.name, err, nil)
 	}
-	for _, table := range []string{"comments", one + "_comments", t.rel.name + "_comments"} {
+	for _, table := range usual {
 		i := slices.IndexFunc(all, func(r relation) bool { return r.name == table })
 		if i < 0 || table == t.rel.name {
 			continue

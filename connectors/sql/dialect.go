@@ -21,7 +21,8 @@ type dialect interface {
 	about(ctx context.Context, c *connection) ([]connectors.Finding, error)
 	rights(ctx context.Context, t *collection) ([]connectors.Finding, error)
 
-	relations(ctx context.Context, c *connection) ([]relation, error)
+	// relations lists the tables and views; with names only those that are called one of them, in whatever schema.
+	relations(ctx context.Context, c *connection, names []string) ([]relation, error)
 	columns(ctx context.Context, c *connection, r relation) ([]column, error)
 	uniques(ctx context.Context, c *connection, r relation) ([][]string, error)             // sets of columns that no two rows share
 	leads(ctx context.Context, c *connection, r relation, column string) (bool, error)      // an index starts with the column

@@ -156,7 +156,8 @@ func (d *mySQL) rights(ctx context.Context, t *collection) ([]connectors.Finding
 	return []connectors.Finding{allowed(t, may, mayNot)}, nil
 }
 
-func (d *mySQL) relations(ctx context.Context, c *connection) ([]relation, error) {
+func (d *mySQL) relations(ctx context.Context, c *connection, names []string) ([]relation, error) {
+	called, args := calledOne(d, "TABLE_NAME", names)
 	var list []relation
 	err := c.each(ctx, func(v []any) error {
 		r := relation{schema: say(v[0]), local: say(v[1]), view: say(v[2]) == "VIEW", name: say(v[1])}
@@ -166,8 +167,8 @@ func (d *mySQL) relations(ctx context.Context, c *connection) ([]relation, error
 		list = append(list, r)
 		return nil
 	}, `SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES
-		WHERE TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') AND TABLE_TYPE <> 'SEQUENCE'
-		ORDER BY TABLE_SCHEMA <> DATABASE(), TABLE_SCHEMA, TABLE_NAME`)
+		WHERE TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') AND TABLE_TYPE <> 'SEQUENCE'`+called+`
+		ORDER BY TABLE_SCHEMA <> DATABASE(), TABLE_SCHEMA, TABLE_NAME`, args...)
 	return list, err
 }
 

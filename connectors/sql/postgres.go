@@ -154,7 +154,8 @@ func allowed(t *collection, may, mayNot []string) connectors.Finding {
 	return f
 }
 
-func (d *postgres) relations(ctx context.Context, c *connection) ([]relation, error) {
+func (d *postgres) relations(ctx context.Context, c *connection, names []string) ([]relation, error) {
+	called, args := calledOne(d, "c.relname", names)
 	var list []relation
 	err := c.each(ctx, func(v []any) error {
 		r := relation{schema: say(v[0]), local: say(v[1]), view: say(v[2]) == "true", name: say(v[1])}
@@ -167,8 +168,8 @@ func (d *postgres) relations(ctx context.Context, c *connection) ([]relation, er
 		return err
 	}, `SELECT n.nspname::text, c.relname::text, (c.relkind IN ('v', 'm'))::text, c.oid::int8, pg_table_is_visible(c.oid)::text
 		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
-		ORDER BY 5 DESC, 1, 2`)
+		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'`+called+`
+		ORDER BY 5 DESC, 1, 2`, args...)
 	return list, err
 }
 

@@ -218,15 +218,45 @@ func (c *connection) Check(ctx context.Context) ([]connectors.Finding, error) {
 	return found, nil
 }
 
+// locally is what a relation of this name can be called in its schema: a dot may lead to it, or belong to it.
+func locally(name string) []string {
+	names := []string{name}
+	for i, r := range name {
+		if r == '.' {
+			names = append(names, name[i+1:])
+		}
+	}
+	return names
+}
+
+// calledOne is the condition that a column of names holds one of these, if there are any.
+func calledOne(d dialect, column string, names []string) (condition string, args []any) {
+	if len(names) == 0 {
+		return "", nil
+	}
+	marks := make([]string, len(names))
+	for i, name := range names {
+		marks[i] = d.mark(i + 1)
+		args = append(args, name)
+	}
+	return " AND " + column + " IN (" + strings.Join(marks, ", ") + ")", args
+}
+
 // relation finds the table or view that the settings call by name.
 func (c *connection) relation(ctx context.Context, name string) (found relation, hint string, err error) {
-	all, err := c.relations(ctx, c)
+	// A database may have thousands of tables, and is asked for each of them in every run: mostly it is called as it is named.
+	all, err := c.relations(ctx, c, locally(name))
 	if err != nil {
 		return relation{}, "", err
 	}
-	exactly := func(a, b string) bool { return a == b }
+	if i := slices.IndexFunc(all, func(r relation) bool { return r.name == name }); i >= 0 {
+		return all[i], "", nil
+	}
+	if all, err = c.relations(ctx, c, nil); err != nil {
+		return relation{}, "", err
+	}
 	lowered := func(a, b string) bool { return a == strings.ToLower(b) } // as most databases read a bare name
-	for _, same := range []func(a, b string) bool{exactly, lowered, strings.EqualFold} {
+	for _, same := range []func(a, b string) bool{lowered, strings.EqualFold} {
 		if i := slices.IndexFunc(all, func(r relation) bool { return same(r.name, name) }); i >= 0 {
 			return all[i], "", nil
 		}

@@ -125,13 +125,14 @@ func (d *sqlite) writable() connectors.Finding {
 // rights of single tables do not exist.
 func (d *sqlite) rights(context.Context, *collection) ([]connectors.Finding, error) { return nil, nil }
 
-func (d *sqlite) relations(ctx context.Context, c *connection) ([]relation, error) {
+func (d *sqlite) relations(ctx context.Context, c *connection, names []string) ([]relation, error) {
+	called, args := calledOne(d, "name", names)
 	var list []relation
 	err := c.each(ctx, func(v []any) error {
 		name, _ := v[0].(string)
 		list = append(list, relation{local: name, name: name, view: v[1] == "view"})
 		return nil
-	}, "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	}, "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"+called+" ORDER BY name", args...)
 	return list, err
 }
 
