@@ -221,10 +221,11 @@ func (f *field) now(s record.Side) []record.Value {
 	return vs
 }
 
-// empty reports whether every path of the rule on side s is null.
+// empty reports whether every path of the rule on side s is null, or text without a character: a column that
+// takes no null is cleared that way.
 func (f *field) empty(s record.Side) bool {
 	for _, slot := range f.rule.Paths[s] {
-		if !at(f.env.Values[s], slot).Empty() {
+		if v := at(f.env.Values[s], slot); !v.Empty() && (v.Kind() != record.Text || v.Text() != "") {
 			return false
 		}
 	}
@@ -278,8 +279,12 @@ func (f *field) write(row int, s record.Side, why string) Verdict {
 	return f.end(row, Write, why)
 }
 
-// conflict leaves the field to a person, unless one has decided about exactly these values.
+// conflict leaves the field to a person, unless one has decided about exactly these values, or neither value
+// could be carried over: then nothing that a person may pick would help.
 func (f *field) conflict(row int, why string) Verdict {
+	if f.faults[record.Left] != nil && f.faults[record.Right] != nil {
+		return f.fail(row, f.faults[record.Right])
+	}
 	c, ok := f.in.Decided[f.rule.Name]
 	if !ok {
 		return f.end(row, Conflict, why)

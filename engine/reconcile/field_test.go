@@ -64,6 +64,8 @@ func TestField(t *testing.T) {
 			rule: with(copyLR, onCreate), baseL: "p", nowL: "q", baseR: "p", nowR: "p", outcome: reconcile.Skip, why: "on create"},
 		{name: "if_empty with a value", reason: "it never overwrites",
 			rule: with(copyLR, ifEmpty), baseL: "p", nowL: "q", baseR: "p", nowR: "p", outcome: reconcile.Skip, why: "not empty"},
+		{name: "if_empty on empty text", reason: "a column that takes no null is empty that way",
+			rule: with(copyLR, ifEmpty), baseL: "p", nowL: "q", baseR: `""`, nowR: `""`, row: 3, outcome: reconcile.Write, toR: "q"},
 		{name: "if_empty on an empty path", reason: "an empty path may be filled",
 			rule: with(copyLR, ifEmpty), baseL: "p", nowL: "q", baseR: "null", nowR: "null", row: 3, outcome: reconcile.Write, toR: "q"},
 		{name: "if_empty that holds", reason: "row 2 comes before every strength",
@@ -161,7 +163,11 @@ func TestField(t *testing.T) {
 		{name: "first contact, fill left", reason: "the empty side is filled", rule: copyAB, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: "null", nowR: "q", row: 8, outcome: reconcile.Write, toL: "q"},
 		{name: "first contact, fill right", reason: "mirrored", rule: copyAB, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: "p", nowR: "null", row: 8, outcome: reconcile.Write, toR: "p"},
 		{name: "first contact, nothing to fill", reason: "both have values", rule: copyAB, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: "p", nowR: "q", row: 8, outcome: reconcile.Conflict},
-		{name: "empty text is a value", reason: "only null is empty", rule: copyAB, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: `""`, nowR: "q", row: 8, outcome: reconcile.Conflict},
+		{name: "first contact, empty text is filled", reason: "a column that takes no null is empty that way", rule: copyAB, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: `""`, nowR: "q", row: 8, outcome: reconcile.Write, toL: "q"},
+		{name: "first contact, empty text and null", reason: "there is nothing to fill with, and they differ", rule: copyAB, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: `""`, nowR: "null", row: 8, outcome: reconcile.Conflict},
+		{name: "first contact, neither can be carried", reason: "nothing that a person may pick would help, so what fails is said", rule: with(copyAB, func(r *reconcile.Rule) {
+			r.To = [2]reconcile.Transform{breaks(errors.New("no way back")), breaks(errors.New("no way there"))}
+		}), nowL: "p", nowR: "q", row: 8, outcome: reconcile.Hold, why: "no way there"},
 		{name: "first contact, one-way", reason: "its leading side writes whatever the mode", rule: copyLR, first: reconcile.First{Mode: reconcile.FirstSide, Side: R}, nowL: "p", nowR: "q", row: 8, outcome: reconcile.Write, toR: "p"},
 		{name: "first contact, one-way fill over a value", reason: "fill_empty never overwrites", rule: copyLR, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: "p", nowR: "q", row: 8, outcome: reconcile.Conflict},
 		{name: "first contact, one-way fill", reason: "an empty target is filled", rule: copyLR, first: reconcile.First{Mode: reconcile.FirstFillEmpty}, nowL: "p", nowR: "null", row: 8, outcome: reconcile.Write, toR: "p"},

@@ -259,8 +259,11 @@ func TestCreate(t *testing.T) {
 		in.Presence[L], in.Record[L] = reconcile.Gone, record.Record{}
 		d := reconcile.Decide(r, in)
 		in = next(r, in, d, apply(r, in, d))
-		if got := show(in.Link.Base[L]); got != "- null null" {
-			t.Errorf("base is %q: the new record's null would pass for a clear", got)
+		if l, r := show(in.Link.Base[L]), show(in.Link.Base[R]); l != "null null null" || r != "null p p" {
+			t.Errorf("base is %q and %q, want the twin's p as not carried yet", l, r)
+		}
+		if d = reconcile.Decide(r, in); d.Verdicts[0].Outcome != reconcile.Hold {
+			t.Errorf("the new record's null passes for a clear: %+v", d.Verdicts[0])
 		}
 	})
 }

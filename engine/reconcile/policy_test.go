@@ -41,6 +41,7 @@ func TestPolicies(t *testing.T) {
 		{name: "unset", reason: "a person decides", baseL: "p", nowL: "q", nowR: "n", outcome: reconcile.Conflict, why: `ticket.a "p" → "q", incident.x "p" → "n"`},
 		{name: "unset, left cleared", reason: "the value wins", baseL: "p", nowL: "null", nowR: "n", outcome: reconcile.Write, toL: "n", why: "a value wins over a clear"},
 		{name: "unset, right cleared", reason: "the value wins", baseL: "p", nowL: "q", nowR: "null", outcome: reconcile.Write, toR: "q"},
+		{name: "unset, left cleared to empty text", reason: "that is a clear, too", baseL: "p", nowL: `""`, nowR: "n", outcome: reconcile.Write, toL: "n"},
 		{name: "ask, left cleared", reason: "ask means ask", policy: kind(reconcile.Ask), baseL: "p", nowL: "null", nowR: "n", outcome: reconcile.Conflict},
 		{name: "ask within its deadline", reason: "there is time left", policy: reconcile.Policy{Kind: reconcile.Ask, Deadline: time.Hour, Fallback: left}, since: time.Minute, baseL: "p", nowL: "q", nowR: "n", outcome: reconcile.Conflict},
 		{name: "ask, not waiting yet", reason: "the deadline starts when it is first listed", policy: reconcile.Policy{Kind: reconcile.Ask, Deadline: time.Nanosecond, Fallback: left}, baseL: "p", nowL: "q", nowR: "n", outcome: reconcile.Conflict},

@@ -65,6 +65,9 @@ func Settle(r *Rules, in Input, d Decision, stored [2][]record.Value, failed [2]
 		book.settle(&l, s, book.entries(s, seen, shown), shown)
 		now[s] = shown
 	}
+	if d.Life == CreateOn {
+		book.owe(&l, now)
+	}
 	l.Meant = r.unmeant(&in, &d, now, failed)
 	l.Status = record.Live
 	if book.open() {
@@ -135,6 +138,36 @@ func (b *ledger) entries(s record.Side, seen, shown []record.Value) []entry {
 		}
 	}
 	return out
+}
+
+// owe gives the rules that could not be decided when a record was made from its twin a base: the twin showed
+// nothing, and the new record what it shows. So the twin's values count as moved, and go over as soon as they
+// can, whereas what the new record has in their place was written by nobody and does not lead, not even on a
+// side that is in first.
+func (b *ledger) owe(l *record.Link, shown [2][]record.Value) {
+	made, from := b.d.Side, b.d.Side.Other()
+	for i := range b.d.Verdicts {
+		v := &b.d.Verdicts[i]
+		rule := &b.r.Fields[v.Rule]
+		waits := v.Outcome == Hold || v.Outcome == Skip && rule.TwoWay()
+		if rule.To[made] == nil || !waits || !slices.ContainsFunc(rule.Reads[from], func(slot int) bool { return !at(shown[from], slot).Empty() }) {
+			continue
+		}
+		for _, s := range record.Sides {
+			for _, slot := range slices.Concat(rule.Reads[s], rule.Paths[s]) {
+				switch {
+				case at(l.Base[s], slot).Known():
+				case s == from:
+					l.Base[s][slot] = record.NullValue
+				case at(shown[s], slot).Known():
+					l.Base[s][slot] = shown[s][slot].Clone()
+				}
+			}
+		}
+	}
+	for _, s := range record.Sides {
+		l.Now[s] = news(l.Base[s], shown[s])
+	}
 }
 
 // done reports whether a verdict leaves its slots agreed.
