@@ -2,7 +2,7 @@
 //
 // A system is a [Connection]; a kind of record in it is a [Collection], which must [Collection.Scan] and
 // [Collection.Read]. Everything else is an ability found by interface, with [As]: [Describer], [Finder], [Scoper], [Creator],
-// [Updater], [Batcher], [Deleter], [DeleteLog], [Counter], [Commenter], [Attacher], [Chronicler], [Notifier], [Checker]. The
+// [Updater], [Batcher], [Deleter], [DeleteLog], [Counter], [Splitter], [Commenter], [Attacher], [Chronicler], [Notifier], [Checker]. The
 // engine asks for an ability when a rule needs it and says plainly when it is not there. Failures are [*Error] with one of
 // the sentinel kinds below; the kind decides what the engine does next, the hint tells a person what to do. The suite in
 // connectortest holds every connector to this page.
@@ -82,6 +82,8 @@ type Query struct {
 	// Since is the Window.Next of an earlier complete scan: deliver at least what changed after it. ""
 	// asks for everything. A connector that cannot tell what changed returns an empty Window.Next.
 	Since string
+	// Part is one of those that Split has cut the scan into; "" is the whole.
+	Part string
 }
 
 // A Window tells about a finished scan.

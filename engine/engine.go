@@ -23,7 +23,10 @@ type Engine struct {
 	Sleep    func(context.Context, time.Duration) error // nil: as long as it says
 	Owner    string                                     // who takes leases: host, process id, a random part
 	Progress func(Progress)
-	Keep     time.Duration // how long history, ended links and accounts of runs are remembered; 0: for ever
+	// SplitFrom is how many records a side has, as its last full scan counted them, that is read in parts where its system
+	// can; 0: 50,000.
+	SplitFrom int64
+	Keep      time.Duration // how long history, ended links and accounts of runs are remembered; 0: for ever
 	// Span is told of each stretch of work, for a trace: the work goes on with the context that it returns, and the
 	// function is called when it ends. It may be nil. Names and attributes hold no values of records.
 	Span func(ctx context.Context, name string, attrs ...slog.Attr) (context.Context, func(error))

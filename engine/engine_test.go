@@ -51,7 +51,13 @@ var (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC), statePath: filepath.Join(t.TempDir(), "state.db")}
+	return newWorldIn(t, t.TempDir())
+}
+
+// newWorldIn has its state in a folder of the test's own choice.
+func newWorldIn(t *testing.T, dir string) *world {
+	t.Helper()
+	w := &world{t: t, now: time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC), statePath: filepath.Join(dir, "state.db")}
 	clock := func() time.Time { return w.now }
 	w.ticket = memory.New(memory.Text("number", "queue", "status", "title")...)
 	w.ticket.Now = clock

@@ -63,13 +63,15 @@ func (g *gate) see(rec record.Record) {
 	g.remember(rec.Key, rec.Modified)
 }
 
-// remember makes a record one of the newest if it is.
+// remember makes a record one of the newest if it is. Of those with the same stamp keys decide, so that the order in
+// which records come does not matter.
 func (g *gate) remember(key string, at time.Time) {
-	if at.IsZero() || len(g.newest) == witnesses && !at.After(g.newest[witnesses-1].At) {
+	before := func(w Witness) bool { return at.After(w.At) || at.Equal(w.At) && key < w.Key }
+	if at.IsZero() || len(g.newest) == witnesses && !before(g.newest[witnesses-1]) {
 		return
 	}
 	g.forget(key)
-	i := slices.IndexFunc(g.newest, func(w Witness) bool { return at.After(w.At) })
+	i := slices.IndexFunc(g.newest, before)
 	if i < 0 {
 		i = len(g.newest)
 	}

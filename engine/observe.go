@@ -235,37 +235,6 @@ func (r *Run) observeDeleted(ctx context.Context, s record.Side, since string) e
 	return sink.flush()
 }
 
-// scan reads a side and hands on each record with its fingerprint.
-func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(record.Record, Print) error) (connectors.Window, error) {
-	paths := r.rules.Sides[s].Paths
-	pr := newPrinter(r.rules.Digest)
-	phase := "observe " + r.name(s)
-	v := &r.views[s]
-	v.gate.watch(v.before.Newest)
-	var n int64
-	ctx, end := r.span(ctx, phase)
-	w, err := r.job.Ends[s].Handle.Scan(ctx, connectors.Query{Paths: paths, Native: r.job.Ends[s].Native, Since: since}, func(rec record.Record) error {
-		if n++; n%1000 == 0 {
-			r.progress(phase, n, 0)
-		}
-		if v.most > 0 && n > v.most {
-			return errLarge
-		}
-		if rec.Key == "" {
-			return &connectors.Error{Kind: connectors.ErrProtocol, Op: "scan " + r.job.Ends[s].Collection, Detail: "a record without a key came back"}
-		}
-		if len(rec.Values) != len(paths) {
-			return &connectors.Error{Kind: connectors.ErrProtocol, Op: "scan " + r.job.Ends[s].Collection, Detail: fmt.Sprintf("record %s has %d values for %d paths", rec.Key, len(rec.Values), len(paths))}
-		}
-		v.gate.see(rec)
-		return emit(rec, pr.of(rec.Key, rec.Values))
-	})
-	end(err)
-	r.observed[s] = n
-	r.progress(phase, n, n)
-	return w, err
-}
-
 func (r *Run) inScope(s record.Side, values []record.Value) (bool, error) {
 	for _, m := range r.rules.Match {
 		if slot := m.Slots[s]; slot < len(values) && strings.HasPrefix(values[slot].Text(), connectors.TestMark) {

@@ -45,6 +45,9 @@ type Suite struct {
 	Conditional bool // updates and deletes with an old version give ErrStale and change nothing
 	Chronicle   bool // a Chronicler
 	Incremental bool // scans have a Window.Next
+	Split       bool // a Splitter
+	// Scope is a query in the system's own language that selects some of the samples, for parts of a scan with one.
+	Scope string
 
 	NoCreate   bool // no Creator
 	NoUpdate   bool // no Updater
@@ -146,6 +149,11 @@ func (s Suite) checks() []check {
 		{"a scan since long ago leaves out what did not change", !s.Incremental, sinceLeavesOut},
 		{"a collection without change stamps has no window", s.Incremental, noWindow},
 		{"a removed record is in no scan", false, removedGone},
+		{"parts of a scan are disjoint and together the whole", !s.Split, partsWhole},
+		{"records made and removed while parts are scanned disturb no others", !s.Split, partsBusy},
+		{"a part that fails is an error", !s.Split, partsFail},
+		{"a change while parts are scanned is in the window after them", !s.Split || !s.Incremental, partsSince},
+		{"nothing can be split", !s.Split, partsNothing},
 		{"an added comment comes back under its ID", s.Thread == "", commentsAdded},
 		{"comments since a time are those of then and later", s.Thread == "", commentsSince},
 		{"a comment on a missing record is not found", s.Thread == "", commentsMissing},

@@ -459,6 +459,10 @@ func TestReadOnlyKeepsWhatReadsAndHidesWhatWrites(t *testing.T) {
 			if opens != (name == "attach find" || name == "comment describe find") {
 				t.Errorf("ability to list files: %v", opens)
 			}
+			_, splits := connectors.As[connectors.Splitter](r)
+			if _, could := connectors.As[connectors.Splitter](c); splits != could {
+				t.Errorf("ability to split: %v", splits)
+			}
 			// Who calls without asking is told, and nothing panics.
 			if err := r.(connectors.Finder).Find(t.Context(), []string{"a"}, "a", nil, func(record.Record) error { return nil }); !finds && !errors.Is(err, connectors.ErrConfig) {
 				t.Errorf("a search that is not there gives %v", err)

@@ -40,6 +40,8 @@ func (r reading) Can(ability any) bool {
 		return has[connectors.CommentReader](r)
 	case *connectors.AttachmentReader:
 		return has[connectors.AttachmentReader](r)
+	case *connectors.Splitter:
+		return has[connectors.Splitter](r)
 	}
 	return false
 }
@@ -75,6 +77,14 @@ func (r reading) Within(ctx context.Context, native string, keys []string, emit 
 		return err
 	}
 	return s.Within(ctx, native, keys, emit)
+}
+
+func (r reading) Split(ctx context.Context, q connectors.Query, most int) ([]string, connectors.Window, error) {
+	s, err := as[connectors.Splitter](r, "split")
+	if err != nil {
+		return nil, connectors.Window{}, err
+	}
+	return s.Split(ctx, q, most)
 }
 
 func (r reading) Require(ctx context.Context, paths []string) error {

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,30 +60,91 @@ func (s *Store) hook(ctx context.Context, op Op) error {
 	return nil
 }
 
+// A selection is what a query asks for, understood.
+type selection struct {
+	since  time.Time
+	part   connectors.Range
+	native string
+	slots  []int
+	buf    []record.Value
+}
+
+func (s *Store) selects(op string, q connectors.Query) (sel selection, err error) {
+	if q.Since != "" {
+		if sel.since, err = time.Parse(time.RFC3339Nano, q.Since); err != nil {
+			return sel, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "the cursor is not one of this store", Err: err}
+		}
+	}
+	if q.Native != "" && s.Match == nil {
+		return sel, &connectors.Error{Kind: connectors.ErrConfig, Op: op, Detail: "records in memory have no query language", Hint: "remove query from the side"}
+	}
+	sel.part, err = connectors.ParseRange(op, q.Part)
+	sel.native, sel.slots = q.Native, s.resolve(q.Paths)
+	sel.buf = make([]record.Value, len(sel.slots))
+	return sel, err
+}
+
+// selected reports whether r is what a query asks for.
+func (s *Store) selected(r row, sel *selection) (bool, error) {
+	if r.edits == 0 || r.modified.Before(sel.since) || r.key <= sel.part.After || sel.part.To != "" && r.key > sel.part.To {
+		return false, nil
+	}
+	if sel.native == "" {
+		return true, nil
+	}
+	return s.Match(sel.native, s.show(r, sel.slots, sel.buf))
+}
+
+// window is that of a scan that begins now. A stamp is made under the lock that stores it, so nothing older than now
+// shows up later.
+func (s *Store) window() connectors.Window {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return connectors.Window{Next: s.now().UTC().Format(time.RFC3339Nano), Clock: s.Clock, System: s.System, Zone: s.Zone}
+}
+
+// Split cuts a scan where the sorted keys of what it would emit say.
+func (s *Store) Split(ctx context.Context, q connectors.Query, most int) ([]string, connectors.Window, error) {
+	if err := s.hook(ctx, Op{Name: "split"}); err != nil {
+		return nil, connectors.Window{}, err
+	}
+	sel, err := s.selects("split", q)
+	if err != nil {
+		return nil, connectors.Window{}, err
+	}
+	window := s.window()
+	s.mu.RLock()
+	rows := slices.Clone(s.rows)
+	s.mu.RUnlock()
+	var keys []string
+	for _, r := range rows {
+		switch ok, err := s.selected(r, &sel); {
+		case err != nil:
+			return nil, connectors.Window{}, fmt.Errorf("split: %w", err)
+		case ok:
+			keys = append(keys, r.key)
+		}
+	}
+	slices.Sort(keys)
+	var bounds []string
+	for n, i := min(most, len(keys)), 1; i < n; i++ {
+		bounds = append(bounds, keys[i*len(keys)/n-1])
+	}
+	return connectors.Ranges(bounds), window, s.hook(ctx, Op{Name: "split", Done: true})
+}
+
 // Scan emits the records in the order they were added. The buffer behind Values is used again and wiped, so that
 // a caller who keeps it without Clone notices.
 func (s *Store) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
 	if err := s.hook(ctx, Op{Name: "scan"}); err != nil {
 		return connectors.Window{}, err
 	}
-	var since time.Time
-	if q.Since != "" {
-		var err error
-		if since, err = time.Parse(time.RFC3339Nano, q.Since); err != nil {
-			return connectors.Window{}, &connectors.Error{Kind: connectors.ErrConfig, Op: "scan", Detail: "the cursor is not one of this store", Err: err}
-		}
+	sel, err := s.selects("scan", q)
+	if err != nil {
+		return connectors.Window{}, err
 	}
-	if q.Native != "" && s.Match == nil {
-		return connectors.Window{}, &connectors.Error{Kind: connectors.ErrConfig, Op: "scan", Detail: "records in memory have no query language", Hint: "remove query from the side"}
-	}
-	slots := s.resolve(q.Paths)
-	buf := make([]record.Value, len(slots))
-	defer clear(buf)
-	// A stamp is made under the lock that stores it, so nothing older than now shows up later.
-	s.mu.RLock()
-	window := connectors.Window{Next: s.now().UTC().Format(time.RFC3339Nano), Clock: s.Clock, System: s.System, Zone: s.Zone}
-	s.mu.RUnlock()
-
+	defer clear(sel.buf)
+	window := s.window()
 	rows := make([]row, 0, chunk)
 	for at := 0; ; at += len(rows) {
 		s.mu.RLock()
@@ -95,19 +157,14 @@ func (s *Store) Scan(ctx context.Context, q connectors.Query, emit func(record.R
 			return connectors.Window{}, fmt.Errorf("scan: %w", err)
 		}
 		for _, r := range rows {
-			if r.edits == 0 || r.modified.Before(since) {
+			ok, err := s.selected(r, &sel)
+			if err != nil {
+				return connectors.Window{}, fmt.Errorf("scan: %w", err)
+			}
+			if !ok {
 				continue
 			}
-			if q.Native != "" {
-				ok, err := s.Match(q.Native, s.show(r, slots, buf))
-				if err != nil {
-					return connectors.Window{}, fmt.Errorf("scan: %w", err)
-				}
-				if !ok {
-					continue
-				}
-			}
-			if err := emit(s.show(r, slots, buf)); err != nil {
+			if err := emit(s.show(r, sel.slots, sel.buf)); err != nil {
 				return connectors.Window{}, err
 			}
 		}

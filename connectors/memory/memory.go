@@ -26,7 +26,7 @@ const KeyPath = "key"
 
 // Op is what a hook is told.
 type Op struct {
-	Name  string // "scan", "read", "find", "create", "update", "delete", "comments", "comment", "edit comment", "edits", "attachments", "open", "attach"
+	Name  string // "scan", "split", "read", "find", "create", "update", "delete", "comments", "comment", "edit comment", "edits", "attachments", "open", "attach"
 	Key   string // of an update or delete, of edits, and of a create that is done
 	Done  bool   // the work is done: an error now is an answer that got lost
 	Write bool

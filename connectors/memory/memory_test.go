@@ -44,11 +44,14 @@ func TestAnAuditedStoreConformsToo(t *testing.T) { conforms(t, true) }
 func conforms(t *testing.T, audited bool) {
 	connectortest.Run(t, connectortest.Suite{
 		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Thread: "comments", Edits: true, Files: "files",
-		Conditional: !audited, Chronicle: audited, Incremental: true,
+		Conditional: !audited, Chronicle: audited, Incremental: true, Split: true, Scope: "7",
 		Open: func(*testing.T) connectortest.System {
 			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			s := memory.New(fields()...)
 			s.Audited = audited
+			s.Match = func(native string, r record.Record) (bool, error) {
+				return strings.HasSuffix(r.Key, native) || len(r.Key) < 3, nil
+			}
 			s.Name = "things"
 			s.Threads = []connectors.Thread{{Path: "comments", Editable: true}}
 			s.Files = []connectors.Thread{{Path: "files"}}

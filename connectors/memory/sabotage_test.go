@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -30,6 +31,9 @@ type broken struct {
 
 func (b *broken) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
 	var held *record.Record
+	if b.how == "a part that nobody made read whole" && !strings.HasPrefix(q.Part, "[") {
+		q.Part = ""
+	}
 	w, err := b.Store.Scan(ctx, q, func(r record.Record) error {
 		switch b.how {
 		case "null for a path that does not exist":
@@ -236,6 +240,28 @@ func (b *broken) EditComment(ctx context.Context, path, key, id, was, text strin
 	return b.Store.EditComment(ctx, path, key, id, was, text)
 }
 
+func (b *broken) Split(ctx context.Context, q connectors.Query, most int) ([]string, connectors.Window, error) {
+	parts, w, err := b.Store.Split(ctx, q, most)
+	first, last := 0, len(parts)-1
+	if err != nil || last < 1 {
+		return parts, w, err
+	}
+	r, err := connectors.ParseRange("split", parts[last])
+	switch b.how {
+	case "parts that overlap":
+		parts[first] = connectors.Range{To: "r0059"}.String()
+	case "parts with a hole":
+		parts[last] = connectors.Range{After: "r0059"}.String()
+	case "a last part that ends":
+		parts[last] = connectors.Range{After: r.After, To: "r0060"}.String()
+	case "a window behind the parts":
+		w.Next = "2026-02-01T00:00:00Z"
+	case "a split into one":
+		parts = parts[:1]
+	}
+	return parts, w, err
+}
+
 // sabotages says which check has to notice.
 var sabotages = map[string]string{
 	"null for a path that does not exist":   "a path that does not exist is never null",
@@ -262,6 +288,13 @@ var sabotages = map[string]string{
 	"a field not described":                 "describe lists the key and every path",
 	"a field described as another kind":     "values have the described kind",
 
+	"parts that overlap":                 "parts of a scan are disjoint",
+	"parts with a hole":                  "parts of a scan are disjoint",
+	"a split into one":                   "parts of a scan are disjoint",
+	"a last part that ends":              "records made and removed while parts are scanned",
+	"a part that nobody made read whole": "a part that fails is an error",
+	"a window behind the parts":          "a change while parts are scanned",
+
 	"files of all records whatever is asked":  "an attached file comes back byte for byte",
 	"files under the same ID":                 "an attached file comes back byte for byte",
 	"a size that is not that of the content":  "an attached file comes back byte for byte",
@@ -285,11 +318,12 @@ func TestSabotagedCollection(t *testing.T) {
 		t.Skip("runs in a child process")
 	}
 	connectortest.Run(t, connectortest.Suite{
-		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Thread: "comments", Edits: true, Files: "files", Conditional: true, Incremental: true,
+		Paths: []string{"title", "key", "weight", "marker"}, Sample: sample, Marker: "marker", Text: "title", Thread: "comments", Edits: true, Files: "files", Conditional: true, Incremental: true, Split: true,
 		Open: func(*testing.T) connectortest.System {
 			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			s := memory.New(fields()...)
 			s.Now = func() time.Time { return now }
+			s.NewKey = func(n int) string { return fmt.Sprintf("r%04d", n) }
 			s.Files = []connectors.Thread{{Path: "files"}}
 			s.Threads = []connectors.Thread{{Path: "comments", Editable: true}}
 			return connectortest.System{

@@ -126,7 +126,7 @@ func conformance(t *testing.T, o sim.Options, settings func(in *instance) *servi
 				"urgency":           record.OfText(strconv.Itoa(1 + i%3)),
 			}
 		},
-		Marker: "correlation_id", Text: "short_description", Thread: "work_notes", Files: "attachments", Incremental: true, Chronicle: true,
+		Marker: "correlation_id", Text: "short_description", Thread: "work_notes", Files: "attachments", Incremental: true, Chronicle: true, Split: true, Scope: "urgency=1^ORurgency=2^NQshort_descriptionLIKEline 2 ",
 		Open: func(t *testing.T) connectortest.System {
 			in := newInstance(t, o)
 			s := settings(in)

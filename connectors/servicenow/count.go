@@ -2,25 +2,16 @@ package servicenow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-
-	"github.com/fieldsync/fieldsync/connectors"
 )
 
 // Count asks the Aggregate API how many rows an encoded query selects; none is read. What is counted are the rows that
 // the instance shows this user there, which need not be all that it has.
 func (t *Table) Count(ctx context.Context, native string) (int64, error) {
 	op := "count " + t.name
-	f, err := parseFilter(native)
+	f, err := t.filter(ctx, op, native)
 	if err != nil {
-		if e, ok := errors.AsType[*connectors.Error](err); ok {
-			e.Op = op
-		}
-		return 0, err
-	}
-	if err := t.prove(ctx, op, f.fields); err != nil {
 		return 0, err
 	}
 	p := pages.Get().(*page)

@@ -27,14 +27,12 @@ func (t *Table) Scan(ctx context.Context, q connectors.Query, emit func(record.R
 		return connectors.Window{}, err
 	}
 	w := &walk{table: t, op: op, cols: cols}
-	if w.base, err = parseFilter(q.Native); err != nil {
-		if e, ok := errors.AsType[*connectors.Error](err); ok {
-			e.Op = op
-		}
+	if w.base, err = t.filter(ctx, op, q.Native); err != nil {
 		return connectors.Window{}, err
 	}
-	if err := t.prove(ctx, op, w.base.fields); err != nil {
-		return connectors.Window{}, err
+	part, err := connectors.ParseRange(op, q.Part)
+	if err != nil || !bound(part.After) || !bound(part.To) {
+		return connectors.Window{}, connectors.NoPart(op, q.Part)
 	}
 	var since time.Time
 	if q.Since != "" {
@@ -47,11 +45,15 @@ func (t *Table) Scan(ctx context.Context, q connectors.Query, emit func(record.R
 	if !since.IsZero() {
 		w.conds = []string{"sys_updated_on>=" + since.Add(-t.conn.overlap).UTC().Format(timeLayout)}
 	}
-	s := w.fetch(ctx, w.start())
+	begin := w.start()
+	begin.last, w.to = part.After, part.To
+	if w.to != "" {
+		w.conds = append(w.conds, "sys_id<="+w.to)
+	}
+	s := w.fetch(ctx, begin)
 	if s.err != nil {
 		return connectors.Window{}, s.err
 	}
-	end := before(s.now, t.conn.lag)
 	unstamped := false
 	err = w.run(ctx, s, func(r record.Record) error {
 		unstamped = unstamped || r.Modified.IsZero()
@@ -60,18 +62,32 @@ func (t *Table) Scan(ctx context.Context, q connectors.Query, emit func(record.R
 	if err != nil {
 		return connectors.Window{}, err
 	}
-	win := connectors.Window{}
-	win.Clock, _ = t.conn.client.reading()
-	win.System, win.Zone = t.conn.identify(ctx)
-	if !end.IsZero() && !unstamped {
-		win.Next = end.UTC().Format(timeLayout)
+	win := t.window(ctx, s.now)
+	if unstamped {
+		win.Next = ""
 	}
 	return win, nil
 }
 
-func before(now time.Time, lag time.Duration) time.Time {
-	if now.IsZero() {
-		return now
+// filter takes a native query apart and makes sure that the instance knows its fields.
+func (t *Table) filter(ctx context.Context, op, native string) (filter, error) {
+	f, err := parseFilter(native)
+	if err != nil {
+		if e, ok := errors.AsType[*connectors.Error](err); ok {
+			e.Op = op
+		}
+		return filter{}, err
 	}
-	return now.Add(-lag)
+	return f, t.prove(ctx, op, f.fields)
+}
+
+// window is that of a scan whose first request began at a time of the server's clock; zero if that is not known.
+func (t *Table) window(ctx context.Context, began time.Time) connectors.Window {
+	win := connectors.Window{}
+	win.Clock, _ = t.conn.client.reading()
+	win.System, win.Zone = t.conn.identify(ctx)
+	if !began.IsZero() {
+		win.Next = began.Add(-t.conn.lag).UTC().Format(timeLayout)
+	}
+	return win
 }

@@ -22,6 +22,7 @@ type walk struct {
 	cols  *columns
 	base  filter
 	conds []string // further conditions of every group
+	to    string   // conds end the walk with this sys_id; "" if they do not
 }
 
 type position struct {
@@ -104,6 +105,9 @@ func (w *walk) advance(s *step, a *answer, uncounted bool) error {
 	}
 	if n > 0 && !plainValue(last) {
 		return fmt.Errorf("%q cannot be a sys_id", shorten(last))
+	}
+	if w.to != "" && hexadecimal(last) && hexadecimal(w.to) && last > w.to {
+		return fmt.Errorf("the row %s came where those up to %s were asked for", shorten(last), shorten(w.to))
 	}
 	s.next = position{last: strings.Clone(last), limit: pos.limit, left: -1}
 	if n == 0 {

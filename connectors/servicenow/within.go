@@ -2,11 +2,9 @@ package servicenow
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
-	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -20,14 +18,8 @@ func (t *Table) Within(ctx context.Context, native string, keys []string, emit f
 	if err != nil {
 		return err
 	}
-	base, err := parseFilter(native)
-	if e, ok := errors.AsType[*connectors.Error](err); ok {
-		e.Op = op
-	}
+	base, err := t.filter(ctx, op, native)
 	if err != nil {
-		return err
-	}
-	if err := t.prove(ctx, op, base.fields); err != nil {
 		return err
 	}
 	keys = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))), func(k string) bool { return !listValue(k) })

@@ -80,6 +80,15 @@ func (t *collection) keyColumns() []*column {
 	return columns
 }
 
+// keyNames are the names of those columns for ORDER BY, where a bare name would be the text that is selected.
+func (t *collection) keyNames() []string {
+	names := make([]string, len(t.key))
+	for i, k := range t.keyColumns() {
+		names[i] = t.conn.quote(t.rel.local) + "." + t.conn.quote(k.name)
+	}
+	return names
+}
+
 // rawKey picks the key's raw values out of a row.
 func (t *collection) rawKey(raw []any) []any {
 	key := make([]any, len(t.key))
@@ -132,6 +141,24 @@ func afterKey(s *statement, names []string, last []any) string {
 		return "(" + here + " OR (" + names[i] + " = " + s.arg(last[i]) + " AND " + rest(i+1) + "))"
 	}
 	return names[0] + " >= " + s.arg(last[0]) + " AND " + rest(0)
+}
+
+// upToKey is the condition of that row and those before it: of the whole order, what afterKey leaves.
+func upToKey(s *statement, names []string, last []any) string {
+	if len(names) > 1 && s.d.compareRows() {
+		return "(" + strings.Join(names, ", ") + ") <= " + s.list(last)
+	}
+	var rest func(i int) string
+	rest = func(i int) string {
+		if i == len(names)-1 {
+			return names[i] + " <= " + s.arg(last[i])
+		}
+		return "(" + names[i] + " < " + s.arg(last[i]) + " OR (" + names[i] + " = " + s.arg(last[i]) + " AND " + rest(i+1) + "))"
+	}
+	if len(names) == 1 {
+		return rest(0)
+	}
+	return names[0] + " <= " + s.arg(last[0]) + " AND " + rest(0)
 }
 
 // keyPath is the path under which a key of several columns shows as one text.

@@ -17,7 +17,7 @@ import (
 
 func TestConformanceOfAKeyOfTwoColumns(t *testing.T) {
 	connectortest.Run(t, connectortest.Suite{
-		Paths: []string{"key", "site", "number", "title", "ref"}, Marker: "ref", Text: "title", Thread: "notes", Edits: true, Conditional: true,
+		Paths: []string{"key", "site", "number", "title", "ref"}, Marker: "ref", Text: "title", Thread: "notes", Edits: true, Conditional: true, Split: true, Scope: "number > 17 OR number < 4",
 		Missing: func(i int) string { return "BRU/" + strconv.Itoa(90000+i) },
 		Sample: func(i int) record.Fields {
 			return record.Fields{"site": record.OfText("a/b%"), "number": record.OfInt(int64(i)), "title": record.OfText("title " + strconv.Itoa(i)), "ref": record.OfText("T-" + strconv.Itoa(i))}

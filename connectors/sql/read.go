@@ -112,9 +112,10 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 	var window connectors.Window
 	var since time.Time
 	source := func(*statement) string { return from(c, t.rel) }
-	names := make([]string, len(t.key))
-	for i, k := range t.keyColumns() {
-		names[i] = c.quote(t.rel.local) + "." + c.quote(k.name) // a bare name in ORDER BY would be the text that is selected
+	names := t.keyNames()
+	last, to, err := t.rangeOf(op, q.Part)
+	if err != nil {
+		return connectors.Window{}, err
 	}
 	if t.modified >= 0 {
 		if window, err = t.window(ctx, op); err != nil {
@@ -135,7 +136,6 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 			}
 		}
 	}
-	var last []any
 	values := make([]record.Value, page*len(slots))
 	recs := make([]record.Record, 0, page)
 	for {
@@ -144,10 +144,7 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 		}
 		recs = recs[:0]
 		s := c.statement()
-		s.add("SELECT ", selection(c, t.columns), " FROM ", source(s), " WHERE ", t.alive())
-		if q.Native != "" {
-			s.add(" AND (", q.Native, "\n)") // the line break ends a comment that the condition may end with
-		}
+		s.add("SELECT ", selection(c, t.columns), " FROM ", source(s), " WHERE ", t.scope(q.Native))
 		if !since.IsZero() {
 			// No upper bound: a row that is stamped while we page is seen now or, as the cursor stays
 			// behind the start, next time. What has no readable stamp may have changed at any time.
@@ -155,8 +152,9 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 		}
 		if last != nil {
 			s.add(" AND ", afterKey(s, names, last))
-		} else {
-			s.add(" AND ", strings.Join(names, " IS NOT NULL AND "), " IS NOT NULL")
+		}
+		if to != nil {
+			s.add(" AND ", upToKey(s, names, to))
 		}
 		s.add(" ORDER BY ", strings.Join(names, ", "), " LIMIT ", strconv.Itoa(page))
 		err := c.each(ctx, func(raw []any) error {
@@ -179,6 +177,18 @@ func (t *collection) Scan(ctx context.Context, q connectors.Query, emit func(rec
 			return window, nil
 		}
 	}
+}
+
+// scope is the condition of the rows with a whole key that are not marked as deleted and fulfil a condition of the mapping.
+func (t *collection) scope(native string) string {
+	conds := []string{t.alive()}
+	if native != "" {
+		conds = append(conds, "("+native+"\n)") // the line break ends a comment that the condition may end with
+	}
+	for _, name := range t.keyNames() {
+		conds = append(conds, name+" IS NOT NULL")
+	}
+	return strings.Join(conds, " AND ")
 }
 
 // fenced is the rows that fulfil a condition, as a table of its own: the LIMIT keeps a planner from walking the

@@ -204,7 +204,7 @@ func conform(t *testing.T, s *shop, shelf shelf) {
 	}
 	connectortest.Run(t, connectortest.Suite{
 		Paths: append(slices.Sorted(maps.Keys(sample(0))), path), Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Edits: true, Files: "files",
-		Conditional: true, Incremental: shelf.table.Modified != "",
+		Conditional: true, Incremental: shelf.table.Modified != "", Split: true, Scope: "title LIKE '%1%'",
 		Missing: func(i int) string {
 			switch {
 			case shelf.natural:

@@ -168,7 +168,7 @@ func TestConformance(t *testing.T) {
 			}
 			paths := append(slices.Sorted(maps.Keys(sample(0))), key)
 			s := connectortest.Suite{
-				Paths: paths, Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Edits: true, Files: "files", Conditional: true, Incremental: c.table.Modified != "",
+				Paths: paths, Sample: sample, Marker: "ref", Text: "title", Thread: "comments", Edits: true, Files: "files", Conditional: true, Incremental: c.table.Modified != "", Split: true, Scope: "title LIKE '%1%' -- and so on",
 				Open: func(t *testing.T) connectortest.System {
 					d := newDesk(t, c.schema)
 					d.do(t, "CREATE TABLE notes (id INTEGER PRIMARY KEY, ticket, body TEXT, who TEXT, at DATETIME)")
