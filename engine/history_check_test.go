@@ -635,5 +635,8 @@ func (b bug) handle(s *client) connectors.Collection {
 	if b.system != nil {
 		return b.system(s)
 	}
+	if s.w.cfg.splits(s.phys) {
+		return splitting{s}
+	}
 	return s
 }

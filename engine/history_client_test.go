@@ -121,10 +121,34 @@ func (s *client) Scan(ctx context.Context, q connectors.Query, emit func(record.
 	if q.Since != "" {
 		s.w.asked, s.w.delivered = s.w.asked+1, s.w.delivered+seen
 	}
-	if s.w.cfg.Late || s.w.cfg.Lag { // what began before now may still be committed: the next scan begins before that
+	s.behind(&w)
+	return w, s.c.leave(name, n)
+}
+
+// behind holds a window back: what began before now may still be committed, and the next scan begins before that.
+func (s *client) behind(w *connectors.Window) {
+	if s.w.cfg.Late || s.w.cfg.Lag {
 		w.Next = s.now().Add(-latest).UTC().Format(time.RFC3339Nano)
 	}
-	return w, s.c.leave(name, n)
+}
+
+// A splitting client's system can be scanned in parts.
+type splitting struct{ *client }
+
+func (s splitting) Split(ctx context.Context, q connectors.Query, most int) ([]string, connectors.Window, error) {
+	name, n, kind, err := s.begin("split")
+	switch {
+	case err != nil:
+		return nil, connectors.Window{}, err
+	case kind != "":
+		return nil, connectors.Window{}, nonsense(name)
+	}
+	parts, w, err := s.m.Split(ctx, q, most)
+	if err != nil {
+		return nil, connectors.Window{}, err
+	}
+	s.behind(&w)
+	return parts, w, s.c.leave(name, n)
 }
 
 func (s *client) lookup(op string, paths []string, emit func(record.Record) error, do func(emit func(record.Record) error) error) error {

@@ -112,6 +112,9 @@ type config struct {
 	Automation  int     // 0 none, 1 in the same write, 2 after the answer
 }
 
+// splits says whose full scans are in parts: in every history one of the two.
+func (c config) splits(phys record.Side) bool { return c.Measured == (phys == record.Left) }
+
 func (c config) String() string {
 	s := ""
 	for i, p := range pairings {

@@ -234,7 +234,7 @@ func (w *history) process() *engine.Engine {
 	w.owners++
 	var store engine.Store = &tappedStore{Store: w.store, c: w.control, w: w}
 	c := w.control
-	return &engine.Engine{Store: store, Now: func() time.Time { return w.now }, Owner: fmt.Sprintf("process %d", w.owners),
+	return &engine.Engine{Store: store, Now: func() time.Time { return w.now }, Owner: fmt.Sprintf("process %d", w.owners), SplitFrom: 2,
 		Sleep: func(_ context.Context, d time.Duration) error {
 			return c.call("sleep", func() error { w.wait(d); return nil })
 		}}

@@ -24,9 +24,8 @@ import (
 const (
 	// requests is the queue that the leader alone works.
 	requests = "requests"
-	// longest is how long a job may take. A first contact reads both sides whole in one job, since the engine has no parts
-	// to split a scan by: two minutes would never be enough for some. A job whose node died is found by that, not by its
-	// age, so that nobody waits for as long.
+	// longest is how long a job may take. A first contact reads both sides whole in one job: two minutes would never be
+	// enough for some. A job whose node died is found by that, not by its age, so that nobody waits for as long.
 	longest = 24 * time.Hour
 	// stuck is when the queue cancels a job that the leader has given up.
 	stuck = 3 * time.Minute
