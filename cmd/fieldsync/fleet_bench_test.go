@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +19,8 @@ import (
 // BenchmarkFleet is what one, two and three nodes carry: syncs whose systems take 50 ms over every write, while people
 // edit faster than one node can follow. It is said how many edits arrived in a second, how late, what it took, and how long
 // the last edits took after the people had stopped: none may be missing. On one machine the nodes, the server of the state and
-// the systems share what there is, so machine-busy says whether a figure is the fleet's limit or the machine's.
+// the systems share what there is, so it is also said how many processors each of them kept busy, and what part of all was
+// busy: whether a figure is the fleet's limit or the machine's.
 //
 // FIELDSYNC_BENCH_FLEET is its size, syncs x tickets, 40x250 unless it is given; FIELDSYNC_BENCH_EDITS how many edits people try to
 // make in a second, 250; FIELDSYNC_BENCH_SECONDS how long they do, 20. Larger systems than 1,000 records are asked for changes
@@ -111,7 +114,9 @@ func (f *fleet) carry(b *testing.B, nodes, edits int, lasts time.Duration) {
 	took := time.Since(began).Seconds()
 	b.ReportMetric(float64(f.runsOf()-runs)/took, "runs/s")
 	b.ReportMetric(float64(f.commits()-commits)/took, "state-commits/s")
-	b.ReportMetric((f.cpuOf(nodes)-used)/took, "nodes-cpu")
+	for i, now := range f.cpuOf(nodes) {
+		b.ReportMetric((now-used[i])/took, []string{"nodes-cpu", "state-cpu", "systems-cpu"}[i])
+	}
 	busyNow, allNow := machineTime(b)
 	b.ReportMetric((busyNow-busy)/(allNow-all), "machine-busy")
 	said, came := f.number(`SELECT count(*) FROM said`), f.number(`SELECT count(*) FROM came`)
@@ -188,14 +193,44 @@ func (f *fleet) reportState(b *testing.B) {
 	b.ReportMetric(float64(f.ofState(`SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()`)), "state-conns")
 }
 
-// cpuOf is the processor time, in seconds, that some nodes have used.
-func (f *fleet) cpuOf(nodes int) (used float64) {
+// cpuOf is the processor time, in seconds, that the nodes, the server of the state and that of the systems have used.
+func (f *fleet) cpuOf(nodes int) (used [3]float64) {
 	for _, n := range f.nodes[:nodes] {
-		for _, ticks := range n.proc("stat", "")[13:15] {
-			used += parsed(f.t, ticks) / 100
-		}
+		used[0] += n.ticks() / 100
+	}
+	for i, url := range []string{f.state, f.direct} {
+		used[1+i] = f.serverTicks(rowsOf(f.t, url, `SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)`)[0][0]) / 100
 	}
 	return used
+}
+
+func (n *node) ticks() float64 {
+	words := n.proc("stat", "")
+	return parsed(n.f.t, words[13]) + parsed(n.f.t, words[14])
+}
+
+// serverTicks are those of a process, of its children, and of those of them that have ended.
+func (f *fleet) serverTicks(pid string) (ticks float64) {
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, file := range all {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		words := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // from the third on
+		switch pid {
+		case words[1]:
+			ticks += parsed(f.t, words[11]) + parsed(f.t, words[12])
+		case filepath.Base(filepath.Dir(file)):
+			for _, w := range words[11:15] {
+				ticks += parsed(f.t, w)
+			}
+		}
+	}
+	return ticks
 }
 
 // peak is the most memory, in megabytes, that a node ever had.

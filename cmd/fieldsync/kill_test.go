@@ -48,6 +48,7 @@ func soaked(t *testing.T, n int) (times int, seed int64) {
 // TestKilledAtAnyMomentNothingIsLostAndNothingDoubled kills fieldsync serve again and again, while requests fail and
 // people on both sides go on working, and holds what is left in the end to what was promised.
 func TestKilledAtAnyMomentNothingIsLostAndNothingDoubled(t *testing.T) {
+	t.Parallel()
 	n, seed := soaked(t, kills)
 	t.Logf("%d kills; again: FIELDSYNC_SEED=%d go test ./cmd/fieldsync -run '^%s$'", n, seed, t.Name())
 	began := time.Now()

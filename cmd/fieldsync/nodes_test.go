@@ -21,6 +21,7 @@ const most = 15 * time.Second
 // restarted, while people edit both sides. No sync may ever be run twice at once, work goes on soon, and in the end both
 // sides agree and nothing is lost.
 func TestSeveralNodesShareTheWork(t *testing.T) {
+	t.Parallel() // it mostly waits for leases to end
 	rounds, seed := soaked(t, 1)
 	still := 15 * time.Second
 	if rounds > 1 {
