@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -115,6 +116,12 @@ func (r *Run) live(ctx context.Context, l record.Link) (loaded, error) {
 			continue
 		}
 		in.Presence[s], in.Record[s] = reconcile.Present, rec
+		print := newPrinter(r.rules.Digest).of(rec.Key, rec.Values)
+		if settled, known, err := r.book.Print(ctx, s, print.Hash); err != nil {
+			return loaded{}, err
+		} else if known && settled == print {
+			in.Record[s].Modified = time.Time{} // no run looks at it: a write of ours may have been the last
+		}
 		if ok, err := r.inScope(s, rec.Values); err != nil {
 			return loaded{}, err
 		} else if !ok {

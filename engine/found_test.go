@@ -136,3 +136,23 @@ func TestOfTwoWritesTheOneGoesFirstThatTheOtherHangsOn(t *testing.T) {
 		})
 	}
 }
+
+func TestAnExplanationTakesNoWriteOfOursForTheNewestEdit(t *testing.T) {
+	w := contested(t)
+	w.rules.Fields[0].Policy = reconcile.Policy{Kind: reconcile.Newest}
+	w.rules.Digest = "newest"
+	w.apply()
+	w.ticket.Edit("T-1", text("title", "ours", "status", "open"))
+	w.incident.Edit("sys1", text("summary", "hers"))
+	w.now = w.now.Add(time.Minute)
+	w.apply() // the status, which stamps the incident; nobody can tell which of the two texts is newer
+	w.wantIncident("sys1", text("summary", "hers", "state", "open"))
+	w.wantPlan("it waits", "conflict T-1 sys1 summary")
+	x, err := w.engine.Explain(t.Context(), w.job, "T-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := x.Decision.Verdicts[0]; v.Outcome != reconcile.Conflict || len(x.Decision.Sets[0]) > 0 {
+		t.Errorf("the plan has it wait, the explanation says %v and would set %+v: %s", v.Outcome, x.Decision.Sets[0], v.Why)
+	}
+}

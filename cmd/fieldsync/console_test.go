@@ -222,7 +222,7 @@ func TestActsInABrowser(t *testing.T) {
 		b.sees("broken", "last good rules keep running", "highest", "The edit that could not be taken over") // by itself
 		b.shot("broken")
 		b.click(`//th/a[normalize-space()="ticket_to_incident.hcl"]`)
-		b.sees("higest")
+		b.until("the word is marked", func() bool { return ask[bool](b, `document.querySelector(".wrong mark") !== null`) })
 		if got := ask[string](b, `document.querySelector(".wrong mark").innerText`); got != "higest" && got != `"higest"` {
 			t.Errorf("%q is underlined", got)
 		}
