@@ -32,6 +32,22 @@ type Veiler interface {
 	Veil() (shown any, secrets []string)
 }
 
+// An Admitter is a Config that understands what a scope in its system's own language asks of a record of a collection. It
+// contacts nothing, so that a mapping is held against it when it is read.
+type Admitter interface {
+	Admits(collection, native string) Terms
+}
+
+// Terms are what a scope asks of a record, as far as that is certain. The zero Terms say nothing.
+type Terms struct {
+	// Values are those that every record in the scope shows: a new one is given them.
+	Values record.Fields
+	// Choice are paths of which the scope wants one value of some, or one of a certain form.
+	Choice []string
+	// Whole: a record that shows Values is in the scope, whatever else it shows.
+	Whole bool
+}
+
 // A Registry has a constructor of empty settings for each connector, by the first label of a connection block.
 type Registry map[string]func() Config
 

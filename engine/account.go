@@ -42,6 +42,8 @@ func (r *Run) account(f *Fold, in reconcile.Input, d reconcile.Decision, w write
 			rule, author = "", set.Meant.Author
 		case set.Rule >= 0:
 			rule = r.rules.Fields[set.Rule].Name
+		case set.By != "":
+			rule = set.By
 		}
 		if f.Link != nil {
 			f.Origins = append(f.Origins, Origin{Side: w.side, Path: path, Rule: rule, Run: w.run, At: w.at, Author: author})

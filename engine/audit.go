@@ -55,6 +55,9 @@ func (r *Run) auditSlice(ctx context.Context, s record.Side, v *view) error {
 			missing++
 			continue
 		}
+		if settled.born() && r.job.Ends[s].Native != "" {
+			continue // only a scan tells whether it is in scope by now
+		}
 		if shown, err := r.silent(ctx, s, rec); err != nil {
 			return err
 		} else if !shown {

@@ -153,7 +153,7 @@ func (r *Run) adoptable(ctx context.Context, s record.Side, rec *record.Record) 
 
 // shownByScan reports whether a record is in a scope that only its own system can tell.
 func (r *Run) shownByScan(ctx context.Context, s record.Side, key string) (bool, error) {
-	if _, settled, err := r.book.Print(ctx, s, keyHash(key)); err != nil || settled {
+	if p, settled, err := r.book.Print(ctx, s, keyHash(key)); err != nil || settled && !p.born() {
 		return settled, err
 	}
 	_, err := r.job.Ends[s].Handle.Scan(ctx, connectors.Query{Paths: r.rules.Sides[s].Paths, Native: r.job.Ends[s].Native}, func(rec record.Record) error {

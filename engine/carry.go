@@ -175,6 +175,23 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 			c.stirred++ // there is more to write
 			c.mu.Unlock()
 		}
+		if st.rec != nil && a.Kind == plan.Create {
+			if in, err := c.r.inScope(a.Side, st.rec.Values); err == nil && !in {
+				c.mu.Lock()
+				c.stirred++ // it was made out of scope, and that is told now
+				c.mu.Unlock()
+			}
+		}
+		if st.rec != nil && a.Kind == plan.Update && ld.prints[a.Side] == nil && f.Prints[a.Side] != nil {
+			// Writing to a record does not show that it is in scope.
+			p, known, err := c.r.book.Print(ctx, a.Side, f.Prints[a.Side].Hash)
+			if err != nil {
+				return fmt.Errorf("look at what was settled: %w", err)
+			}
+			if known && p.born() {
+				f.Prints[a.Side] = &p
+			}
+		}
 		if !st.open {
 			f.Intent = st.intent
 		}

@@ -43,7 +43,9 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 	next.in.Record[a.Side] = *rec
 	made := newPrinter(c.r.rules.Digest).of(rec.Key, rec.Values)
 	next.prints = ld.prints
-	next.prints[a.Side] = &made
+	if next.prints[a.Side] = &made; !c.r.enters(a.Side, rec.Values) {
+		next.prints[a.Side] = mark(rec.Key, markUnproved)
+	}
 	if next.d, err = c.r.decideOne(ctx, &next.in); err != nil {
 		return err
 	}

@@ -420,8 +420,16 @@ func (r *Run) reread(ctx context.Context, l record.Link) error {
 		if err != nil {
 			return err
 		}
-		if !ok || p != *unsettled(key) {
+		if !ok || p != *unsettled(key) && !p.born() {
 			continue
+		}
+		var inside map[string]bool
+		if p.born() {
+			if inside, ok, err = r.inside(ctx, s, []string{key}); err != nil {
+				return err
+			} else if !ok {
+				continue // only a scan tells whether it is in scope by now
+			}
 		}
 		found, err := r.read(ctx, s, []string{key})
 		if err != nil {
@@ -432,10 +440,13 @@ func (r *Run) reread(ctx context.Context, l record.Link) error {
 			rec = record.Record{Key: key}
 		}
 		k, print := r.sink(ctx, s), newPrinter(r.rules.Digest).of(key, rec.Values)
-		if there {
-			err = k.see(rec, print)
-		} else {
+		switch {
+		case !there:
 			err = k.put(rec, reconcile.Gone, print)
+		case inside != nil && !inside[key]:
+			err = k.put(rec, reconcile.OutOfScope, print)
+		default:
+			err = k.see(rec, print)
 		}
 		if err := errors.Join(err, k.flush()); err != nil {
 			return err

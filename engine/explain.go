@@ -115,13 +115,19 @@ func (r *Run) live(ctx context.Context, l record.Link) (loaded, error) {
 			in.Presence[s], in.Record[s] = reconcile.Gone, record.Record{Key: l.Key[s], Label: l.Label[s]}
 			continue
 		}
-		in.Presence[s], in.Record[s] = reconcile.Present, rec
+		in.Record[s] = rec
 		print := newPrinter(r.rules.Digest).of(rec.Key, rec.Values)
-		if settled, known, err := r.book.Print(ctx, s, print.Hash); err != nil {
+		settled, known, err := r.book.Print(ctx, s, print.Hash)
+		if err != nil {
 			return loaded{}, err
-		} else if known && settled == print {
+		}
+		if known && settled == print {
 			in.Record[s].Modified = time.Time{} // no run looks at it: a write of ours may have been the last
 		}
+		if in.Presence[s] == reconcile.OutOfScope && in.Born[s] && r.job.Ends[s].Native != "" {
+			continue // as the last run found it: only a scan tells
+		}
+		in.Presence[s], in.Born[s] = reconcile.Present, known && settled.born()
 		if ok, err := r.inScope(s, rec.Values); err != nil {
 			return loaded{}, err
 		} else if !ok {

@@ -39,6 +39,13 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 		if there {
 			in.Presence[s], in.Record[s], prints[s] = m.Presence, m.Record, &m.Print
 			in.Doubt[s] = r.doubt(s, key)
+			if m.Presence == reconcile.OutOfScope {
+				print, known, err := r.book.Print(ctx, s, keyHash(key))
+				if err != nil {
+					return in, prints, err
+				}
+				in.Born[s] = known && print.born()
+			}
 			continue
 		}
 		in.Record[s] = record.Record{Key: key, Label: l.Label[s], Version: l.Version[s], Values: l.Shown(s)}
@@ -59,6 +66,9 @@ func (r *Run) input(ctx context.Context, l record.Link, hand [2]*Moved) (reconci
 		case l.Status == record.Detached && !settled:
 			// A detached side that did not move is in scope only if it was settled there.
 			in.Presence[s], in.Record[s] = reconcile.OutOfScope, record.Record{Key: key, Label: l.Label[s]}
+		case l.Status == record.Held && settled && print.Print == markOutside:
+			// It was out of scope when it was last looked at, and that is what waits.
+			in.Presence[s], in.Born[s], in.Doubt[s] = reconcile.OutOfScope, true, ""
 		case l.Status == record.Held && settled && print == r.gonePrint(key):
 			// It is gone since an earlier run, and what that means is what waits.
 			in.Presence[s], in.Record[s], in.Doubt[s] = reconcile.Gone, record.Record{Key: key, Label: l.Label[s]}, ""

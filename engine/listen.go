@@ -315,8 +315,8 @@ func (p *hearing) pair(key string) (*record.Link, error) {
 		if there || l.Status != record.Held {
 			continue
 		}
-		if p, settled, err := r.book.Print(p.ctx, side, keyHash(l.Key[side])); err != nil || settled && p == r.gonePrint(l.Key[side]) {
-			return nil, err // one of them is gone, and what that means is what waits
+		if p, settled, err := r.book.Print(p.ctx, side, keyHash(l.Key[side])); err != nil || settled && (p == r.gonePrint(l.Key[side]) || p.Print == markOutside) {
+			return nil, err // one of them is gone or out of scope, and what that means is what waits
 		}
 	}
 	if err := r.beside.mute[spot{kind: p.kind, link: l.ID}]; err != nil {

@@ -53,6 +53,10 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		w.wait = w.wait || r.restless(in, link, stored)
 		for _, s := range record.Sides {
 			switch {
+			case d.Life == reconcile.CreateOn && s == d.Side && !r.enters(s, stored[s]):
+				f.Prints[s] = mark(link.Key[s], markUnproved)
+			case w.wait && ld.prints[s] != nil && ld.prints[s].born():
+				f.Prints[s] = ld.prints[s]
 			case w.wait:
 				f.Prints[s] = unsettled(link.Key[s])
 			case stored[s] != nil:
@@ -75,6 +79,9 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		for _, s := range record.Sides {
 			link.Now[s] = shownNow(link, in, s)
 			f.Prints[s] = ld.prints[s]
+			if in.Presence[s] == reconcile.OutOfScope && in.Born[s] {
+				f.Prints[s] = mark(link.Key[s], markOutside)
+			}
 		}
 	case reconcile.Detach:
 		link.Status = record.Detached
@@ -112,13 +119,37 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 	return f
 }
 
-// unsettled is the fingerprint of a record that is to be looked at again, whether a scan shows it or not; nil without
-// a key.
-func unsettled(key string) *Print {
+// Marks stand in the place of a fingerprint: of a record that has one, whatever is seen differs from what was settled.
+const (
+	markUnsettled = iota // it is to be looked at again, whether a scan shows it or not
+	markUnproved         // as that; a run created it, and nothing has shown yet that it is in scope
+	markOutside          // a run created it, and it was found out of scope
+)
+
+// mark is a mark for a record; nil without a key.
+func mark(key string, m uint64) *Print {
 	if key == "" {
 		return nil
 	}
-	return &Print{Hash: keyHash(key)}
+	return &Print{Hash: keyHash(key), Print: m}
+}
+
+func unsettled(key string) *Print { return mark(key, markUnsettled) }
+
+// born reports whether p says that a run created the record and that it was never seen in scope.
+func (p Print) born() bool { return p.Print == markUnproved || p.Print == markOutside }
+
+// enters reports whether a record that shows these values is certainly in the scope of its side. What only the system
+// can tell the next observation finds out.
+func (r *Run) enters(s record.Side, values []record.Value) bool {
+	side := &r.rules.Sides[s]
+	if in, err := r.inScope(s, values); err != nil || !in {
+		return false
+	}
+	if r.job.Ends[s].Native == "" {
+		return true
+	}
+	return side.Sure && !slices.ContainsFunc(side.Needs, func(n reconcile.Need) bool { return values[n.Slot] != n.To })
 }
 
 // restless reports whether a link asks for more writes after the ones that stored tells of: a written value may make

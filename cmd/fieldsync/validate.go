@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -37,7 +38,11 @@ A system that cannot be asked now is a warning: its paths stay unchecked.`,
 				defer p.Close()
 				for _, s := range cfg.Syncs {
 					_, more := p.Rules(c.Context(), s, !offline)
-					diags = append(diags, more...)
+					for _, d := range more {
+						if !slices.ContainsFunc(diags, func(o *hcl.Diagnostic) bool { return repeats(o, d) }) {
+							diags = append(diags, d)
+						}
+					}
 				}
 			}
 			return a.validated(cfg.Dir, cfg.Files, diags, fmt.Sprintf("%s, %s and %s",
@@ -46,6 +51,11 @@ A system that cannot be asked now is a warning: its paths stay unchecked.`,
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "contact no system: paths stay unchecked")
 	return c
+}
+
+// repeats reports whether two diagnostics say the same: some things show with and without what a system says of its fields.
+func repeats(a, b *hcl.Diagnostic) bool {
+	return a.Summary == b.Summary && a.Detail == b.Detail && a.Subject != nil && b.Subject != nil && *a.Subject == *b.Subject
 }
 
 func (a *app) validated(dir string, files map[string]*hcl.File, diags hcl.Diagnostics, what string) error {

@@ -53,6 +53,7 @@ type plan struct {
 	lookups []*Translation
 	fields  []*compiledField
 	where   [2]*expression.Program
+	reach   [2]reach
 }
 
 // A purpose says what rules are compiled for, and with it where a live translation has its rows from.
@@ -81,12 +82,14 @@ func (c *Config) compile(s *Sync, described [2]*schema, why purpose) (*reconcile
 	k.collect()
 	where, fields := k.expressions()
 	k.where, k.plan.fields = where, fields
+	k.reaches(where)
 	k.assignSlots()
 	k.rules = &reconcile.Rules{Sync: s.Name, First: s.body.first}
 	for i, side := range s.Sides {
 		k.rules.Sides[i] = reconcile.SideRules{Name: side.Name, Paths: k.paths[i], Types: k.types(i), Create: side.Create, Where: k.condition(where[i])}
 		fmt.Fprintf(&k.digest, "side %q create %t query %q paths %q types %v\n", side.Name, side.Create, side.Query, k.paths[i], k.rules.Sides[i].Types)
 		k.note("where", s.body.where[i])
+		k.entry(i, where[i])
 	}
 	k.matches()
 	for _, f := range fields {
@@ -288,6 +291,11 @@ func (k *compiler) assignSlots() {
 			for _, m := range k.s.body.matches {
 				if k.carriesMarker(i, m.paths[i].text) {
 					writes[m.paths[i].text] = m.at
+				}
+			}
+			for _, n := range k.reach[i].needs {
+				if k.gives(i, n) {
+					writes[n.path] = n.at
 				}
 			}
 		}

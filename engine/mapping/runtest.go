@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fieldsync/fieldsync/engine/reconcile"
@@ -35,13 +36,14 @@ func (c *Config) RunTest(t *Test) *TestResult {
 	if t.Kept {
 		return c.runKept(t)
 	}
-	rules, _, diags := c.compile(s, [2]*schema{}, forTest)
+	rules, plan, diags := c.compile(s, [2]*schema{}, forTest)
 	if diags.HasErrors() {
 		res.Err = fmt.Errorf("test %q: sync %s: %w", t.Name, s.Name, diags)
 		return res
 	}
 	res.Rules = about(rules, t)
 	in := t.input(rules)
+	t.scope(rules, plan, &in)
 	d := reconcile.Decide(res.Rules, in)
 	res.Verdicts = d.Verdicts
 	res.judge(t, in, &d)
@@ -100,6 +102,35 @@ func (t *Test) input(r *reconcile.Rules) reconcile.Input {
 		in.Record[i] = record.Record{Key: key, Values: values(r.Sides[i].Paths, both)}
 	}
 	return in
+}
+
+// scope says which records of a test are out of the scope of their side. Of paths that the test does not name it says
+// nothing, so they put no record out of scope.
+func (t *Test) scope(r *reconcile.Rules, p *plan, in *reconcile.Input) {
+	for i, s := range record.Sides {
+		if in.Presence[i] != reconcile.Present || t.Now[i] == nil && t.Base[i] == nil {
+			continue
+		}
+		named := func(path string) bool { _, ok := t.names[i][path]; return ok }
+		side := &r.Sides[i]
+		outside := slices.ContainsFunc(p.reach[i].needs, func(n need) bool {
+			slot := slices.Index(side.Paths, n.path)
+			return named(n.path) && slot >= 0 && !strings.EqualFold(in.Record[i].Values[slot].Plain(), n.value.Plain())
+		})
+		if !outside && side.Where != nil && !slices.ContainsFunc(side.Scope, func(slot int) bool { return !named(side.Paths[slot]) }) {
+			env := reconcile.Env{Time: in.Time}
+			env.Values[s] = in.Record[i].Values
+			ok, err := side.Where(env)
+			if err != nil {
+				in.Presence[i], in.Doubt[i] = reconcile.Unsure, err.Error()
+				continue
+			}
+			outside = !ok
+		}
+		if outside {
+			in.Presence[i] = reconcile.OutOfScope
+		}
+	}
 }
 
 func values(paths []string, f record.Fields) []record.Value {
@@ -161,7 +192,17 @@ func (res *TestResult) judge(t *Test, in reconcile.Input, d *reconcile.Decision)
 	switch d.Life {
 	case reconcile.HoldLink:
 		problem("the link is held: %s", d.Why)
-	case reconcile.Ignore:
+	case reconcile.Ignore, reconcile.Detach:
+		for i, side := range res.Rules.Sides {
+			if in.Presence[i] == reconcile.OutOfScope && d.Life == reconcile.Detach {
+				problem("nothing is written: %s is out of scope by %s, so the link is detached", side.Name, res.Rules.Scope(record.Sides[i]))
+				return
+			}
+			if in.Presence[i] == reconcile.OutOfScope {
+				problem("nothing is done: %s is out of scope by %s", side.Name, res.Rules.Scope(record.Sides[i]))
+				return
+			}
+		}
 		problem("nothing is done: %s", d.Why)
 	}
 }

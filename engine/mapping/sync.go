@@ -21,6 +21,7 @@ type schema = connectors.Schema
 // A syncBody is what a sync block says, understood but not yet held against the two systems.
 type syncBody struct {
 	where       [2]hcl.Expression
+	query       [2]hcl.Range
 	create      [2]hcl.Range // of create = true
 	matches     []matchBlock
 	fields      []*fieldBlock
@@ -218,6 +219,7 @@ func (l *loader) sides(s *Sync, blocks hcl.Blocks) bool {
 		}
 		if x := a["query"]; x != nil {
 			side.Query, _ = l.text(x.Expr)
+			s.body.query[i] = x.Expr.Range()
 		}
 		if x := a["create"]; x != nil {
 			side.Create, _ = l.truth(x.Expr)

@@ -27,6 +27,7 @@ type Input struct {
 	Presence [2]Presence
 	Record   [2]record.Record // Values by slot; zero on a side that is not Present
 	Doubt    [2]string        // of an Unsure side: what kept where from telling
+	Born     [2]bool          // of a side OutOfScope: a run created the record, and it was never seen in scope
 	Clock    [2]Clock
 	Time     time.Time            // run.time, and the clock for deadlines
 	Since    map[string]time.Time // field rule → since when its conflict waits
@@ -100,8 +101,9 @@ func (l Life) String() string {
 type Set struct {
 	Slot int
 	To   record.Value
-	Rule int // index in Rules.Fields; -1: a marker or an on_gone value
+	Rule int // index in Rules.Fields; -1: a marker, what a scope asks for, or an on_gone value
 	At   string
+	By   string // "where" or "query": the scope asks for it of a new record
 	// Meant is what somebody wrote and a write of ours replaced unseen: To brings it back. nil for all else.
 	Meant *record.Meant
 }
@@ -114,6 +116,7 @@ type Decision struct {
 	Sets     [2][]Set    // what to write, by slot; at most one entry a slot
 	Needs    []Needed    // look-ups to fetch before this decision means anything
 	Why      string      // for everything but Stay
+	Hint     string      // of HoldLink: the way out, where its cause alone does not say
 	At       string      // file:line of the block that decided Life
 }
 

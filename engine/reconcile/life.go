@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,7 @@ import (
 //	unsure        any                                        hold: where cannot tell whether it is in scope
 //	present       present                                    stay (a detached link lives again, with its old base)
 //	gone          gone                                       end
+//	out of scope  present       made there, never in scope   hold: a create must not look done and come to nothing
 //	out of scope  any           linked                       detach, nothing is written
 //	missing       not present   not linked                   ignore
 //	missing       present       the missing side may create  create, else ignore
@@ -42,6 +44,12 @@ func (c *docket) life() Decision {
 		return Decision{Life: End, Why: "both records are gone"}
 	}
 	missing, lacks := has(Missing)
+	for _, s := range record.Sides {
+		if p[s] == OutOfScope && c.in.Born[s] && p[s.Other()] == Present && c.in.Link.Status != record.Detached {
+			return Decision{Life: HoldLink, Side: s, At: cmp.Or(c.r.Sides[s].QueryAt, c.r.Sides[s].WhereAt), Hint: c.intoScope(s),
+				Why: "the " + c.r.Sides[s].Name + " was created here and is out of scope by " + c.r.Scope(s)}
+		}
+	}
 	if s, ok := has(OutOfScope); ok && (linked || !lacks) {
 		return Decision{Life: Detach, Why: c.r.Sides[s].Name + " is out of scope", At: ""}
 	}
@@ -55,6 +63,9 @@ func (c *docket) life() Decision {
 	if lacks {
 		if linked && ok {
 			return Decision{Life: End, Why: c.r.Sides[gone].Name + " is gone before it had a twin"}
+		}
+		if s, ok := has(OutOfScope); ok {
+			return Decision{Life: Ignore, Side: missing, Why: c.r.Sides[s].Name + " is out of scope"}
 		}
 		return Decision{Life: Ignore, Side: missing, Why: "there is no record to carry"}
 	}
@@ -143,7 +154,7 @@ func (c *docket) changed(s record.Side, strict bool) string {
 }
 
 // create fills in the record that side d.Side gets: the markers of its match blocks, then every rule that
-// flows to it.
+// flows to it, then what its scope asks for and nothing of these gives.
 func (c *docket) create(d *Decision) {
 	s, from := d.Side, d.Side.Other()
 	for _, m := range c.r.Match {
@@ -167,6 +178,64 @@ func (c *docket) create(d *Decision) {
 		d.Verdicts[i] = c.born(i, s)
 	}
 	c.collect(d)
+	if why, at := c.enter(d); why != "" {
+		*d = Decision{Life: HoldLink, Side: from, Why: why, At: at, Hint: c.intoScope(s)}
+	}
+}
+
+// enter gives a new record what its scope asks for. It returns why the record would be out of scope all the same, as far
+// as that is certain, and where that stands: such a record is not made.
+func (c *docket) enter(d *Decision) (why, where string) {
+	s := d.Side
+	side := &c.r.Sides[s]
+	out := "the new " + side.Name + " would be out of scope: "
+	for _, n := range side.Needs {
+		set := setAt(d.Sets[s], n.Slot)
+		if set == nil {
+			d.Sets[s] = append(d.Sets[s], Set{Slot: n.Slot, To: n.To, Rule: -1, At: n.At, By: n.By})
+			continue
+		}
+		if !strings.EqualFold(set.To.Plain(), n.To.Plain()) { // systems compare in their own way, letters often in any case
+			shown := " " + set.To.String()
+			if set.Rule >= 0 && c.r.Fields[set.Rule].Sensitive {
+				shown = " something else"
+			}
+			return out + n.By + " asks for " + c.r.path(s, n.Slot) + " " + n.To.String() + ", and " + c.r.author(*set) + " writes" + shown, n.At
+		}
+	}
+	slices.SortFunc(d.Sets[s], func(a, b Set) int { return a.Slot - b.Slot })
+	if side.Where == nil {
+		return "", ""
+	}
+	values := make([]record.Value, len(side.Paths))
+	for _, slot := range side.Scope {
+		set := setAt(d.Sets[s], slot)
+		if set == nil {
+			return "", "" // what the system makes of it shows when it is there
+		}
+		values[slot] = set.To
+	}
+	env := Env{Time: c.in.Time}
+	env.Values[s] = values
+	if in, err := side.Where(env); err == nil && !in {
+		var shown []string
+		for _, slot := range side.Scope {
+			set := setAt(d.Sets[s], slot)
+			v := set.To.String()
+			if set.Rule >= 0 && c.r.Fields[set.Rule].Sensitive {
+				v = "(sensitive)"
+			}
+			shown = append(shown, c.r.path(s, slot)+" "+v)
+		}
+		return out + "where is false with " + strings.Join(shown, ", "), side.WhereAt
+	}
+	return "", ""
+}
+
+// intoScope is the way out for a record that a run made, or would make, out of its scope.
+func (c *docket) intoScope(s record.Side) string {
+	name := c.r.Sides[s].Name
+	return "let a field give new " + name + " records what their scope asks for, widen the scope, or leave " + c.r.Sides[s.Other()].Name + " records like this one out of the sync with where"
 }
 
 // marker is the value that ties a new record on side s to the one it is made from.

@@ -29,12 +29,26 @@ type Rules struct {
 
 // SideRules is what a sync says of one side. Values of that side are always in the order of Paths (slots).
 type SideRules struct {
-	Name   string
-	Paths  []string      // every path that some rule reads or writes; sorted, no duplicates
-	Types  []record.Type // by slot; the zero Type where not known
-	Create bool          // records missing on this side may be created here
-	Where  Condition     // scope; nil: everything is in scope. Sees only this side's values
-	Gone   OnGone        // what the twin becomes when this side's record is gone
+	Name    string
+	Paths   []string      // every path that some rule reads or writes; sorted, no duplicates
+	Types   []record.Type // by slot; the zero Type where not known
+	Create  bool          // records missing on this side may be created here
+	Where   Condition     // scope; nil: everything is in scope. Sees only this side's values
+	WhereAt string        // file:line; "" for none
+	QueryAt string        // file:line of the scope in the system's own language; "" for none
+	Gone    OnGone        // what the twin becomes when this side's record is gone
+	Needs   []Need        // what the scope asks of a record that is created here
+	Scope   []int         // slots that Where reads
+	// Sure: Needs and Where are the whole of the scope. Otherwise only its system can tell what is in it.
+	Sure bool
+}
+
+// A Need is a value that every record in the scope of a side shows.
+type Need struct {
+	Slot int
+	To   record.Value
+	By   string // "where" or "query"
+	At   string // file:line of it
 }
 
 // An Env is what expressions see.

@@ -27,13 +27,30 @@ func (r *Rules) paths(s record.Side, slots []int) string {
 // author names who sets a slot, with the place in the mapping.
 func (r *Rules) author(s Set) string {
 	name := "the match block"
-	if s.Rule >= 0 {
+	switch {
+	case s.By != "":
+		name = s.By
+	case s.Rule >= 0:
 		name = "field " + r.Fields[s.Rule].Name
 	}
 	if s.At == "" {
 		return name
 	}
 	return name + " (" + s.At + ")"
+}
+
+// Scope names what decides which records of a side are in scope, with its place.
+func (r *Rules) Scope(s record.Side) string {
+	var parts []string
+	for _, p := range [][2]string{{"where", r.Sides[s].WhereAt}, {"query", r.Sides[s].QueryAt}} {
+		if p[1] != "" {
+			parts = append(parts, p[0]+" ("+p[1]+")")
+		}
+	}
+	if len(parts) == 0 {
+		return "its scope"
+	}
+	return strings.Join(parts, " or ")
 }
 
 // moves tells what moved on side s: ticket.status "open" → "resolved". A sensitive field's values stay out of it.

@@ -29,6 +29,8 @@ func Changes(r *Rules, in Input, d Decision, s record.Side) []plan.Change {
 					ch.Why = v.Why
 				}
 			}
+		case set.By != "":
+			ch.Field, ch.Why = set.By, "new "+r.Sides[s].Name+" records show it, or they would be out of scope"
 		case d.Life == CreateOn:
 			ch.Field, ch.Why = "match", "ties it to "+name(in, s.Other())
 		default:
@@ -103,6 +105,9 @@ func Holds(r *Rules, in Input, d Decision) []plan.Hold {
 		hint := "put a value there; it ties the two records together"
 		if in.Presence[0] == Gone || in.Presence[1] == Gone {
 			hint = "undo the change, or delete the record that is left"
+		}
+		if d.Hint != "" {
+			hint = d.Hint
 		}
 		hold("", d.At, d.Why, hint, time.Time{})
 	}

@@ -115,6 +115,10 @@ func (p *Project) entitled(ctx context.Context, s *mapping.Sync, rules *reconcil
 // demandOf is what a sync is going to do with one of its sides.
 func demandOf(s *mapping.Sync, r *reconcile.Rules, side record.Side) connectors.Demand {
 	d := connectors.Demand{Writes: writesOf(r, side), Values: s.Sends(side), Create: r.Sides[side].Create, Delete: r.Sides[side.Other()].Gone.Then == reconcile.GoneDelete}
+	for _, n := range r.Sides[side].Needs {
+		path := r.Sides[side].Paths[n.Slot]
+		d.Values[path] = append(d.Values[path], n.To)
+	}
 	if c := r.Comments; c != nil {
 		d.Comments = connectors.Carried{Path: c.Paths[side], Write: c.To[side]}
 	}
@@ -141,7 +145,7 @@ func (p *Project) counted(ctx context.Context, side mapping.Side) string {
 	return "; " + Plural(int(n), "record") + " in its query"
 }
 
-// writesOf are the paths of a side that rules write, markers and the values of on_gone among them; sorted.
+// writesOf are the paths of a side that rules write, markers, the values of on_gone and what the scope asks of new records among them; sorted.
 func writesOf(r *reconcile.Rules, s record.Side) []string {
 	slots := map[int]bool{}
 	for _, f := range r.Fields {
@@ -154,6 +158,9 @@ func writesOf(r *reconcile.Rules, s record.Side) []string {
 	}
 	for slot := range r.Sides[s.Other()].Gone.Set {
 		slots[slot] = true
+	}
+	for _, n := range r.Sides[s].Needs {
+		slots[n.Slot] = true
 	}
 	var paths []string
 	for slot, path := range r.Sides[s].Paths {

@@ -92,6 +92,9 @@ func (s *scope) program(src hcl.Expression, params map[string]bool, want Want) (
 		return nil, t.diagnose(t.whole(), "Wrong type of result", fmt.Sprintf("The result is of type %s, but this place needs %s.", kind, needed))
 	}
 	p = &Program{text: t, want: want, slots: r.slots, nulls: map[file.Location][]int{}, reads: readsOf(r.slots), words: r.wordsOf(tree.Node)}
+	if want == Bool {
+		p.terms = r.termsOf(tree.Node)
+	}
 	if id, ok := tree.Node.(*ast.IdentifierNode); ok && params == nil {
 		if i, ok := r.slotIndex[id.Value]; ok && r.slots[i].whole == nil && !r.slots[i].clock {
 			p.direct = true

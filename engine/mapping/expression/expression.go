@@ -76,7 +76,8 @@ type Program struct {
 	reads  map[string][]string
 	nulls  map[file.Location][]int // slots below each node, to name the one that was null
 	words  map[int][]Word          // what the slots are compared with
-	frames sync.Pool               // of *frame
+	terms  Terms
+	frames sync.Pool // of *frame
 }
 
 // A slot is one thing that a program loads before it starts.
