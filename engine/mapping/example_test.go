@@ -188,13 +188,13 @@ func TestTheExampleLoads(t *testing.T) {
 	}
 	if diff := cmp.Diff([2][]string{
 		{"id", "incident_number", "priority", "queue", "resolution", "status", "title"},
-		{"close_code", "close_notes", "correlation_id", "impact", "number", "short_description", "state", "urgency"},
+		{"category", "close_code", "close_notes", "correlation_id", "impact", "number", "short_description", "state", "urgency"},
 	}, s.Paths); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([2][]string{
 		{"incident_number", "status", "title"},
-		{"close_code", "close_notes", "correlation_id", "impact", "short_description", "state", "urgency"},
+		{"category", "close_code", "close_notes", "correlation_id", "impact", "short_description", "state", "urgency"},
 	}, s.Writes); diff != "" {
 		t.Error(diff)
 	}

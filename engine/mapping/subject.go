@@ -175,6 +175,11 @@ func (s *Sync) words(p *plan, out *[2]named) {
 	}
 	for i := range 2 {
 		s.compared(p.where[i], out)
+		for _, n := range p.reach[i].needs {
+			if slices.Contains(p.paths[i], n.path) {
+				out[i].word(n.path, n.value, verify.Certain, n.by+" asks for it")
+			}
+		}
 		if g := s.body.gone[1-i]; g != nil {
 			for _, set := range g.set {
 				out[i].word(set.path.text, set.value, verify.Certain, "what on_gone writes")

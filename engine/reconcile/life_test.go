@@ -24,6 +24,7 @@ func TestLife(t *testing.T) {
 		left, right  reconcile.Presence
 		status       record.Status
 		unlinked     bool
+		born         bool // the left record was created by a run and never seen in scope
 		create       bool // left records may be created
 		then         reconcile.GoneThen
 		base, now    string // of the right side
@@ -41,6 +42,9 @@ func TestLife(t *testing.T) {
 		{name: "new and scope cannot be told", reason: "not created either", left: missing, right: unsure, unlinked: true, create: true, want: reconcile.HoldLink},
 		{name: "out of scope", reason: "an edit of a filter never deletes", left: outside, want: reconcile.Detach},
 		{name: "out of scope and gone", reason: "out of scope comes before any on_gone", left: outside, right: gone, want: reconcile.Detach},
+		{name: "created out of scope", reason: "a create must not look done and come to nothing", left: outside, born: true, want: reconcile.HoldLink, why: "created here"},
+		{name: "created out of scope, and its twin left it", reason: "nothing is left that could be carried", left: outside, right: outside, born: true, want: reconcile.Detach},
+		{name: "created out of scope, parted before", reason: "detached it stays", left: outside, born: true, status: record.Detached, want: reconcile.Detach},
 		{name: "both out of scope", reason: "as one", left: outside, right: outside, want: reconcile.Detach},
 		{name: "new and may be created", reason: "create = true", left: missing, unlinked: true, create: true, want: reconcile.CreateOn, on: L},
 		{name: "new and may not be created", reason: "the default is false", left: missing, unlinked: true, want: reconcile.Ignore},
@@ -81,7 +85,7 @@ func TestLife(t *testing.T) {
 				}
 				in := linked(base, base, base, cur)
 				in.Presence = [2]reconcile.Presence{tt.left, tt.right}
-				in.Link.Status = tt.status
+				in.Link.Status, in.Born[L] = tt.status, tt.born
 				if tt.unlinked {
 					in.Link = record.Link{}
 				}
@@ -143,6 +147,66 @@ func TestCreate(t *testing.T) {
 		return strings.Join(out, " ")
 	}
 
+	scoped := func(where reconcile.Condition, needs ...reconcile.Need) *reconcile.Rules {
+		r := rules()
+		r.Sides[R].Needs, r.Sides[R].Where, r.Sides[R].Scope, r.Sides[R].WhereAt = needs, where, []int{0, 2}, "sync.hcl:9"
+		return r
+	}
+	need := func(slot int, v string) reconcile.Need {
+		return reconcile.Need{Slot: slot, To: val(v), By: "query", At: "sync.hcl:8"}
+	}
+	t.Run("carries what its scope asks for and no rule gives", func(t *testing.T) {
+		r := scoped(nil, need(1, "net"))
+		in := input("down null 3 42")
+		d := reconcile.Decide(r, in)
+		if d.Life != reconcile.CreateOn || wrote(d) != "x=down y=net z=3 zz=42" {
+			t.Fatalf("%v (%s): %s", d.Life, d.Why, wrote(d))
+		}
+		if ch := reconcile.Changes(r, in, d, R)[1]; ch.Field != "query" || ch.At != "sync.hcl:8" || !strings.Contains(ch.Why, "out of scope") {
+			t.Errorf("shown as %+v", ch)
+		}
+	})
+	t.Run("carries what its scope asks for where its rule has nothing to send", func(t *testing.T) {
+		if d := reconcile.Decide(scoped(nil, need(2, "3")), input("down null null 42")); d.Life != reconcile.CreateOn || wrote(d) != "x=down z=3 zz=42" {
+			t.Errorf("%v (%s): %s", d.Life, d.Why, wrote(d))
+		}
+	})
+	t.Run("leaves to a rule what it gives", func(t *testing.T) {
+		if d := reconcile.Decide(scoped(nil, need(0, "Down")), input("down null 3 42")); d.Life != reconcile.CreateOn || wrote(d) != "x=down z=3 zz=42" {
+			t.Errorf("%v (%s): %s", d.Life, d.Why, wrote(d))
+		}
+	})
+	t.Run("is not made where a rule writes something else than its scope asks for", func(t *testing.T) {
+		d := reconcile.Decide(scoped(nil, need(2, "4")), input("down null 3 42"))
+		if d.Life != reconcile.HoldLink || d.At != "sync.hcl:8" || len(d.Sets[R]) > 0 || !strings.Contains(d.Why, "query asks for incident.z 4, and field urgency") || d.Hint == "" {
+			t.Errorf("%v at %s: %s; %v", d.Life, d.At, d.Why, d.Sets)
+		}
+	})
+	low := func(env reconcile.Env) (bool, error) { return env.Values[R][2] == val("1"), nil }
+	t.Run("is not made where its own values put it out of scope", func(t *testing.T) {
+		d := reconcile.Decide(scoped(low), input("down null 3 42"))
+		if d.Life != reconcile.HoldLink || d.At != "sync.hcl:9" || !strings.Contains(d.Why, `where is false with incident.x "down", incident.z 3`) {
+			t.Errorf("%v at %s: %s", d.Life, d.At, d.Why)
+		}
+	})
+	t.Run("is made where its scope turns on what the system sets", func(t *testing.T) {
+		if d := reconcile.Decide(scoped(low), input("down null null 42")); d.Life != reconcile.CreateOn {
+			t.Errorf("%v: %s", d.Life, d.Why)
+		}
+	})
+	t.Run("keeps sensitive values out of why it is not made", func(t *testing.T) {
+		r := scoped(low, need(0, "up"))
+		for i := range r.Fields {
+			r.Fields[i].Sensitive = true
+		}
+		if d := reconcile.Decide(r, input("down null 3 42")); d.Life != reconcile.HoldLink || strings.Contains(d.Why, "down") {
+			t.Errorf("%v: %s", d.Life, d.Why)
+		}
+		r.Sides[R].Needs = nil
+		if d := reconcile.Decide(r, input("down null 3 42")); d.Life != reconcile.HoldLink || strings.Contains(d.Why, "down") || strings.Contains(d.Why, "3") {
+			t.Errorf("%v: %s", d.Life, d.Why)
+		}
+	})
 	t.Run("carries every rule that flows there, and the marker", func(t *testing.T) {
 		d := reconcile.Decide(rules(), input("down null 3 42"))
 		if d.Life != reconcile.CreateOn || d.Side != R || wrote(d) != "x=down z=3 zz=42" {

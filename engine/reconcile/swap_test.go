@@ -61,6 +61,7 @@ func swapEnv(e reconcile.Env) reconcile.Env {
 func swapInput(in reconcile.Input) reconcile.Input {
 	in.Presence[0], in.Presence[1] = in.Presence[1], in.Presence[0]
 	in.Record[0], in.Record[1] = in.Record[1], in.Record[0]
+	in.Born[0], in.Born[1] = in.Born[1], in.Born[0]
 	in.Clock[0], in.Clock[1] = in.Clock[1], in.Clock[0]
 	in.Link = swapLink(in.Link)
 	decided := map[string]reconcile.Choice{}
