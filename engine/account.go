@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -76,27 +77,29 @@ const believable = 30 * 24 * time.Hour
 
 // accountEdits adds what was changed on the records themselves since both sides last agreed, by people or by rules
 // of their systems, as soon as both agree on it. told has what an earlier fold of the same link told already.
-func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d reconcile.Decision, run int64, told map[place]bool) error {
-	if f.Link == nil || d.Life != reconcile.Stay {
+func (r *Run) accountEdits(ctx context.Context, f *Fold, ld *loaded, run int64, told map[place]bool) error {
+	in := &ld.in
+	if f.Link == nil || ld.d.Life != reconcile.Stay {
 		return nil
 	}
 	for _, s := range record.Sides {
-		was, agreed, rec := in.Link.Base[s], f.Link.Base[s], &in.Record[s]
-		for slot := range min(len(was), len(agreed), len(rec.Values)) {
+		agreed, rec := f.Link.Base[s], &in.Record[s]
+		for slot := range ld.edited(s) {
 			now := rec.Values[slot]
-			if !was[slot].Known() || was[slot] == now || agreed[slot] != now || told[place{s, slot}] ||
-				slices.ContainsFunc(d.Sets[s], func(set reconcile.Set) bool { return set.Slot == slot }) {
+			if slot >= len(agreed) || agreed[slot] != now || told[place{s, slot}] {
 				continue
 			}
 			path := r.rules.Sides[s].Paths[slot]
-			known, err := r.accounted(ctx, in.Link.ID, s, path, now)
-			if err != nil {
-				return err
+			latest, looked := ld.latest[place{s, slot}]
+			if !looked {
+				if err := r.book.Latest(ctx, []Place{{in.Link.ID, s, path}}, 1, func(x Entry) error { latest = x; return nil }); err != nil {
+					return err
+				}
 			}
 			if told != nil {
 				told[place{s, slot}] = true
 			}
-			if known {
+			if accounted(latest, now) {
 				continue
 			}
 			at := r.started
@@ -104,24 +107,35 @@ func (r *Run) accountEdits(ctx context.Context, f *Fold, in reconcile.Input, d r
 				at = m
 			}
 			f.Origins = append(f.Origins, Origin{Side: s, Path: path, Run: run, At: at, Author: rec.Author})
-			f.Lost = append(f.Lost, Lost{Side: s, Path: path, Value: was[slot], By: now, Run: run, At: at, Cause: ByEdit, Who: rec.Author})
+			f.Lost = append(f.Lost, Lost{Side: s, Path: path, Value: in.Link.Base[s][slot], By: now, Run: run, At: at, Cause: ByEdit, Who: rec.Author})
 		}
 	}
 	return nil
 }
 
-// accounted reports whether the history of a place tells already how its value came there: a person put it back, or it
-// came of an edit which a run had not seen.
-func (r *Run) accounted(ctx context.Context, link int64, s record.Side, path string, now record.Value) (bool, error) {
-	latest, err := r.book.Latest(ctx, link, s, path, 1)
-	if err != nil || len(latest) == 0 {
-		return false, err
+// edited are the slots of a side whose values moved since both sides agreed, and that are not to be written.
+func (ld *loaded) edited(s record.Side) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		was, now := ld.in.Link.Base[s], ld.in.Record[s].Values
+		for slot := range min(len(was), len(now)) {
+			if !was[slot].Known() || was[slot] == now[slot] || slices.ContainsFunc(ld.d.Sets[s], func(set reconcile.Set) bool { return set.Slot == slot }) {
+				continue
+			}
+			if !yield(slot) {
+				return
+			}
+		}
 	}
-	switch x := latest[0]; x.Cause {
+}
+
+// accounted reports whether the newest entry of a place tells already how its value came there: a person put it back, or
+// it came of an edit which a run had not seen.
+func accounted(latest Entry, now record.Value) bool {
+	switch latest.Cause {
 	case ByPerson, Unseen, Averted:
-		return x.By == now, nil
+		return latest.By == now
 	}
-	return false, nil
+	return false
 }
 
 // A place is a slot of a side.

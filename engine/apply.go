@@ -96,6 +96,7 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 		a.Began(acc)
 	}
 	c := &carrier{r: r, run: acc.ID, approval: a, left: map[string]plan.Action{}}
+	c.slots = make(chan struct{}, c.inFlight())
 	if a.Saved != nil {
 		for d, act := range a.Saved.Actions {
 			c.left[d] = act
@@ -147,13 +148,17 @@ func (r *Run) useApproval(ctx context.Context) error {
 	return nil
 }
 
-// intend makes an intent durable. The first one of an approved plan uses the approval up, before its call: a run that
+// intend makes intents durable. The first ones of an approved plan use the approval up, before their calls: a run that
 // dies earlier has written nothing, and leaves the approval to the next.
-func (c *carrier) intend(ctx context.Context, in *Intent) error {
-	if err := c.r.book.Intend(ctx, []*Intent{in}); err != nil || c.spend == nil {
-		return err
+func (c *carrier) intend(ctx context.Context, ins ...*Intent) error {
+	err := c.r.book.Intend(ctx, ins)
+	if err == nil && c.spend != nil {
+		err = c.spend()
 	}
-	return c.spend()
+	if err != nil {
+		return fmt.Errorf("write down the intent: %w", err)
+	}
+	return nil
 }
 
 // pruneBatch is how much of each kind one run forgets at most: a state full of old things shrinks over many runs.
@@ -196,7 +201,8 @@ type carrier struct {
 	run      int64
 	by       string // the person who asked for it, where that is not the rules
 	approval Approval
-	spend    func() error // uses up the approval that a person left in the state; nil: there is none
+	spend    func() error  // uses up the approval that a person left in the state; nil: there is none
+	slots    chan struct{} // one for each action whose call may be under way; nil: nobody else calls
 
 	mu                    sync.Mutex
 	left                  map[string]plan.Action // of a saved plan: not met yet
@@ -220,17 +226,23 @@ func (c *carrier) all(ctx context.Context) error {
 			}
 		}
 	}
+	var crew *crew // of the creates, updates or deletes under way
 	var g *errgroup.Group
 	var gctx context.Context
 	var talk []unit // comments, or attachments, of one link to one side
 	order := -1
 	wait := func() error {
-		if g == nil {
-			return nil
+		switch {
+		case crew != nil:
+			err := crew.end()
+			crew = nil
+			return err
+		case g != nil:
+			err := g.Wait()
+			g = nil
+			return err
 		}
-		err := g.Wait()
-		g = nil
-		return err
+		return nil
 	}
 	start := func(work func() error) {
 		if g == nil {
@@ -276,7 +288,7 @@ func (c *carrier) all(ctx context.Context) error {
 		if u.fold != nil {
 			return c.fold(ctx, *u.fold)
 		}
-		if u.Item == nil || u.Item.Action == nil {
+		if u.act == nil && (u.Item == nil || u.Item.Action == nil) {
 			if c.quiet = append(c.quiet, u); len(c.quiet) >= decideBatch {
 				return c.settleAll(ctx)
 			}
@@ -287,20 +299,28 @@ func (c *carrier) all(ctx context.Context) error {
 		}
 		n++
 		r.progress("carry out", n, total)
-		if a := u.Item.Action; a.Kind == plan.Comment || a.Kind == plan.Attachment {
+		if u.order == orderComment || u.order == orderAttachment {
+			a := u.Item.Action
 			if len(talk) > 0 && (talk[0].Link != u.Link || talk[0].Item.Action.Side != a.Side) {
 				say()
 			}
 			talk = append(talk, u)
 			return nil
 		}
-		start(func() error { return c.carry(gctx, u) })
-		return nil
+		if crew == nil {
+			crew = c.crew(ctx)
+		}
+		return crew.add(u)
 	})
 	if err == nil {
 		say()
+	} else if crew != nil {
+		crew.stop(err)
 	}
-	if err = errors.Join(err, wait()); err != nil {
+	if werr := wait(); err == nil || !errors.Is(werr, err) {
+		err = errors.Join(err, werr)
+	}
+	if err != nil {
 		return err
 	}
 	if err := errors.Join(c.settleAll(ctx), c.flush(ctx)); err != nil {
@@ -327,78 +347,54 @@ func (c *carrier) inFlight() int {
 	return n * batch
 }
 
-// A loaded unit is a link with its records and its decision.
-type loaded struct {
-	in     reconcile.Input
-	prints [2]*Print // of the records that this run observed
-	d      reconcile.Decision
-	keys   [2]string // what a record without a link waits under
-}
-
-// load brings a unit's records back, where they are not at hand, and decides again: the same input gives the
-// same decision.
-func (c *carrier) load(ctx context.Context, u unit, hand [2]*Moved) (loaded, error) {
-	l := record.Link{Key: u.Keys}
-	if u.Link != 0 {
-		stored, err := c.r.book.LinkByID(ctx, u.Link)
-		if err != nil {
-			return loaded{}, err
-		}
-		if stored == nil {
-			return loaded{}, fmt.Errorf("link %d has gone from the state", u.Link)
-		}
-		l = *stored
-	}
-	for _, s := range record.Sides {
-		if u.Unseen[s] {
-			hand[s] = notSeen
-		}
-	}
-	in, prints, err := c.r.input(ctx, l, hand)
-	if err != nil {
-		return loaded{}, err
-	}
-	if !u.Past {
-		in.Past = []reconcile.Past{}
-	}
-	d, err := c.r.decideOne(ctx, &in)
-	if err != nil {
-		return loaded{}, err
-	}
-	return loaded{in, prints, d, u.Keys}, nil
-}
-
-// settleAll settles the units gathered so far, bringing their records back together.
+// settleAll settles the units gathered so far, bringing back together what is known of them.
 func (c *carrier) settleAll(ctx context.Context) error {
-	units := c.quiet
+	var bare, whole []unit
+	for _, u := range c.quiet {
+		if u.Item != nil || u.Only {
+			bare = append(bare, u)
+		} else {
+			whole = append(whole, u)
+		}
+	}
 	c.quiet = c.quiet[:0]
 	var moved [2]map[string]*Moved
 	for _, s := range record.Sides {
-		moved[s] = make(map[string]*Moved, len(units))
-		keys := make([]string, 0, len(units))
-		for _, u := range units {
+		moved[s] = make(map[string]*Moved, len(bare))
+		keys := make([]string, 0, len(bare))
+		for _, u := range bare {
 			if u.Keys[s] != "" {
 				keys = append(keys, u.Keys[s])
 			}
-		}
-		if len(keys) == 0 {
-			continue
 		}
 		err := c.r.spool.GetAll(ctx, s, keys, func(m Moved) error { moved[s][m.Record.Key] = &m; return nil })
 		if err != nil {
 			return err
 		}
 	}
-	for _, u := range units {
-		if err := c.settle(ctx, u, [2]*Moved{moved[0][u.Keys[0]], moved[1][u.Keys[1]]}); err != nil {
+	for _, u := range bare {
+		if err := c.fold(ctx, c.bare(u, [2]*Moved{moved[0][u.Keys[0]], moved[1][u.Keys[1]]})); err != nil {
+			return err
+		}
+	}
+	lds, err := c.load(ctx, whole)
+	if err != nil {
+		return err
+	}
+	for i := range lds {
+		f := c.r.outcome(lds[i], written{})
+		if err := c.r.accountEdits(ctx, &f, &lds[i], c.run, nil); err != nil {
+			return err
+		}
+		if err := c.fold(ctx, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settle remembers what needs no write: a pair that agrees, a conflict, a hold, an end.
-func (c *carrier) settle(ctx context.Context, u unit, moved [2]*Moved) error {
+// bare is what is remembered where there is no link, or nothing to decide.
+func (c *carrier) bare(u unit, moved [2]*Moved) Fold {
 	if u.Item != nil { // an ambiguous match, or a create in flight: there is no link to remember it by
 		f := Fold{Decided: true, Keys: u.Keys, Waiting: []Waiting{{Conflict: u.Item.Conflict, Hold: u.Item.Hold}}}
 		for _, s := range record.Sides {
@@ -406,31 +402,20 @@ func (c *carrier) settle(ctx context.Context, u unit, moved [2]*Moved) error {
 				f.Prints[s] = &moved[s].Print
 			}
 		}
-		return c.fold(ctx, f)
+		return f
 	}
-	if u.Only {
-		f := Fold{Decided: len(c.r.waiting[waitKey(u.Keys)]) > 0, Keys: u.Keys}
-		for _, s := range record.Sides {
-			if u.Keys[s] == "" {
-				continue
-			}
-			if m := moved[s]; m != nil && m.Presence == reconcile.Present {
-				f.Prints[s] = &m.Print
-			} else {
-				f.Forget[s] = keyHash(u.Keys[s])
-			}
+	f := Fold{Decided: len(c.r.waiting[waitKey(u.Keys)]) > 0, Keys: u.Keys}
+	for _, s := range record.Sides {
+		if u.Keys[s] == "" {
+			continue
 		}
-		return c.fold(ctx, f)
+		if m := moved[s]; m != nil && m.Presence == reconcile.Present {
+			f.Prints[s] = &m.Print
+		} else {
+			f.Forget[s] = keyHash(u.Keys[s])
+		}
 	}
-	ld, err := c.load(ctx, u, moved)
-	if err != nil {
-		return err
-	}
-	f := c.r.outcome(ld, written{})
-	if err := c.r.accountEdits(ctx, &f, ld.in, ld.d, c.run, nil); err != nil {
-		return err
-	}
-	return c.fold(ctx, f)
+	return f
 }
 
 // fold gathers settlements and stores them by the batch.
@@ -486,5 +471,16 @@ func (c *carrier) allowed(a plan.Action) bool {
 	d := ActionDigest(a)
 	_, ok := c.left[d]
 	delete(c.left, d)
+	return ok
+}
+
+// approves reports whether allowed will.
+func (c *carrier) approves(a plan.Action) bool {
+	if c.approval.Saved == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.left[ActionDigest(a)]
 	return ok
 }

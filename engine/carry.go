@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,36 +14,10 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-// carry does everything for one link: its writes, each with intent and precondition, and what is remembered of
-// them. An error stops the whole run (credentials, a lost connection, the state); what concerns the record
-// alone becomes a result and a hold.
-func (c *carrier) carry(ctx context.Context, u unit) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	// From here on the action is carried through: stopping waits for its end.
-	ctx = context.WithoutCancel(ctx)
-	ld, err := c.load(ctx, u, [2]*Moved{})
-	if err != nil {
-		return err
-	}
-	acts := c.r.actions(ld.in, ld.d)
-	ctx, end := c.r.span(ctx, string(u.Item.Action.Kind)+" "+u.Item.Action.SideName, slog.Int64("run", c.run), slog.Int64("link", u.Link))
-	switch ld.d.Life {
-	case reconcile.CreateOn:
-		err = c.create(ctx, ld, acts)
-	case reconcile.DeleteOn:
-		err = c.remove(ctx, ld, acts[0])
-	default:
-		err = c.updates(ctx, ld, acts)
-	}
-	end(err)
-	return err
-}
-
 // updates writes the sides of one link, one write each. After the first the link is as that write left it.
-func (c *carrier) updates(ctx context.Context, ld loaded, acts []plan.Action) error {
+func (c *carrier) updates(ctx context.Context, ld loaded) error {
 	var w written
+	acts := ld.acts
 	for _, a := range acts {
 		w.failed[a.Side] = true
 	}
@@ -108,6 +81,7 @@ func (c *carrier) afterTwin(ctx context.Context, ld loaded, rec *record.Record, 
 		return ld, errors.Join(err, errors.New("the link that was just stored cannot be found"))
 	}
 	next := ld
+	next.intent, next.latest = nil, nil
 	next.in.Link = *l
 	next.in.Record[s].Values = settled(ld.in, ld.d, s, rec)
 	next.in.Record[s].Label, next.in.Record[s].Version = rec.Label, rec.Version
@@ -138,6 +112,7 @@ type step struct {
 
 // afterWrite remembers a step and reports it.
 func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan.Action, st step) error {
+	ld.turn.give()
 	if st.err != nil {
 		if st.intent != 0 {
 			st.err = errors.Join(st.err, c.r.book.Fold(ctx, []Fold{{Intent: st.intent}}))
@@ -201,7 +176,7 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 		if w.told == nil {
 			w.told = map[place]bool{}
 		}
-		if err := c.r.accountEdits(ctx, &f, ld.in, ld.d, c.run, w.told); err != nil {
+		if err := c.r.accountEdits(ctx, &f, ld, c.run, w.told); err != nil {
 			return err
 		}
 		folds := []Fold{f}
@@ -253,6 +228,7 @@ func (c *carrier) shown(in reconcile.Input, s record.Side) record.Fields {
 
 // update writes one side of a link, if it still shows what the decision was made on.
 func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
+	ld.turn.take(ctx)
 	s := a.Side
 	h := c.r.job.Ends[s].Handle
 	up, ok := connectors.As[connectors.Updater](h)
@@ -262,21 +238,25 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 	key, version := ld.in.Record[s].Key, ld.in.Record[s].Version
 	cond, _ := connectors.As[connectors.Conditional](h)
 	reread := cond == nil || !cond.Conditional() || version == ""
+	in := ld.intent
 	for try := 0; ; try++ {
 		if reread {
 			cur, st := c.current(ctx, a, ld)
-			if cur == nil {
-				return st
+			if cur != nil && already(ld.d.Sets[s], *cur) {
+				st = step{rec: cur, res: plan.Result{Action: a, Outcome: plan.Done, Key: cur.Key, Label: cur.Label, Why: "it showed these values already"}}
+				cur = nil
 			}
-			if already(ld.d.Sets[s], *cur) {
-				return step{rec: cur, res: plan.Result{Action: a, Outcome: plan.Done, Key: cur.Key, Label: cur.Label, Why: "it showed these values already"}}
+			if cur == nil {
+				st.intent = in.number()
+				return st
 			}
 			version = cur.Version
 		}
-		in := &Intent{Link: ld.in.Link.ID, Kind: a.Kind, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: version,
-			Expected: c.shown(ld.in, s), New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run, By: c.by}
-		if err := c.intend(ctx, in); err != nil {
-			return step{err: fmt.Errorf("write down the intent: %w", err)}
+		if err := c.intended(ctx, &in, a, &ld, version); err != nil {
+			return step{intent: in.number(), err: err}
+		}
+		if err := c.r.ours(ctx); err != nil {
+			return step{intent: in.number(), err: err}
 		}
 		rec, err := up.Update(ctx, c.r.rules.Sides[s].Paths, key, version, in.New)
 		switch {
@@ -286,7 +266,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 			if ferr := c.r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
 				return step{err: ferr}
 			}
-			reread = true
+			in, reread = nil, true
 		case errors.Is(err, connectors.ErrStale), errors.Is(err, connectors.ErrNotFound):
 			return step{intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Skipped, Why: err.Error()}}
 		case unknownOutcome(err) && try < 2:
@@ -298,7 +278,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 				if ferr := c.r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
 					return step{err: ferr}
 				}
-				reread = true
+				in, reread = nil, true
 			default: // it shows something else again, or nothing: recovery keeps what the write may have replaced
 				return c.unsure(a, in.ID, err)
 			}
@@ -433,8 +413,9 @@ func (c *carrier) refused(a plan.Action, ld loaded, err error) step {
 }
 
 // remove deletes the record whose twin is gone, if it still shows what the decision was made on.
-func (c *carrier) remove(ctx context.Context, ld loaded, a plan.Action) error {
+func (c *carrier) remove(ctx context.Context, ld loaded) error {
 	var w written
+	a := ld.acts[0]
 	w.failed[a.Side] = true
 	if !c.allowed(a) {
 		c.leaveUnsettled()
@@ -449,39 +430,70 @@ func (c *carrier) delete(ctx context.Context, ld loaded, a plan.Action) step {
 	if !ok {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "delete " + a.Collection, Detail: "this system cannot delete records through this connector"})
 	}
-	key := ld.in.Record[s].Key
-	gone := func(why string, intent int64) step {
+	key, in := ld.in.Record[s].Key, ld.intent
+	given := func(st step) step { // before the call
+		st.intent = in.number()
+		return st
+	}
+	gone := func(why string) step {
 		rec := ld.in.Record[s]
-		return step{rec: &rec, intent: intent, res: plan.Result{Action: a, Outcome: plan.Done, Key: key, Label: a.Label, Why: why}}
+		return given(step{rec: &rec, res: plan.Result{Action: a, Outcome: plan.Done, Key: key, Label: a.Label, Why: why}})
 	}
 	found, err := c.r.read(ctx, s, []string{key})
 	if err != nil {
-		return c.refused(a, ld, err)
+		return given(c.refused(a, ld, err))
 	}
 	cur, there := found[key]
 	if !there {
-		return gone("it was gone already", 0)
+		return gone("it was gone already")
 	}
 	for i, was := range ld.in.Record[s].Values {
 		if was != cur.Values[i] {
-			return step{res: plan.Result{Action: a, Outcome: plan.Skipped, Why: c.r.rules.Sides[s].Paths[i] + " changed since it was observed; a changed record is not deleted"}}
+			return given(step{res: plan.Result{Action: a, Outcome: plan.Skipped, Why: c.r.rules.Sides[s].Paths[i] + " changed since it was observed; a changed record is not deleted"}})
 		}
 	}
-	in := &Intent{Link: a.Link, Kind: plan.Delete, Side: s, Key: key, Twin: ld.in.Link.Key[s.Other()], Version: cur.Version,
-		Expected: c.shown(ld.in, s), At: c.r.now(), Run: c.run, By: c.by}
-	if err := c.intend(ctx, in); err != nil {
-		return step{err: fmt.Errorf("write down the intent: %w", err)}
+	if err := c.intended(ctx, &in, a, &ld, cur.Version); err != nil {
+		return given(step{err: err})
+	}
+	if err := c.r.ours(ctx); err != nil {
+		return given(step{err: err})
 	}
 	err = del.Delete(ctx, key, cur.Version)
 	switch {
 	case err == nil, errors.Is(err, connectors.ErrNotFound):
-		return gone("", in.ID)
+		return gone("")
 	case errors.Is(err, connectors.ErrStale):
-		return step{intent: in.ID, res: plan.Result{Action: a, Outcome: plan.Skipped, Why: err.Error()}}
+		return given(step{res: plan.Result{Action: a, Outcome: plan.Skipped, Why: err.Error()}})
 	case unknownOutcome(err):
 		return c.unsure(a, in.ID, err)
 	}
-	st := c.refused(a, ld, err)
-	st.intent = in.ID
-	return st
+	return given(c.refused(a, ld, err))
+}
+
+// intended makes sure that the intent of a call over this version is durable. An earlier one over another version is
+// given up: recovery tells by the version whether something came between.
+func (c *carrier) intended(ctx context.Context, in **Intent, a plan.Action, ld *loaded, version string) error {
+	if *in != nil && (a.Kind == plan.Create || (*in).Version == version) {
+		return nil
+	}
+	if *in != nil {
+		if err := c.r.book.Fold(ctx, []Fold{{Intent: (*in).ID}}); err != nil {
+			return fmt.Errorf("give the intent up: %w", err)
+		}
+		*in = nil
+	}
+	next := c.intent(a, ld, version)
+	if err := c.intend(ctx, next); err != nil {
+		return err
+	}
+	*in = next
+	return nil
+}
+
+// number is the ID of an intent that is durable; 0: there is none.
+func (in *Intent) number() int64 {
+	if in == nil {
+		return 0
+	}
+	return in.ID
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // create makes the missing record, and writes back to its twin what only the new record could tell.
-func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) error {
+func (c *carrier) create(ctx context.Context, ld loaded) error {
+	acts := ld.acts
 	a := acts[0]
 	if !c.allowed(a) {
 		c.leaveUnsettled()
@@ -39,7 +40,7 @@ func (c *carrier) create(ctx context.Context, ld loaded, acts []plan.Action) err
 	if err != nil || stored == nil {
 		return errors.Join(err, errors.New("the link that was just stored cannot be found"))
 	}
-	next := loaded{keys: stored.Key, in: reconcile.Input{Link: *stored, Time: ld.in.Time, Clock: ld.in.Clock, Record: ld.in.Record}}
+	next := loaded{keys: stored.Key, turn: ld.turn, in: reconcile.Input{Link: *stored, Time: ld.in.Time, Clock: ld.in.Clock, Record: ld.in.Record}}
 	next.in.Record[a.Side] = *rec
 	made := newPrinter(c.r.rules.Digest).of(rec.Key, rec.Values)
 	next.prints = ld.prints
@@ -113,23 +114,30 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 	if !ok {
 		return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: "this system cannot create records through this connector"})
 	}
+	in := ld.intent
+	refused := func(err error) step {
+		st := c.refused(a, ld, err)
+		st.intent = in.number()
+		return st
+	}
 	if err := c.markerFits(a, c.fields(ld.d, s)[a.Marker]); err != nil {
-		return c.refused(a, ld, err)
+		return refused(err)
 	}
 	if a.Link != 0 && a.Marker != "" { // made anew: somebody may have made a copy of the old one
 		found, err := c.r.marked(ctx, s, a.Marker, c.fields(ld.d, s)[a.Marker])
 		if err != nil {
-			return c.refused(a, ld, err)
+			return refused(err)
 		}
 		if len(found) > 0 {
-			return c.refused(a, ld, &connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: found[0].Name() + " carries its marker already",
+			return refused(&connectors.Error{Kind: connectors.ErrRefused, Op: "create " + a.Collection, Detail: found[0].Name() + " carries its marker already",
 				Hint: "remove that copy, or link it by hand"})
 		}
 	}
-	in := &Intent{Link: a.Link, Kind: plan.Create, Side: s, Twin: ld.in.Link.Key[s.Other()], Marker: a.Marker,
-		New: c.fields(ld.d, s), Source: c.shown(ld.in, s.Other()), At: c.r.now(), Run: c.run, By: c.by}
-	if err := c.intend(ctx, in); err != nil {
-		return step{err: fmt.Errorf("write down the intent: %w", err)}
+	if err := c.intended(ctx, &in, a, &ld, ""); err != nil {
+		return step{err: err}
+	}
+	if err := c.r.ours(ctx); err != nil {
+		return step{intent: in.number(), err: err}
 	}
 	rec, err := cr.Create(ctx, c.r.rules.Sides[s].Paths, in.New)
 	if err == nil {
@@ -145,9 +153,7 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 		}
 		return c.unsure(a, in.ID, err)
 	}
-	st := c.refused(a, ld, err)
-	st.intent = in.ID
-	return st
+	return refused(err)
 }
 
 // markerFits refuses a marker that the system would cut: the record could not be found again by it, and two whose

@@ -47,6 +47,10 @@ type unit struct {
 	Source  uint64   `json:"s,omitempty"` // of an action: hash of the text that the comment has in its own system
 	order   int
 	fold    *Fold // a pair that agrees: all there is to it
+	// act is the action of a unit that is not shown but carried out, which decides again: nobody has to read it. digest
+	// is its ActionDigest.
+	act    []byte
+	digest string
 }
 
 // decide looks at every link and record that something happened to and spools what is to be done.
@@ -68,7 +72,7 @@ func (r *Run) decide(ctx context.Context) error {
 		if err := r.spool.Each(ctx, s, p.visit); err != nil {
 			return err
 		}
-		if err := p.flush(); err != nil {
+		if err := errors.Join(p.look(), p.flush()); err != nil {
 			return err
 		}
 	}
@@ -149,6 +153,7 @@ type pass struct {
 	r         *Run
 	ctx       context.Context
 	side      record.Side
+	moved     []Moved // whose links were not asked for yet
 	strangers []Moved
 	asked     []asked
 	found     map[string]bool       // records of the other side that this pass itself put into the spool
@@ -166,32 +171,62 @@ type asked struct {
 }
 
 func (p *pass) visit(m Moved) error {
-	r, ctx := p.r, p.ctx
 	if p.n++; p.n%1000 == 0 {
-		r.progress("decide", p.n, 0)
+		p.r.progress("decide", p.n, 0)
 	}
 	if _, done := p.decided[keyHash(m.Record.Key)]; done && p.side == record.Right {
 		return nil
 	}
-	l, err := p.link(p.side, m.Record.Key)
-	if err != nil {
-		return err
+	if p.moved = append(p.moved, m); len(p.moved) >= decideBatch {
+		return p.look()
 	}
-	if l == nil {
-		if m.Presence == reconcile.Gone || m.Presence == reconcile.OutOfScope {
+	return nil
+}
+
+// look gives the records that were gathered their links. What has none is a stranger.
+func (p *pass) look() error {
+	moved := p.moved
+	p.moved = nil
+	links := make(map[string]record.Link, len(moved))
+	if !p.virgin {
+		keys := make([]string, len(moved))
+		for i := range moved {
+			keys[i] = moved[i].Record.Key
+		}
+		if err := p.r.book.LinksOf(p.ctx, p.side, keys, func(l record.Link) error { links[l.Key[p.side]] = l; return nil }); err != nil {
+			return err
+		}
+	}
+	var known []record.Link
+	var hands [][2]*Moved
+	for i := range moved {
+		m := &moved[i]
+		l, linked := links[m.Record.Key]
+		switch {
+		case linked:
+			known, hands = append(known, l), append(hands, at(p.side, m))
+		case m.Presence == reconcile.Gone || m.Presence == reconcile.OutOfScope:
 			// Gone or left the scope, and nobody's twin: only its fingerprint and its holds have to go.
-			return r.settleOnly(ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true})
+			if err := p.r.settleOnly(p.ctx, unit{Keys: oneKey(p.side, m.Record.Key), Only: true}); err != nil {
+				return err
+			}
+		default:
+			p.strangers = append(p.strangers, *m)
 		}
-		if p.strangers = append(p.strangers, m); len(p.strangers) >= readBatch {
-			return p.flush()
-		}
-		return nil
 	}
-	in, prints, err := r.input(ctx, *l, at(p.side, &m))
+	as, err := p.r.inputs(p.ctx, known, hands)
 	if err != nil {
 		return err
 	}
-	return p.add(in, prints)
+	for _, a := range as {
+		if err := p.add(a.in, a.prints); err != nil {
+			return err
+		}
+	}
+	if len(p.strangers) >= readBatch {
+		return p.flush()
+	}
+	return nil
 }
 
 // noLinks reports whether no link was ever stored that could come back: the first contact of a sync.
@@ -314,16 +349,7 @@ func (r *Run) decideAll(ctx context.Context, ins []reconcile.Input) ([]reconcile
 		}
 		todo = again
 	}
-	for i := range ins {
-		again, err := r.recall(ctx, &ins[i], &ds[i])
-		if err != nil {
-			return nil, err
-		}
-		if again {
-			ds[i] = reconcile.Decide(r.rules, ins[i])
-		}
-	}
-	return ds, nil
+	return ds, r.recallAll(ctx, ins, ds)
 }
 
 // decideOne is decideAll for one.

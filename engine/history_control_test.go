@@ -202,6 +202,10 @@ func (t *tappedBook) Print(ctx context.Context, s record.Side, hash uint64) (p e
 	return p, ok, err
 }
 
+func (t *tappedBook) PrintsOf(ctx context.Context, s record.Side, hashes []uint64, emit func(engine.Print) error) error {
+	return t.c.call("print "+t.w.name(s), func() error { return t.Book.PrintsOf(ctx, s, hashes, alive(t.c, emit)) })
+}
+
 func (t *tappedBook) Cursor(ctx context.Context, s record.Side) (cur engine.Cursor, ok bool, err error) {
 	err = t.c.call("cursor", func() (err error) { cur, ok, err = t.Book.Cursor(ctx, s); return })
 	if t.w.inflate {
@@ -225,6 +229,14 @@ func (t *tappedBook) Link(ctx context.Context, s record.Side, key string) (l *re
 func (t *tappedBook) LinkByID(ctx context.Context, id int64) (l *record.Link, err error) {
 	err = t.c.call("link by id", func() (err error) { l, err = t.Book.LinkByID(ctx, id); return })
 	return l, err
+}
+
+func (t *tappedBook) LinksOf(ctx context.Context, s record.Side, keys []string, emit func(record.Link) error) error {
+	return t.c.call("link", func() error { return t.Book.LinksOf(ctx, s, keys, alive(t.c, emit)) })
+}
+
+func (t *tappedBook) LinksByID(ctx context.Context, ids []int64, emit func(record.Link) error) error {
+	return t.c.call("link by id", func() error { return t.Book.LinksByID(ctx, ids, alive(t.c, emit)) })
 }
 
 func (t *tappedBook) Links(ctx context.Context, st record.Status, emit func(record.Link) error) error {

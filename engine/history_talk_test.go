@@ -233,9 +233,8 @@ func (t *tappedBook) History(ctx context.Context, link int64, emit func(engine.E
 	return t.c.call("history", func() error { return t.Book.History(ctx, link, alive(t.c, emit)) })
 }
 
-func (t *tappedBook) Latest(ctx context.Context, link int64, s record.Side, path string, most int) (es []engine.Entry, err error) {
-	err = t.c.call("latest", func() (err error) { es, err = t.Book.Latest(ctx, link, s, path, most); return })
-	return es, err
+func (t *tappedBook) Latest(ctx context.Context, places []engine.Place, most int, emit func(engine.Entry) error) error {
+	return t.c.call("latest", func() error { return t.Book.Latest(ctx, places, most, alive(t.c, emit)) })
 }
 
 func (t *tappedBook) Origins(ctx context.Context, link int64, emit func(engine.Origin) error) error {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -10,6 +11,35 @@ import (
 
 // notSeen at hand stands for a record that was not observed, whatever the spool has of it by now.
 var notSeen = &Moved{}
+
+// inputs is input for several links, whose records come from the spool together. hands are as input has them.
+func (r *Run) inputs(ctx context.Context, ls []record.Link, hands [][2]*Moved) ([]asked, error) {
+	for _, s := range record.Sides {
+		moved := make(map[string]*Moved)
+		var keys []string
+		for i := range ls {
+			if key := ls[i].Key[s]; key != "" && hands[i][s] == nil {
+				keys = append(keys, key)
+			}
+		}
+		if err := r.spool.GetAll(ctx, s, keys, func(m Moved) error { moved[m.Record.Key] = &m; return nil }); err != nil {
+			return nil, err
+		}
+		for i := range ls {
+			if hands[i][s] == nil {
+				hands[i][s] = cmp.Or(moved[ls[i].Key[s]], notSeen)
+			}
+		}
+	}
+	as := make([]asked, len(ls))
+	var err error
+	for i := range ls {
+		if as[i].in, as[i].prints, err = r.input(ctx, ls[i], hands[i]); err != nil {
+			return nil, err
+		}
+	}
+	return as, nil
+}
 
 // input gathers what is known of a link now: what was observed in this run, else what was seen last. The
 // fingerprints are of the records that this run observed. Moved records that the caller has at hand save asking

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -175,7 +174,7 @@ func besideSort(a *plan.Action, at time.Time, id string) string {
 }
 
 func (r *Run) put(ctx context.Context, order int, sort string, u unit) error {
-	data, err := json.Marshal(u)
+	data, err := u.encode()
 	if err != nil {
 		return fmt.Errorf("write down the plan: %w", err)
 	}

@@ -42,13 +42,35 @@ type lease struct {
 	sync  string
 	owner string
 	fence int64
+	until *until
+}
+
+// An until is how long a lease is known to last, by the clock of who has it.
+type until struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+// renewed is told when a renewal that succeeded was asked for.
+func (u *until) renewed(asked time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.at = asked.Add(leaseTTL)
+}
+
+// past reports whether a lease may be over. A machine that slept has lost time by one of its two clocks at least.
+func (u *until) past(now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !now.Before(u.at) || !now.Round(0).Before(u.at.Round(0))
 }
 
 // lease takes the lease on a sync. One whose owner was a process of this machine that is not there any more is
 // taken over at once: what it left in flight is recovered next, as after any crash. The fence keeps
 // out an owner that was taken for dead and is not.
 func (e *Engine) lease(ctx context.Context, sync string) (l lease, err error) {
-	l = lease{store: e.Store, sync: sync, owner: e.owner() + " " + strings.ToLower(rand.Text()[:6])}
+	l = lease{store: e.Store, sync: sync, owner: e.owner() + " " + strings.ToLower(rand.Text()[:6]), until: &until{}}
+	l.until.renewed(e.now())
 	l.fence, err = e.Store.Lease(ctx, sync, l.owner, leaseTTL)
 	held, ok := errors.AsType[*LeasedError](err)
 	if !ok || !died(held.Owner) {
@@ -57,8 +79,26 @@ func (e *Engine) lease(ctx context.Context, sync string) (l lease, err error) {
 	if err := e.Store.Release(ctx, sync, held.Owner); err != nil {
 		return l, fmt.Errorf("take over from %s: %w", held.Owner, err)
 	}
+	l.until.renewed(e.now())
 	l.fence, err = e.Store.Lease(ctx, sync, l.owner, leaseTTL)
 	return l, err
+}
+
+// ours makes sure, right before a call that changes a system, that nobody else can have taken the sync. Its intent was
+// made durable under the lease some time ago, with those of others, and the process may have stood still since.
+func (r *Run) ours(ctx context.Context) error {
+	if !r.leased {
+		return errors.New("a preview writes nothing")
+	}
+	asked := r.now()
+	if !r.lease.until.past(asked) {
+		return nil
+	}
+	if err := r.lease.renew(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrLeaseLost, err)
+	}
+	r.lease.until.renewed(asked)
+	return nil
 }
 
 // renew has the lease for another while. Somebody else's fence in between is the end of it, also when they are done.
@@ -90,7 +130,7 @@ func (l lease) release(ctx context.Context) error {
 
 // keep renews the lease until ctx ends. It returns why the lease is lost: somebody else has it, or it could not be
 // renewed for as long as it lasts. A state that is away for a while is no reason.
-func (l lease) keep(ctx context.Context, log *slog.Logger) error {
+func (l lease) keep(ctx context.Context, now func() time.Time, log *slog.Logger) error {
 	const pause = leaseTTL / 3
 	until := time.Now().Add(leaseTTL)
 	tick := time.NewTicker(pause)
@@ -101,7 +141,7 @@ func (l lease) keep(ctx context.Context, log *slog.Logger) error {
 			return nil
 		case <-tick.C:
 		}
-		began := time.Now()
+		began, asked := time.Now(), now()
 		asking, cancel := context.WithDeadline(ctx, until)
 		err := l.renew(asking)
 		cancel()
@@ -110,6 +150,7 @@ func (l lease) keep(ctx context.Context, log *slog.Logger) error {
 			return nil
 		case err == nil:
 			until = began.Add(leaseTTL)
+			l.until.renewed(asked)
 		case errors.Is(err, ErrLeased) || !errors.Is(err, ErrStateAway) || time.Until(until) < pause:
 			return fmt.Errorf("%w: %w", ErrLeaseLost, err)
 		default:

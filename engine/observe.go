@@ -164,26 +164,50 @@ func shrunk(v *view) string {
 
 func (r *Run) observeChanges(ctx context.Context, s record.Side, v *view) error {
 	sink := r.sink(ctx, s)
-	window, err := r.scan(ctx, s, v.before.Since, func(rec record.Record, p Print) error {
-		old, known, err := r.book.Print(ctx, s, p.Hash)
-		if err != nil {
+	type shown struct {
+		rec   record.Record
+		print Print
+	}
+	var page []shown
+	compare := func() error {
+		stored := make(map[uint64]uint64, len(page))
+		hashes := make([]uint64, len(page))
+		for i := range page {
+			hashes[i] = page[i].print.Hash
+		}
+		if err := r.book.PrintsOf(ctx, s, hashes, func(p Print) error { stored[p.Hash] = p.Print; return nil }); err != nil {
 			return err
 		}
-		if known && old.Print == p.Print {
-			return nil
+		for _, x := range page {
+			old, known := stored[x.print.Hash]
+			if known && old == x.print.Print {
+				continue
+			}
+			in, err := r.inScope(s, x.rec.Values)
+			switch {
+			case err != nil:
+				err = sink.unsure(x.rec, x.print, err)
+			case in:
+				err = sink.put(x.rec, reconcile.Present, x.print)
+			case known:
+				err = sink.put(x.rec, reconcile.OutOfScope, x.print)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		in, err := r.inScope(s, rec.Values)
-		if err != nil {
-			return sink.unsure(rec, p, err)
-		}
-		switch {
-		case in:
-			return sink.put(rec, reconcile.Present, p)
-		case known:
-			return sink.put(rec, reconcile.OutOfScope, p)
+		page = page[:0]
+		return nil
+	}
+	window, err := r.scan(ctx, s, v.before.Since, func(rec record.Record, p Print) error {
+		if page = append(page, shown{rec.Clone(), p}); len(page) >= decideBatch {
+			return compare()
 		}
 		return nil
 	})
+	if err == nil {
+		err = compare()
+	}
 	if err != nil {
 		return err
 	}

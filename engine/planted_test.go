@@ -107,6 +107,14 @@ func (b *bookBug) LinkByID(ctx context.Context, id int64) (*record.Link, error) 
 	return b.forget(l), err
 }
 
+func (b *bookBug) LinksOf(ctx context.Context, s record.Side, keys []string, emit func(record.Link) error) error {
+	return b.Book.LinksOf(ctx, s, keys, func(l record.Link) error { return emit(*b.forget(&l)) })
+}
+
+func (b *bookBug) LinksByID(ctx context.Context, ids []int64, emit func(record.Link) error) error {
+	return b.Book.LinksByID(ctx, ids, func(l record.Link) error { return emit(*b.forget(&l)) })
+}
+
 func (b *bookBug) Links(ctx context.Context, st record.Status, emit func(record.Link) error) error {
 	return b.Book.Links(ctx, st, func(l record.Link) error { return emit(*b.forget(&l)) })
 }

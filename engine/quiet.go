@@ -2,8 +2,12 @@ package engine
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 
+	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -41,6 +45,72 @@ func appendQuiet(dst []byte, f *Fold) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, f.Prints[s].Print)
 	}
 	return dst
+}
+
+// bareMark is the first byte of a unit that is a link and at most one action on its records.
+const bareMark = 2
+
+// encode writes a unit down. Nearly all are bare, and what is shown of their actions is read by nobody who carries them
+// out: it stays as it is, at the end.
+func (u *unit) encode() ([]byte, error) {
+	var action *plan.Action
+	if u.Item != nil {
+		action = u.Item.Action
+	}
+	if u.Threads != nil || u.Files != nil || u.Beside != nil || u.Item != nil && action == nil ||
+		action != nil && (action.Kind == plan.Comment || action.Kind == plan.Attachment) {
+		return json.Marshal(u)
+	}
+	dst := append(make([]byte, 0, 64), bareMark)
+	for _, flag := range []bool{u.Lead, u.Only, u.Unseen[0], u.Unseen[1], u.Past, action != nil} {
+		bit := byte(0)
+		if flag {
+			bit = 1
+		}
+		dst = append(dst, bit)
+	}
+	dst = binary.AppendVarint(dst, u.Link)
+	for _, key := range u.Keys {
+		dst = append(binary.AppendUvarint(dst, uint64(len(key))), key...)
+	}
+	if action == nil {
+		return dst, nil
+	}
+	body, err := json.Marshal(action)
+	return slices.Concat(dst, []byte(digestOf(body)), body), err
+}
+
+// readBare decodes a bare unit.
+func readBare(src []byte) (unit, error) {
+	var u unit
+	r := quietReader{src: src}
+	r.take(1)
+	acts := false
+	for _, flag := range []*bool{&u.Lead, &u.Only, &u.Unseen[0], &u.Unseen[1], &u.Past, &acts} {
+		*flag = r.take(1)[0] == 1
+	}
+	u.Link = r.varint()
+	u.Keys = [2]string{string(r.sized()), string(r.sized())}
+	if acts {
+		u.digest = string(r.take(24))
+		u.act = r.take(len(r.src))
+	}
+	if len(r.src) > 0 {
+		r.err = errSpool
+	}
+	return u, r.err
+}
+
+// item is what is shown of a unit.
+func (u *unit) item() (plan.Item, error) {
+	if u.act == nil {
+		return *u.Item, nil
+	}
+	var a plan.Action
+	if err := json.Unmarshal(u.act, &a); err != nil {
+		return plan.Item{}, fmt.Errorf("read back the plan: %w", err)
+	}
+	return plan.Item{Action: &a}, nil
 }
 
 var errSpool = errors.New("the run's own data was damaged")

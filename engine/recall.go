@@ -25,16 +25,61 @@ type Peer struct {
 	At   map[string]string // its fields → file:line
 }
 
-// recall gives a decision that is about to write what it wrote before the history of its link, so that it can tell a
-// cycle from a fresh edit; true if it has to be made again. Everybody else pays one look into the history of a link that
-// is about to be written.
-func (r *Run) recall(ctx context.Context, in *reconcile.Input, d *reconcile.Decision) (bool, error) {
-	if d.Life != reconcile.Stay || in.Link.ID == 0 || in.Past != nil || len(d.Needs) > 0 || len(d.Sets[0])+len(d.Sets[1]) == 0 {
-		return false, nil
+// recallAll gives decisions that are about to write what they wrote before the history of their links, so that they can
+// tell a cycle from a fresh edit, and makes them again. The others pay a look into the history of each path that is about
+// to be written.
+func (r *Run) recallAll(ctx context.Context, ins []reconcile.Input, ds []reconcile.Decision) error {
+	var places []Place
+	for i := range ins {
+		places = r.aims(places, &ins[i], &ds[i])
 	}
-	if again, err := r.repeats(ctx, in, d); err != nil || !again {
-		return false, err
+	latest := make(map[Place][]Entry, len(places))
+	err := r.book.Latest(ctx, places, turnsKnown, func(x Entry) error {
+		latest[x.Place()] = append(latest[x.Place()], x)
+		return nil
+	})
+	if err != nil || len(latest) == 0 {
+		return err
 	}
+	for i := range ins {
+		if r.repeats(latest, &ins[i], &ds[i]) {
+			if err := r.recall(ctx, &ins[i]); err != nil {
+				return err
+			}
+			ds[i] = reconcile.Decide(r.rules, ins[i])
+		}
+	}
+	return nil
+}
+
+// aims adds the places that a decision is about to write, unless it knows their history already.
+func (r *Run) aims(places []Place, in *reconcile.Input, d *reconcile.Decision) []Place {
+	if d.Life != reconcile.Stay || in.Link.ID == 0 || in.Past != nil || len(d.Needs) > 0 {
+		return places
+	}
+	for _, s := range record.Sides {
+		for _, set := range d.Sets[s] {
+			places = append(places, Place{in.Link.ID, s, r.rules.Sides[s].Paths[set.Slot]})
+		}
+	}
+	return places
+}
+
+// repeats reports whether a decision is about to replace a value that a rule has replaced at the same place before.
+func (r *Run) repeats(latest map[Place][]Entry, in *reconcile.Input, d *reconcile.Decision) bool {
+	for _, at := range r.aims(nil, in, d) {
+		slot := slices.Index(r.rules.Sides[at.Side].Paths, at.Path)
+		for _, x := range latest[at] {
+			if (x.Cause == ByRule || x.Cause == Unseen) && in.Time.Sub(x.At) < lately && in.Record[at.Side].Values[slot] == x.Value {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// recall gathers the history that a decision is to look at.
+func (r *Run) recall(ctx context.Context, in *reconcile.Input) error {
 	var own []Entry
 	err := r.book.History(ctx, in.Link.ID, func(x Entry) error {
 		if in.Time.Sub(x.At) < lately {
@@ -43,11 +88,11 @@ func (r *Run) recall(ctx context.Context, in *reconcile.Input, d *reconcile.Deci
 		return nil
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
 	others, err := r.peers(ctx, in)
 	if err != nil {
-		return false, err
+		return err
 	}
 	slices.SortFunc(own, func(a, b Entry) int { return cmp.Compare(a.ID, b.ID) })
 	in.Past = []reconcile.Past{}
@@ -59,7 +104,7 @@ func (r *Run) recall(ctx context.Context, in *reconcile.Input, d *reconcile.Deci
 		switch x.Cause {
 		case ByRule, Unseen:
 			if same, err := r.sameRules(ctx, x.Run); err != nil {
-				return false, err
+				return err
 			} else if !same {
 				continue // it was written under other rules, which is why it was
 			}
@@ -77,25 +122,7 @@ func (r *Run) recall(ctx context.Context, in *reconcile.Input, d *reconcile.Deci
 		in.Past = append(in.Past, p)
 	}
 	in.Past = append(in.Past, others...)
-	return true, nil
-}
-
-// repeats reports whether a decision is about to replace a value that a rule has replaced at the same place before.
-func (r *Run) repeats(ctx context.Context, in *reconcile.Input, d *reconcile.Decision) (bool, error) {
-	for _, s := range record.Sides {
-		for _, set := range d.Sets[s] {
-			latest, err := r.book.Latest(ctx, in.Link.ID, s, r.rules.Sides[s].Paths[set.Slot], turnsKnown)
-			if err != nil {
-				return false, err
-			}
-			for _, x := range latest {
-				if (x.Cause == ByRule || x.Cause == Unseen) && in.Time.Sub(x.At) < lately && in.Record[s].Values[set.Slot] == x.Value {
-					return true, nil
-				}
-			}
-		}
-	}
-	return false, nil
+	return nil
 }
 
 func (r *Run) past(x Entry, s record.Side) reconcile.Past {

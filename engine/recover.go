@@ -221,12 +221,13 @@ func (r *Run) replay(ctx context.Context, in Intent, done write) (Fold, bool, er
 	if d.Life == reconcile.Stay && len(d.Sets[o]) > 0 {
 		w.failed[o] = true
 	}
-	f := r.outcome(loaded{in: past, d: d, keys: l.Key}, w)
+	ld := loaded{in: past, d: d, keys: l.Key}
+	f := r.outcome(ld, w)
 	if in.Kind == plan.Create && f.Link != nil {
 		doubtful(f.Link, in.Side, d.Sets[in.Side], *done.rec)
 	}
 	r.account(&f, past, d, done)
-	return f, true, r.accountEdits(ctx, &f, past, d, in.Run, nil)
+	return f, true, r.accountEdits(ctx, &f, &ld, in.Run, nil)
 }
 
 // overwritten keeps what an update may have replaced, where the record shows neither that nor what was sent: the system

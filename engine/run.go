@@ -197,10 +197,11 @@ func (r *Run) Footer() plan.Footer { return r.footer }
 func (r *Run) Items() iter.Seq2[plan.Item, error] {
 	return func(yield func(plan.Item, error) bool) {
 		err := r.each(context.Background(), orderCreate, func(u unit) error {
-			if !yield(*u.Item, nil) {
-				return errStop
+			it, err := u.item()
+			if err == nil && !yield(it, nil) {
+				err = errStop
 			}
-			return nil
+			return err
 		})
 		if err != nil && !errors.Is(err, errStop) {
 			yield(plan.Item{}, err)
@@ -215,11 +216,14 @@ func (r *Run) each(ctx context.Context, from int, emit func(unit) error) error {
 	return r.spool.Items(ctx, from, func(s Spooled) error {
 		var u unit
 		var err error
-		if len(s.Data) > 0 && s.Data[0] == quietMark {
+		switch {
+		case len(s.Data) > 0 && s.Data[0] == quietMark:
 			var f Fold
 			f, err = readQuiet(s.Data)
 			u.fold, u.Lead = &f, true
-		} else {
+		case len(s.Data) > 0 && s.Data[0] == bareMark:
+			u, err = readBare(s.Data)
+		default:
 			err = json.Unmarshal(s.Data, &u)
 		}
 		if err != nil {
@@ -251,7 +255,7 @@ func (r *Run) keepLease(ctx context.Context) {
 	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	lost, lose := context.WithCancelCause(context.Background())
 	r.lost = lost
-	r.renewed.Go(func() { lose(cmp.Or(r.lease.keep(ctx, r.log()), context.Canceled)) })
+	r.renewed.Go(func() { lose(cmp.Or(r.lease.keep(ctx, r.now, r.log()), context.Canceled)) })
 }
 
 // underLease is ctx, ended too when the lease is lost.

@@ -105,7 +105,11 @@ func ActionDigest(a plan.Action) string {
 	if err != nil {
 		panic(err) // plain data always marshals
 	}
-	sum := sha256.Sum256(data)
+	return digestOf(data)
+}
+
+func digestOf(action []byte) string {
+	sum := sha256.Sum256(action)
 	return hex.EncodeToString(sum[:12])
 }
 
@@ -119,9 +123,11 @@ func newPlanDigest(sync, rules string) *planDigest {
 
 func (d *planDigest) add(a plan.Action) string {
 	s := ActionDigest(a)
-	io.WriteString(d.h, s+"\n")
+	d.name(s)
 	return s
 }
+
+func (d *planDigest) name(digest string) { io.WriteString(d.h, digest+"\n") }
 
 // stop adds which limits and gates the plan runs into, so that an approval of one does not pass another.
 func (d *planDigest) stop(stops []plan.Stop) {
@@ -135,7 +141,10 @@ func (d *planDigest) String() string { return hex.EncodeToString(d.h.Sum(nil)[:1
 func (r *Run) digest() (string, error) {
 	d := newPlanDigest(r.rules.Sync, r.rules.Digest)
 	err := r.each(context.Background(), orderCreate, func(u unit) error {
-		if u.Item.Action != nil {
+		switch {
+		case u.digest != "":
+			d.name(u.digest)
+		case u.Item.Action != nil:
 			d.add(*u.Item.Action)
 		}
 		return nil

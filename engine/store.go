@@ -143,6 +143,8 @@ type Book interface {
 	Prints(ctx context.Context, s record.Side, emit func(Print) error) error
 	// Print returns the fingerprint stored for one key hash.
 	Print(ctx context.Context, s record.Side, hash uint64) (Print, bool, error)
+	// PrintsOf emits those that are stored for any of these hashes, in any order.
+	PrintsOf(ctx context.Context, s record.Side, hashes []uint64, emit func(Print) error) error
 
 	// Cursor returns what was stored by the last Advance; false before the first.
 	Cursor(ctx context.Context, s record.Side) (Cursor, bool, error)
@@ -152,6 +154,9 @@ type Book interface {
 	Link(ctx context.Context, s record.Side, key string) (*record.Link, error)
 	// LinkByID finds any link; nil if there is none.
 	LinkByID(ctx context.Context, id int64) (*record.Link, error)
+	// LinksOf emits the links that [Book.Link] finds by any of these keys, and LinksByID those with these IDs, in any order.
+	LinksOf(ctx context.Context, s record.Side, keys []string, emit func(record.Link) error) error
+	LinksByID(ctx context.Context, ids []int64, emit func(record.Link) error) error
 	// Links emits every link with this status by ID. Fold may be called from emit.
 	Links(ctx context.Context, status record.Status, emit func(record.Link) error) error
 	// Keys emits the key on one side of every live or held link, without reading the rest of it.
@@ -172,9 +177,9 @@ type Book interface {
 	Origins(ctx context.Context, link int64, emit func(Origin) error) error
 	// History emits what was replaced on the records of a link, by side and path, oldest first.
 	History(ctx context.Context, link int64, emit func(Entry) error) error
-	// Latest returns the newest entries of one path of a link, newest first, at most this many: what a decision may
-	// look at, however long the history is.
-	Latest(ctx context.Context, link int64, s record.Side, path string, most int) ([]Entry, error)
+	// Latest emits the newest entries of each of these places, newest first, at most this many of each: what a decision
+	// may look at, however long the history is.
+	Latest(ctx context.Context, places []Place, most int, emit func(Entry) error) error
 
 	// Threads emits the comments of a link that are known, in the order in which they became so.
 	Threads(ctx context.Context, link int64, emit func(Thread) error) error
@@ -338,6 +343,16 @@ type Entry struct {
 	Key  string // of the record
 	Lost
 }
+
+// A Place is a path of a record that has a link.
+type Place struct {
+	Link int64
+	Side record.Side
+	Path string
+}
+
+// Place is where the entry's value was.
+func (e *Entry) Place() Place { return Place{e.Link, e.Side, e.Path} }
 
 // An Origin says who set a path's value.
 type Origin struct {

@@ -41,6 +41,7 @@ type docket struct {
 	env   Env
 	pool  []record.Value // backs the slices that verdicts carry, so that a decision allocates few of them
 	needs []Needed
+	f     field // the one that is looked at
 }
 
 // pick returns the values of some slots; a slot that values does not reach is Absent.

@@ -79,7 +79,8 @@ func (f *field) decide() Verdict {
 
 // look gathers what is seen of a rule, without its transforms.
 func (c *docket) look(i int) *field {
-	f := &field{docket: c, rule: &c.r.Fields[i], based: true}
+	f := &c.f
+	*f = field{docket: c, rule: &c.r.Fields[i], based: true}
 	f.v.Rule = i
 	for _, s := range record.Sides {
 		reads := f.rule.Reads[s]

@@ -274,3 +274,19 @@ func BenchmarkSpoolEach(b *testing.B) {
 	m.report(b, n)
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
 }
+
+// BenchmarkLatest asks for the newest entries of 64 places a call, each of another link.
+func BenchmarkLatest(b *testing.B) {
+	at := int64(0)
+	var places [64]engine.Place
+	benchRead(b, 20000, func(bk engine.Book) int {
+		for i := range places {
+			at = (at + 7919) % 20000
+			places[i] = engine.Place{Link: at + 1, Side: record.Left, Path: "path_01"}
+		}
+		if err := bk.Latest(b.Context(), places[:], 32, func(engine.Entry) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+		return len(places)
+	})
+}

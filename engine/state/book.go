@@ -137,6 +137,29 @@ func (b *book) Print(ctx context.Context, s record.Side, hash uint64) (p engine.
 	return p, found, err
 }
 
+var printsOf = newUnion("SELECT hash, print FROM print WHERE sync = ? AND side = ? AND hash = ?")
+
+// PrintsOf emits some fingerprints.
+func (b *book) PrintsOf(ctx context.Context, s record.Side, hashes []uint64, emit func(engine.Print) error) error {
+	var page []engine.Print
+	err := b.read(ctx, "read fingerprints", func(c *conn) error {
+		page = page[:0]
+		return printsOf.run(c, len(hashes), func(args []any, i int) []any { return append(args, b.id, s, sortable(hashes[i])) }, func(r row) error {
+			page = append(page, engine.Print{Hash: unsortable(r.int(0)), Print: uint64(r.int(1))})
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range page {
+		if err := emit(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Cursor returns how far a side was observed.
 func (b *book) Cursor(ctx context.Context, s record.Side) (cur engine.Cursor, found bool, err error) {
 	var newest string

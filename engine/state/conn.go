@@ -118,67 +118,65 @@ func (c *conn) attempt(do func() error) error {
 	return err
 }
 
-// A bulk is a statement over many rows. head ends before the first row, tail follows the last.
+// A bulk is a statement over many things at once: rows that it stores, or what it looks for. Fewer statements are most
+// of the speed.
 type bulk struct {
-	head, tail string
-	cols       int
-	sizes      [3]int
-	text       [3]string
+	cols  int // arguments of each
+	sizes [3]int
+	text  [3]string
 }
 
-// newBulk prepares the texts for several rows at once: fewer statements are most of the speed of a load.
-func newBulk(head string, cols int, tail string) *bulk {
-	b := &bulk{head: head, tail: tail, cols: cols, sizes: [3]int{64, 8, 1}}
-	row := "(?" + strings.Repeat(",?", cols-1) + ")"
+// newBulk prepares the texts for so many things: head, what stands for each of them, separated, and tail.
+func newBulk(sizes [3]int, head, each, separator, tail string) *bulk {
+	b := &bulk{cols: strings.Count(each, "?"), sizes: sizes}
 	for i, n := range b.sizes {
-		b.text[i] = head + row + strings.Repeat(","+row, n-1) + tail
+		b.text[i] = head + each + strings.Repeat(separator+each, n-1) + tail
 	}
 	return b
 }
 
-// run executes b for n rows; add appends the arguments of row i.
-func (b *bulk) run(c *conn, n int, add func(args []any, i int) []any) error {
-	args := make([]any, 0, min(n, b.sizes[0])*b.cols)
+// newRows is a bulk that stores rows of so many columns. head ends with VALUES.
+func newRows(head string, cols int, tail string) *bulk {
+	return newBulk([3]int{64, 8, 1}, head, "(?"+strings.Repeat(",?", cols-1)+")", ",", tail)
+}
+
+// newList is a bulk that looks for any of a list of numbers or texts. head ends with IN.
+func newList(head, tail string) *bulk { return newBulk([3]int{64, 8, 1}, head+"(", "?", ",", ")"+tail) }
+
+// newUnion is a bulk that asks one question of many things: each is a walk along an index of its own. In place of IN, whose
+// list PostgreSQL takes for a good reason to read the whole table where it has no statistics yet. More of them would take
+// longer to prepare than they save.
+func newUnion(question string) *bulk {
+	return newBulk([3]int{16, 4, 1}, "", question, " UNION ALL ", "")
+}
+
+// run executes b for n things and hands the rows, where there are any, to f; add appends the arguments of thing i. first
+// are the arguments before those of the things.
+func (b *bulk) run(c *conn, n int, add func(args []any, i int) []any, f func(row) error, first ...any) error {
+	args := make([]any, 0, len(first)+min(n, b.sizes[0])*b.cols)
 	for i := 0; i < n; {
 		size := 0
 		for n-i < b.sizes[size] {
 			size++
 		}
-		args = args[:0]
+		args = append(args[:0], first...)
 		for range b.sizes[size] {
 			args = add(args, i)
 			i++
 		}
-		if err := c.exec(b.text[size], args...); err != nil {
+		if err := c.query(b.text[size], f, args); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lists are the ends of statements that look for many numbers at once.
-var lists = [...]struct {
-	n    int
-	text string
-}{{64, "(?" + strings.Repeat(",?", 63) + ")"}, {8, "(?" + strings.Repeat(",?", 7) + ")"}, {1, "(?)"}}
+// store executes b for n rows.
+func (b *bulk) store(c *conn, n int, add func(args []any, i int) []any) error {
+	return b.run(c, n, add, nil)
+}
 
-// among hands f the rows that a query finds for a sync and any of these numbers, few statements for many of them. The
-// query ends with IN.
-func (c *conn) among(query string, sync int64, ids []int64, f func(row)) error {
-	args := make([]any, 0, 65)
-	for len(ids) > 0 {
-		size := 0
-		for len(ids) < lists[size].n {
-			size++
-		}
-		args = append(args[:0], sync)
-		for _, id := range ids[:lists[size].n] {
-			args = append(args, id)
-		}
-		if err := c.each(query+lists[size].text, func(r row) error { f(r); return nil }, args...); err != nil {
-			return err
-		}
-		ids = ids[lists[size].n:]
-	}
-	return nil
+// among hands f the rows that a list finds for any of xs.
+func among[T any](c *conn, list *bulk, xs []T, f func(row) error, first ...any) error {
+	return list.run(c, len(xs), func(args []any, i int) []any { return append(args, xs[i]) }, f, first...)
 }

@@ -143,11 +143,11 @@ func (t *table) copy(ctx context.Context, from, to *conn, read *sum) (n int64, e
 		columns += ", owner, expires" // nobody has it
 		values += 2
 	}
-	insert := newBulk("INSERT INTO "+t.name+" ("+columns+") VALUES ", values, "")
+	insert := newRows("INSERT INTO "+t.name+" ("+columns+") VALUES ", values, "")
 	const chunk = 512
 	rows := make([]row, 0, chunk)
 	flush := func() error {
-		err := insert.run(to, len(rows), func(args []any, i int) []any {
+		err := insert.store(to, len(rows), func(args []any, i int) []any {
 			for _, v := range rows[i] {
 				args = append(args, v)
 			}

@@ -15,11 +15,13 @@ import (
 // OR FAIL and OR IGNORE spare SQLite the copies of pages that undoing one statement takes: a failure undoes more
 // than that anyway. A link is inserted under an id that is chosen here, so that many fit in one statement.
 var (
-	insertLinks   = newBulk("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, ended, meant) VALUES ", 21, "")
-	insertPrints  = newBulk("INSERT OR IGNORE INTO print (sync, side, hash, print) VALUES ", 4, "")
-	upsertPrints  = newBulk("INSERT INTO print (sync, side, hash, print) VALUES ", 4, setPrint)
-	insertHistory = newBulk("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author, cause, who) VALUES ", 13, "")
+	insertLinks   = newRows("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, ended, meant) VALUES ", 21, "")
+	insertPrints  = newRows("INSERT OR IGNORE INTO print (sync, side, hash, print) VALUES ", 4, "")
+	upsertPrints  = newRows("INSERT INTO print (sync, side, hash, print) VALUES ", 4, setPrint)
+	insertHistory = newRows("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author, cause, who) VALUES ", 13, "")
 )
+
+var statusAmong = newList("SELECT id, status FROM link WHERE sync = ? AND id IN ", "")
 
 const (
 	updateLink = `UPDATE link SET status = ?3, key_left = ?4, key_right = ?5, was_left = ?6, was_right = ?7, label_left = ?8, label_right = ?9,
@@ -191,7 +193,7 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 			return nil, err
 		}
 	}
-	err = insertLinks.run(c, creates, func(args []any, at int) []any { return row(args, known+at) })
+	err = insertLinks.store(c, creates, func(args []any, at int) []any { return row(args, known+at) })
 	if err != nil {
 		return nil, err
 	}
@@ -269,9 +271,10 @@ func (b *book) statuses(c *conn, folds []engine.Fold, n int) (map[int64]record.S
 			known = append(known, f.Link.ID)
 		}
 	}
-	err := c.among("SELECT id, status FROM link WHERE sync = ? AND id IN ", b.id, known, func(r row) {
+	err := among(c, statusAmong, known, func(r row) error {
 		status[r.int(0)] = record.Status(r.int(1))
-	})
+		return nil
+	}, b.id)
 	for _, id := range known {
 		if _, found := status[id]; err == nil && !found {
 			err = fmt.Errorf("sync %s has no link %d", b.name, id)
@@ -335,7 +338,7 @@ func (b *book) foldPrints(c *conn, folds []engine.Fold) error {
 		}
 	}
 	if c.dialect().postgres {
-		return upsertPrints.run(c, len(keep), row(keep))
+		return upsertPrints.store(c, len(keep), row(keep))
 	}
 	// On first contact all of them are new and on later runs none: so the chunks that are not new are done again.
 	for chunk := range slices.Chunk(keep, 64) {
@@ -343,7 +346,7 @@ func (b *book) foldPrints(c *conn, folds []engine.Fold) error {
 		if err != nil {
 			return err
 		}
-		if err := insertPrints.run(c, len(chunk), row(chunk)); err != nil {
+		if err := insertPrints.store(c, len(chunk), row(chunk)); err != nil {
 			return err
 		}
 		after, err := c.number("SELECT total_changes()")
@@ -384,7 +387,7 @@ func (b *book) foldHistory(c *conn, folds []engine.Fold, ids []int64) error {
 			losts = append(losts, lost{ids[i], keys[l.Side], l})
 		}
 	}
-	return insertHistory.run(c, len(losts), func(args []any, i int) []any {
+	return insertHistory.store(c, len(losts), func(args []any, i int) []any {
 		l := losts[i]
 		return append(args, b.id, l.link, l.Side, l.key, l.Path, values([]record.Value{l.Value}), values([]record.Value{l.By}), l.Rule, l.Run, l.At, l.Author, string(cmp.Or(l.Cause, engine.ByRule)), l.Who)
 	})

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -44,12 +45,28 @@ func (b *book) History(ctx context.Context, link int64, emit func(engine.Entry) 
 	}, emit)
 }
 
-// Latest returns the newest entries of one path.
-func (b *book) Latest(ctx context.Context, link int64, s record.Side, path string, most int) (page []engine.Entry, err error) {
-	err = b.read(ctx, "read the history", func(c *conn) error {
-		return readEntries(c, &page, historyColumns+"WHERE h.sync = ? AND link = ? AND side = ? AND path = ? ORDER BY h.id DESC LIMIT ?", b.id, link, s, path, most)
-	})
-	return page, err
+var latest = newUnion("SELECT * FROM (" + historyColumns + "WHERE h.sync = ? AND link = ? AND side = ? AND path = ? ORDER BY h.id DESC LIMIT ?) AS place")
+
+// Latest emits the newest entries of some places.
+func (b *book) Latest(ctx context.Context, places []engine.Place, most int, emit func(engine.Entry) error) error {
+	var page []engine.Entry
+	for chunk := range slices.Chunk(places, historyRows) {
+		err := b.read(ctx, "read the history", func(c *conn) error {
+			page = page[:0]
+			return latest.run(c, len(chunk), func(args []any, i int) []any {
+				return append(args, b.id, chunk[i].Link, chunk[i].Side, chunk[i].Path, most)
+			}, func(r row) error { return readEntry(&page, r) })
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			if err := emit(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Entry finds one entry of the history.
@@ -100,21 +117,24 @@ func eachEntry(after engine.Entry, read func(after engine.Entry, page *[]engine.
 // readEntries fills page afresh.
 func readEntries(c *conn, page *[]engine.Entry, query string, args ...any) error {
 	*page = (*page)[:0]
-	return c.each(query, func(r row) error {
-		e := engine.Entry{ID: r.int(0), Sync: r.text(1), Link: r.int(2), Key: r.text(4), Lost: engine.Lost{
-			Side: record.Side(r.int(3)), Path: r.text(5), Rule: r.text(8), Run: r.int(9), At: instant(r.int(10)), Author: r.text(11),
-			Cause: engine.Cause(r.text(12)), Who: r.text(13)}}
-		for i, v := range []*record.Value{&e.Value, &e.By} {
-			vs, err := record.DecodeValues(r.blob(6 + i))
-			if err == nil && len(vs) != 1 {
-				err = errDamagedBlob
-			}
-			if err != nil {
-				return fmt.Errorf("entry %d: %w", e.ID, err)
-			}
-			*v = vs[0]
+	return c.each(query, func(r row) error { return readEntry(page, r) }, args...)
+}
+
+// readEntry appends one row of historyColumns.
+func readEntry(page *[]engine.Entry, r row) error {
+	e := engine.Entry{ID: r.int(0), Sync: r.text(1), Link: r.int(2), Key: r.text(4), Lost: engine.Lost{
+		Side: record.Side(r.int(3)), Path: r.text(5), Rule: r.text(8), Run: r.int(9), At: instant(r.int(10)), Author: r.text(11),
+		Cause: engine.Cause(r.text(12)), Who: r.text(13)}}
+	for i, v := range []*record.Value{&e.Value, &e.By} {
+		vs, err := record.DecodeValues(r.blob(6 + i))
+		if err == nil && len(vs) != 1 {
+			err = errDamagedBlob
 		}
-		*page = append(*page, e)
-		return nil
-	}, args...)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", e.ID, err)
+		}
+		*v = vs[0]
+	}
+	*page = append(*page, e)
+	return nil
 }

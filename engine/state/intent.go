@@ -9,7 +9,7 @@ import (
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
-var insertIntents = newBulk("INSERT OR FAIL INTO intent (id, sync, link, kind, side, key, twin, marker, version, expected, source, new, at, run, by) VALUES ", 15, "")
+var insertIntents = newRows("INSERT OR FAIL INTO intent (id, sync, link, kind, side, key, twin, marker, version, expected, source, new, at, run, by) VALUES ", 15, "")
 
 // Intend makes intents durable and gives them IDs.
 func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
@@ -21,7 +21,7 @@ func (b *book) Intend(ctx context.Context, ins []*engine.Intent) error {
 		if ids, err = c.numbers("intent", len(ins)); err != nil {
 			return err
 		}
-		return insertIntents.run(c, len(ins), func(args []any, i int) []any {
+		return insertIntents.store(c, len(ins), func(args []any, i int) []any {
 			in := ins[i]
 			return append(args, ids[i], b.id, in.Link, string(in.Kind), in.Side, in.Key, in.Twin, in.Marker, in.Version,
 				fields(in.Expected), fields(in.Source), fields(in.New), in.At, in.Run, in.By)

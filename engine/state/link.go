@@ -16,6 +16,8 @@ var linkByKey = [2]string{
 	"SELECT " + linkColumns + " FROM link WHERE sync = ? AND key_right = ?",
 }
 
+const linkByID = "SELECT " + linkColumns + " FROM link WHERE sync = ? AND id = ?"
+
 // Link finds a link that is not ended by the key of one side.
 func (b *book) Link(ctx context.Context, s record.Side, key string) (*record.Link, error) {
 	return b.oneLink(ctx, linkByKey[s], b.id, key)
@@ -23,7 +25,46 @@ func (b *book) Link(ctx context.Context, s record.Side, key string) (*record.Lin
 
 // LinkByID finds any link.
 func (b *book) LinkByID(ctx context.Context, id int64) (*record.Link, error) {
-	return b.oneLink(ctx, "SELECT "+linkColumns+" FROM link WHERE sync = ? AND id = ?", b.id, id)
+	return b.oneLink(ctx, linkByID, b.id, id)
+}
+
+var (
+	linksByKey = [2]*bulk{newUnion(linkByKey[0]), newUnion(linkByKey[1])}
+	linksByID  = newUnion(linkByID)
+)
+
+// LinksOf finds links that are not ended by the keys of one side.
+func (b *book) LinksOf(ctx context.Context, s record.Side, keys []string, emit func(record.Link) error) error {
+	return linksAmong(ctx, b, linksByKey[s], keys, emit)
+}
+
+// LinksByID finds links.
+func (b *book) LinksByID(ctx context.Context, ids []int64, emit func(record.Link) error) error {
+	return linksAmong(ctx, b, linksByID, ids, emit)
+}
+
+func linksAmong[T any](ctx context.Context, b *book, by *bulk, xs []T, emit func(record.Link) error) error {
+	const size = 256
+	var page []record.Link
+	for chunk := range slices.Chunk(xs, size) {
+		err := b.read(ctx, "read links", func(c *conn) error {
+			page = page[:0]
+			return by.run(c, len(chunk), func(args []any, i int) []any { return append(args, b.id, chunk[i]) }, func(r row) error {
+				l, err := b.link(c, r)
+				page = append(page, l)
+				return err
+			})
+		})
+		if err != nil {
+			return err
+		}
+		for _, l := range page {
+			if err := emit(l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (b *book) oneLink(ctx context.Context, query string, args ...any) (*record.Link, error) {

@@ -38,9 +38,9 @@ const (
 )
 
 var (
-	insertRecs    = newBulk("INSERT INTO rec (id, side, key, body) VALUES ", 4, "")
-	insertMatches = newBulk("INSERT INTO match (side, block, hash, rec) VALUES ", 4, "")
-	insertItems   = newBulk("INSERT INTO item (ord, sort, data) VALUES ", 3, "")
+	insertRecs    = newRows("INSERT INTO rec (id, side, key, body) VALUES ", 4, "")
+	insertMatches = newRows("INSERT INTO match (side, block, hash, rec) VALUES ", 4, "")
+	insertItems   = newRows("INSERT INTO item (ord, sort, data) VALUES ", 3, "")
 )
 
 // Spool makes an empty place for one run's own data.
@@ -123,7 +123,7 @@ func (s *spool) Put(ctx context.Context, side record.Side, recs []engine.Moved) 
 	}
 	return s.with(ctx, func(c *conn) error {
 		var matches []match
-		err := insertRecs.run(c, len(recs), func(args []any, i int) []any {
+		err := insertRecs.store(c, len(recs), func(args []any, i int) []any {
 			s.last++
 			for block, h := range recs[i].Match {
 				if h != 0 {
@@ -135,7 +135,7 @@ func (s *spool) Put(ctx context.Context, side record.Side, recs []engine.Moved) 
 		if err != nil {
 			return err
 		}
-		return insertMatches.run(c, len(matches), func(args []any, i int) []any {
+		return insertMatches.store(c, len(matches), func(args []any, i int) []any {
 			return append(args, side, matches[i].block, int64(matches[i].hash), matches[i].rec)
 		})
 	})
@@ -187,13 +187,11 @@ func (s *spool) Each(ctx context.Context, side record.Side, emit func(engine.Mov
 	}
 }
 
+var recsByKey = newList("SELECT r.key, r.body FROM rec r WHERE r.side = ? AND r.key IN ", " AND "+newest)
+
 // GetAll emits the records with these keys.
 func (s *spool) GetAll(ctx context.Context, side record.Side, keys []string, emit func(engine.Moved) error) error {
-	list, err := json.Marshal(keys)
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	return s.gather(ctx, "SELECT r.key, r.body FROM rec r WHERE r.side = ? AND r.key IN (SELECT value FROM json_each(?)) AND "+newest, emit, side, string(list))
+	return s.gather(ctx, func(c *conn, add func(row) error) error { return among(c, recsByKey, keys, add, side) }, emit, byKey)
 }
 
 // matchMost is how many records of one hash Matching looks at.
@@ -209,22 +207,24 @@ func (s *spool) Matching(ctx context.Context, side record.Side, block int, hashe
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	return s.gather(ctx, `SELECT r.key, r.body FROM (
+	return s.gather(ctx, func(c *conn, add func(row) error) error {
+		return c.each(`SELECT r.key, r.body FROM (
 			SELECT rec, row_number() OVER (PARTITION BY hash ORDER BY rec) AS n FROM match
 			WHERE side = ? AND block = ? AND hash IN (SELECT value FROM json_each(?))
-		) m JOIN rec r ON r.id = m.rec WHERE m.n <= ? AND `+newest+" ORDER BY r.id", emit, side, block, string(list), matchMost)
+		) m JOIN rec r ON r.id = m.rec WHERE m.n <= ? AND `+newest+" ORDER BY r.id", add, side, block, string(list), matchMost)
+	}, emit, byKey, byMatch)
 }
 
-// gather reads all that a query finds, then emits it.
-func (s *spool) gather(ctx context.Context, query string, emit func(engine.Moved) error, args ...any) error {
+// gather reads all records that ask finds, then emits them.
+func (s *spool) gather(ctx context.Context, ask func(c *conn, add func(row) error) error, emit func(engine.Moved) error, indexes ...string) error {
 	var found []engine.Moved
 	err := s.with(ctx, func(c *conn) error {
-		return c.each(query, func(r row) error {
+		return ask(c, func(r row) error {
 			m, err := readMoved(r.text(0), r.blob(1))
 			found = append(found, m)
 			return err
-		}, args...)
-	}, byKey, byMatch)
+		})
+	}, indexes...)
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (s *spool) Count(ctx context.Context, side record.Side) (n int64, err error
 // Add appends items of the plan.
 func (s *spool) Add(ctx context.Context, items []engine.Spooled) error {
 	return s.with(ctx, func(c *conn) error {
-		return insertItems.run(c, len(items), func(args []any, i int) []any {
+		return insertItems.store(c, len(items), func(args []any, i int) []any {
 			data := items[i].Data
 			if data == nil {
 				data = []byte{}

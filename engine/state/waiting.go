@@ -100,6 +100,8 @@ func (b *book) foldWaiting(c *conn, folds []engine.Fold, ids []int64, fresh []bo
 	return nil
 }
 
+var waitsAmong = newList("SELECT DISTINCT link FROM waiting WHERE sync = ? AND link IN ", "")
+
 // waits tells for which of these links something waits, in few statements.
 func (b *book) waits(c *conn, any bool, ids []int64, fresh []bool) (map[int64]bool, error) {
 	waits := map[int64]bool{}
@@ -109,7 +111,7 @@ func (b *book) waits(c *conn, any bool, ids []int64, fresh []bool) (map[int64]bo
 			known = append(known, id)
 		}
 	}
-	return waits, c.among("SELECT DISTINCT link FROM waiting WHERE sync = ? AND link IN ", b.id, known, func(r row) { waits[r.int(0)] = true })
+	return waits, among(c, waitsAmong, known, func(r row) error { waits[r.int(0)] = true; return nil }, b.id)
 }
 
 // insertWaiting stores one hold or conflict, which goes on with what the same one of before had.

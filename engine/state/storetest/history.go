@@ -83,27 +83,38 @@ func longHistory(t *testing.T, s engine.Store) {
 	if len(all) != n {
 		t.Errorf("%d entries, want %d", len(all), n)
 	}
-	latest, err := b.Latest(t.Context(), l.ID, right, "status", 3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	title, status := engine.Place{Link: l.ID, Side: left, Path: "title"}, engine.Place{Link: l.ID, Side: right, Path: "status"}
 	var of []engine.Entry
 	for _, e := range all {
 		if e.Side == right && e.Path == "status" {
 			of = append([]engine.Entry{e}, of...)
 		}
 	}
-	same(t, "the newest of one path", of[:3], latest)
-	for _, none := range []func() ([]engine.Entry, error){
-		func() ([]engine.Entry, error) { return b.Latest(t.Context(), l.ID, right, "nothing", 3) },
-		func() ([]engine.Entry, error) { return b.Latest(t.Context(), l.ID+1, right, "status", 3) },
-		func() ([]engine.Entry, error) {
-			return book(t, s, "z", paths).Latest(t.Context(), l.ID, right, "status", 3)
-		},
-	} {
-		if es, err := none(); err != nil || len(es) != 0 {
-			t.Errorf("entries of nothing: %v, %v", es, err)
+	latest := func(b engine.Book, most int, places ...engine.Place) map[engine.Place][]engine.Entry {
+		found := map[engine.Place][]engine.Entry{}
+		err := b.Latest(t.Context(), places, most, func(e engine.Entry) error { found[e.Place()] = append(found[e.Place()], e); return nil })
+		if err != nil {
+			t.Fatal(err)
 		}
+		return found
+	}
+	same(t, "the newest of one path", map[engine.Place][]engine.Entry{status: of[:3]}, latest(b, 3, status))
+	nothing := engine.Place{Link: l.ID, Side: right, Path: "nothing"}
+	other := engine.Place{Link: l.ID + 1, Side: right, Path: "status"}
+	if found := latest(b, 3, nothing, other); len(found) > 0 {
+		t.Errorf("entries of nothing: %v", found)
+	}
+	if found := latest(book(t, s, "z", paths), 3, status); len(found) > 0 {
+		t.Errorf("another sync sees %v", found)
+	}
+	// Many at once come in several statements, and each place has its own newest entries.
+	many := []engine.Place{title, status}
+	for i := range 600 {
+		many = append(many, engine.Place{Link: l.ID, Side: right, Path: fmt.Sprint("nothing ", i)})
+	}
+	found := latest(b, 1, many...)
+	if len(found) != 2 || len(found[title]) != 1 || len(found[status]) != 1 || found[status][0] != of[0] {
+		t.Errorf("of many places: %v", found)
 	}
 }
 

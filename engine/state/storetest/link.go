@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -54,6 +55,41 @@ func linkRoundTrip(t *testing.T, s engine.Store) {
 	}
 	if got := byID(t, b, 12345); got != nil {
 		t.Errorf("link 12345 is %v", got)
+	}
+}
+
+// linksTogether are as many as take several statements, among others that are not there.
+func linksTogether(t *testing.T, s engine.Store) {
+	b := book(t, s, "a", paths)
+	folds := make([]engine.Fold, 700)
+	for i := range folds {
+		folds[i].Link = link(fmt.Sprintf("T-%d", i), fmt.Sprint(i))
+	}
+	fold(t, b, folds...)
+	want := map[int64]record.Link{}
+	var keys []string
+	ids := []int64{12345}
+	for i := 0; i < len(folds); i += 2 {
+		l := folds[i].Link
+		want[l.ID] = *l
+		keys, ids = append(keys, l.Key[right], "no "+l.Key[right]), append(ids, l.ID)
+	}
+	for name, found := range map[string][]record.Link{
+		"by key": collect(t, func(emit func(record.Link) error) error { return b.LinksOf(t.Context(), right, keys, emit) }),
+		"by id":  collect(t, func(emit func(record.Link) error) error { return b.LinksByID(t.Context(), ids, emit) }),
+	} {
+		got := map[int64]record.Link{}
+		for _, l := range found {
+			got[l.ID] = l
+		}
+		if len(found) != len(got) {
+			t.Errorf("%s: %d links came, %d of them different", name, len(found), len(got))
+		}
+		same(t, name, want, got)
+	}
+	other := book(t, s, "b", paths)
+	if found := collect(t, func(emit func(record.Link) error) error { return other.LinksByID(t.Context(), ids, emit) }); len(found) != 0 {
+		t.Errorf("another sync sees %d links", len(found))
 	}
 }
 
@@ -326,6 +362,17 @@ func prints(t *testing.T, s engine.Store) {
 		if got, found, err := b.Print(ctx, left, p.Hash); !found || err != nil || got != p {
 			t.Errorf("fingerprint %v came back as %v, %v, %v", p, got, found, err)
 		}
+	}
+	var hashes []uint64
+	for i, p := range want {
+		if hashes = append(hashes, p.Hash); i%2 == 0 {
+			hashes = append(hashes, p.Hash^1<<40)
+		}
+	}
+	some := collect(t, func(emit func(engine.Print) error) error { return b.PrintsOf(ctx, left, hashes, emit) })
+	slices.SortFunc(some, func(x, y engine.Print) int { return cmp.Compare(x.Hash, y.Hash) })
+	if !slices.Equal(want, some) {
+		t.Errorf("of %d fingerprints that were asked for by name %d came back", len(want), len(some))
 	}
 	fold(t, b, engine.Fold{Forget: [2]uint64{1 << 63, 0}}, engine.Fold{Prints: [2]*engine.Print{{Hash: ^uint64(0), Print: 3}}})
 	if _, found, _ := b.Print(ctx, left, 1<<63); found {

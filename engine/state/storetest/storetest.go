@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		"a cursor comes back as it was stored":                          cursor,
 		"a link comes back as it was stored":                            linkRoundTrip,
 		"a record has one link that is not ended":                       oneLink,
+		"links are found together as one by one":                        linksTogether,
 		"a refused fold leaves the others":                              refusedFold,
 		"links are listed by status while they are folded":              linksWhileFolding,
 		"keys of any bytes come back, in their order":                   oddKeys,
@@ -148,7 +149,20 @@ func byKey(t testing.TB, b engine.Book, s record.Side, key string) *record.Link 
 	if err != nil {
 		t.Fatalf("link of %s on the %s: %v", key, s, err)
 	}
+	alone(t, l, collect(t, func(emit func(record.Link) error) error { return b.LinksOf(t.Context(), s, []string{key}, emit) }))
 	return l
+}
+
+// alone holds what a question for one link among several answers to the answer for one.
+func alone(t testing.TB, want *record.Link, got []record.Link) {
+	t.Helper()
+	if want == nil {
+		if len(got) != 0 {
+			t.Errorf("asked for with others there are %v, alone there is none", got)
+		}
+		return
+	}
+	same(t, "a link that is asked for with others", []record.Link{*want}, got)
 }
 
 func byID(t testing.TB, b engine.Book, id int64) *record.Link {
@@ -157,6 +171,7 @@ func byID(t testing.TB, b engine.Book, id int64) *record.Link {
 	if err != nil {
 		t.Fatalf("link %d: %v", id, err)
 	}
+	alone(t, l, collect(t, func(emit func(record.Link) error) error { return b.LinksByID(t.Context(), []int64{id}, emit) }))
 	return l
 }
 
@@ -211,6 +226,10 @@ func emitErrors(t *testing.T, s engine.Store) {
 	for name, err := range map[string]error{
 		"Prints":        b.Prints(ctx, left, func(engine.Print) error { return stop }),
 		"Links":         b.Links(ctx, record.Live, func(record.Link) error { return stop }),
+		"LinksOf":       b.LinksOf(ctx, left, []string{"T-1"}, func(record.Link) error { return stop }),
+		"LinksByID":     b.LinksByID(ctx, []int64{l.ID}, func(record.Link) error { return stop }),
+		"PrintsOf":      b.PrintsOf(ctx, left, []uint64{1}, func(engine.Print) error { return stop }),
+		"Latest":        b.Latest(ctx, []engine.Place{{Link: l.ID, Path: "title"}}, 1, func(engine.Entry) error { return stop }),
 		"Keys":          b.Keys(ctx, left, func(int64, string) error { return stop }),
 		"Book.Waiting":  b.Waiting(ctx, 0, func(engine.Waiting) error { return stop }),
 		"Store.Waiting": s.Waiting(ctx, "", func(engine.Waiting) error { return stop }),
