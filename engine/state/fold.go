@@ -17,20 +17,30 @@ import (
 var (
 	insertLinks   = newRows("INSERT OR FAIL INTO link (id, sync, status, key_left, key_right, was_left, was_right, label_left, label_right, version_left, version_right, shape_left, shape_right, base_left, base_right, sent_left, sent_right, now_left, now_right, ended, meant) VALUES ", 21, "")
 	insertPrints  = newRows("INSERT OR IGNORE INTO print (sync, side, hash, print) VALUES ", 4, "")
-	upsertPrints  = newRows("INSERT INTO print (sync, side, hash, print) VALUES ", 4, setPrint)
+	upsertPrints  = newRows("INSERT OR FAIL INTO print (sync, side, hash, print) VALUES ", 4, setPrint)
+	upsertOrigins = newRows("INSERT OR FAIL INTO origin (link, side, path, rule, run, at, author) VALUES ", 7, setOrigin)
+	closeIntents  = newList("DELETE FROM intent WHERE sync = ? AND id IN ", "")
 	insertHistory = newRows("INSERT OR FAIL INTO history (sync, link, side, key, path, value, replaced_by, rule, run, at, author, cause, who) VALUES ", 13, "")
 )
 
-var statusAmong = newList("SELECT id, status FROM link WHERE sync = ? AND id IN ", "")
+var stoodAmong = newUnion("SELECT id, status, coalesce(key_left, ''), coalesce(key_right, '') FROM link WHERE sync = ? AND id = ?")
+
+// stood is how a link was stored before.
+type stood struct {
+	status record.Status
+	key    [2]string
+}
 
 const (
 	updateLink = `UPDATE link SET status = ?3, key_left = ?4, key_right = ?5, was_left = ?6, was_right = ?7, label_left = ?8, label_right = ?9,
 		version_left = ?10, version_right = ?11, shape_left = ?12, shape_right = ?13, base_left = ?14, base_right = ?15,
 		sent_left = ?16, sent_right = ?17, now_left = ?18, now_right = ?19, ended = ?20, meant = ?21 WHERE id = ?1 AND sync = ?2`
-	setPrint     = " ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print"
-	upsertPrint  = "INSERT INTO print (sync, side, hash, print) VALUES (?,?,?,?)" + setPrint
-	upsertOrigin = `INSERT INTO origin (link, side, path, rule, run, at, author) VALUES (?,?,?,?,?,?,?)
-		ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author`
+	// updateBase leaves alone what the indexes hold, or SQLite would write them anew.
+	updateBase = `UPDATE link SET label_left = ?3, label_right = ?4, version_left = ?5, version_right = ?6, shape_left = ?7, shape_right = ?8,
+		base_left = ?9, base_right = ?10, sent_left = ?11, sent_right = ?12, now_left = ?13, now_right = ?14, meant = ?15 WHERE id = ?1 AND sync = ?2`
+	setPrint    = " ON CONFLICT (sync, side, hash) DO UPDATE SET print = excluded.print"
+	upsertPrint = "INSERT INTO print (sync, side, hash, print) VALUES (?,?,?,?)" + setPrint
+	setOrigin   = " ON CONFLICT (link, side, path) DO UPDATE SET rule = excluded.rule, run = excluded.run, at = excluded.at, author = excluded.author"
 )
 
 // Fold stores what became known, all of it at once. When one of the folds cannot be stored, each is stored
@@ -41,10 +51,10 @@ func (b *book) Fold(ctx context.Context, folds []engine.Fold) error {
 	}
 	ids := make([]int64, len(folds))
 	var refused []error
-	err := b.write(ctx, "fold", len(folds), func(c *conn, careful bool) error {
+	carefully := func(c *conn, _ bool) error {
 		refused = nil
-		if !careful {
-			return b.fold(c, folds, ids)
+		if err := checkFence(c, b.name, b.fence); err != nil {
+			return err
 		}
 		for i := range folds {
 			err := c.attempt(func() error { return b.fold(c, folds[i:i+1], ids[i:i+1]) })
@@ -57,7 +67,8 @@ func (b *book) Fold(ctx context.Context, folds []engine.Fold) error {
 			}
 		}
 		return nil
-	})
+	}
+	err := b.s.hand(b.name, "fold of "+b.name, &write{ctx: ctx, size: len(folds), do: carefully, fold: &folding{b, folds, ids}})
 	if err != nil {
 		return err
 	}
@@ -117,15 +128,17 @@ func (b *book) check(f *engine.Fold) error {
 
 // fold stores folds and puts the ID of each one's link into ids. It goes table by table rather than fold by fold.
 func (b *book) fold(c *conn, folds []engine.Fold, ids []int64) error {
+	var closed []int64
 	for i := range folds {
 		if err := b.check(&folds[i]); err != nil {
 			return err
 		}
 		if in := folds[i].Intent; in != 0 {
-			if err := c.exec("DELETE FROM intent WHERE id = ? AND sync = ?", in, b.id); err != nil {
-				return err
-			}
+			closed = append(closed, in)
 		}
+	}
+	if err := among(c, closeIntents, closed, nil, b.id); err != nil {
+		return err
 	}
 	fresh, err := b.foldLinks(c, folds, ids)
 	if err != nil {
@@ -134,7 +147,7 @@ func (b *book) fold(c *conn, folds []engine.Fold, ids []int64) error {
 	if err := b.foldWaiting(c, folds, ids, fresh); err != nil {
 		return err
 	}
-	if err := b.foldPrints(c, folds); err != nil {
+	if err := b.foldPrints(c, folds, slices.Contains(fresh, true)); err != nil {
 		return err
 	}
 	if err := b.foldThreads(c, folds); err != nil {
@@ -166,7 +179,7 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 	if len(order) == 0 {
 		return fresh, nil
 	}
-	status, err := b.statuses(c, folds, len(order)-creates)
+	before, err := b.stood(c, folds, len(order)-creates)
 	if err != nil {
 		return nil, err
 	}
@@ -187,9 +200,18 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 	known := len(order) - creates
 	row := func(args []any, at int) []any { return b.linkArgs(args, folds[order[at]].Link, ids[order[at]]) }
 	var args []any
+	whole := map[int64]bool{} // links of which an earlier fold has changed more than that
 	for at := range known {
 		args = row(args[:0], at)
-		if err := c.exec(updateLink, args...); err != nil {
+		query, l := updateLink, folds[order[at]].Link
+		if before[l.ID] == (stood{l.Status, l.Key}) && l.Status != record.Ended && !whole[l.ID] {
+			query = updateBase
+			args = append(args[:2], args[7:]...)
+			args = append(args[:14], args[15:]...) // ended
+		} else {
+			whole[l.ID] = true
+		}
+		if err := c.exec(query, args...); err != nil {
 			return nil, err
 		}
 	}
@@ -201,15 +223,15 @@ func (b *book) foldLinks(c *conn, folds []engine.Fold, ids []int64) (fresh []boo
 	for _, i := range order {
 		now := folds[i].Link.Status
 		moved[now]++
-		if was, known := status[ids[i]]; known {
-			moved[was]--
-			if was == record.Ended && now != record.Ended {
+		if was, known := before[ids[i]]; known {
+			moved[was.status]--
+			if was.status == record.Ended && now != record.Ended {
 				if err := c.exec("DELETE FROM tomb WHERE link = ? AND sync = ?", ids[i], b.id); err != nil {
 					return nil, err
 				}
 			}
 		}
-		status[ids[i]] = now
+		before[ids[i]] = stood{now, folds[i].Link.Key}
 		if now == record.Ended {
 			if err := b.bury(c, folds[i], ids[i]); err != nil {
 				return nil, err
@@ -263,24 +285,24 @@ func keyOrNull(key string) any {
 	return key
 }
 
-// statuses reads how the known links among folds stood before.
-func (b *book) statuses(c *conn, folds []engine.Fold, n int) (map[int64]record.Status, error) {
-	status, known := make(map[int64]record.Status, n), make([]int64, 0, n)
+// stood reads how the known links among folds were stored before.
+func (b *book) stood(c *conn, folds []engine.Fold, n int) (map[int64]stood, error) {
+	before, known := make(map[int64]stood, n), make([]int64, 0, n)
 	for _, f := range folds {
 		if f.Link != nil && f.Link.ID != 0 {
 			known = append(known, f.Link.ID)
 		}
 	}
-	err := among(c, statusAmong, known, func(r row) error {
-		status[r.int(0)] = record.Status(r.int(1))
+	err := stoodAmong.run(c, len(known), func(args []any, i int) []any { return append(args, b.id, known[i]) }, func(r row) error {
+		before[r.int(0)] = stood{record.Status(r.int(1)), [2]string{r.text(2), r.text(3)}}
 		return nil
-	}, b.id)
+	})
 	for _, id := range known {
-		if _, found := status[id]; err == nil && !found {
+		if _, found := before[id]; err == nil && !found {
 			err = fmt.Errorf("sync %s has no link %d", b.name, id)
 		}
 	}
-	return status, err
+	return before, err
 }
 
 // bury gives the keys of a link that ended their tombs.
@@ -306,7 +328,7 @@ type mark struct {
 }
 
 // foldPrints writes in the order of the table: it is far larger than the cache of a first contact.
-func (b *book) foldPrints(c *conn, folds []engine.Fold) error {
+func (b *book) foldPrints(c *conn, folds []engine.Fold, fresh bool) error {
 	marks := make([]mark, 0, 2*len(folds))
 	for _, f := range folds {
 		for _, s := range record.Sides {
@@ -337,10 +359,10 @@ func (b *book) foldPrints(c *conn, folds []engine.Fold) error {
 			return append(args, b.id, chunk[i].side, chunk[i].hash, int64(chunk[i].print))
 		}
 	}
-	if c.dialect().postgres {
+	if c.dialect().postgres || !fresh {
 		return upsertPrints.store(c, len(keep), row(keep))
 	}
-	// On first contact all of them are new and on later runs none: so the chunks that are not new are done again.
+	// On first contact nearly all of them are new: so the chunks that are not are done again.
 	for chunk := range slices.Chunk(keep, 64) {
 		before, err := c.number("SELECT total_changes()")
 		if err != nil {
@@ -373,11 +395,18 @@ func (b *book) foldHistory(c *conn, folds []engine.Fold, ids []int64) error {
 		engine.Lost
 	}
 	var losts []lost
+	var origins []engine.Origin
+	places := map[engine.Place]int{} // in origins, where one place stands once: the last word counts
+	links := []int64{}
 	for i, f := range folds {
 		for _, o := range f.Origins {
-			if err := c.exec(upsertOrigin, ids[i], o.Side, o.Path, o.Rule, o.Run, o.At, o.Author); err != nil {
-				return err
+			p := engine.Place{Link: ids[i], Side: o.Side, Path: o.Path}
+			if at, twice := places[p]; twice {
+				origins[at] = o
+				continue
 			}
+			places[p] = len(origins)
+			origins, links = append(origins, o), append(links, ids[i])
 		}
 		keys := f.Keys
 		if f.Link != nil {
@@ -386,6 +415,13 @@ func (b *book) foldHistory(c *conn, folds []engine.Fold, ids []int64) error {
 		for _, l := range f.Lost {
 			losts = append(losts, lost{ids[i], keys[l.Side], l})
 		}
+	}
+	err := upsertOrigins.store(c, len(origins), func(args []any, i int) []any {
+		o := origins[i]
+		return append(args, links[i], o.Side, o.Path, o.Rule, o.Run, o.At, o.Author)
+	})
+	if err != nil {
+		return err
 	}
 	return insertHistory.store(c, len(losts), func(args []any, i int) []any {
 		l := losts[i]

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/fieldsync/fieldsync/engine"
 )
 
 // groupSize is how many rows of work are gathered into one transaction: beyond about ten thousand a larger one
@@ -23,8 +25,16 @@ type write struct {
 	ctx  context.Context
 	size int
 	do   job
+	fold *folding // what it stores, where that can be stored together with what others bring: do is for when that fails
 	err  error
 	done chan struct{}
+}
+
+// A folding is what a book has to store of some links, and where their IDs go.
+type folding struct {
+	b     *book
+	folds []engine.Fold
+	ids   []int64
 }
 
 // A lane is a queue of writes that are carried out one group after the other. A file has one, since only one
@@ -38,10 +48,15 @@ type lane struct {
 // write has do carried out in a transaction and returns when it is durable. It is not called any more after ctx
 // ended.
 func (s *Store) write(ctx context.Context, sync, op string, size int, do job) error {
+	return s.hand(sync, op, &write{ctx: ctx, size: size, do: do})
+}
+
+// hand gives a write to its lane and waits for it.
+func (s *Store) hand(sync, op string, w *write) error {
 	if s.readOnly {
 		return fmt.Errorf("%s: %w: %s", op, ErrReadOnly, s.name)
 	}
-	w := &write{ctx: ctx, size: size, do: do, done: make(chan struct{})}
+	w.done = make(chan struct{})
 	if err := s.enqueue(s.db.lane(sync), w); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
@@ -124,16 +139,54 @@ func (s *Store) commit(group []*write) {
 
 // carry carries a group out in the transaction that was begun.
 func carry(c *conn, group []*write, careful bool) error {
-	for _, w := range group {
+	for len(group) > 0 {
+		w := group[0]
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		if err := w.do(c, careful); err != nil {
+		n := 1
+		var err error
+		if w.fold != nil && !careful {
+			n, err = together(c, group)
+		} else {
+			err = w.do(c, careful)
+		}
+		if err != nil {
 			return err
 		}
 		if !c.inTx() {
 			return errRolledBack
 		}
+		group = group[n:]
 	}
 	return nil
+}
+
+// together stores the folds that a group begins with, as far as they are for the same book, as if one caller had brought
+// them: that takes as many statements as those of one. It returns how many of the group that were.
+func together(c *conn, group []*write) (int, error) {
+	all := *group[0].fold
+	n := 1
+	for n < len(group) && group[n].fold != nil && group[n].fold.b == all.b && group[n].ctx.Err() == nil {
+		n++
+	}
+	if n > 1 {
+		all.folds = nil
+		for _, w := range group[:n] {
+			all.folds = append(all.folds, w.fold.folds...)
+		}
+		all.ids = make([]int64, len(all.folds))
+	}
+	if err := checkFence(c, all.b.name, all.b.fence); err != nil {
+		return n, err
+	}
+	if err := all.b.fold(c, all.folds, all.ids); err != nil {
+		return n, err
+	}
+	if ids := all.ids; n > 1 {
+		for _, w := range group[:n] {
+			ids = ids[copy(w.fold.ids, ids):]
+		}
+	}
+	return n, nil
 }
