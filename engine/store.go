@@ -75,14 +75,37 @@ type Store interface {
 	// Pauses lists the pauses, by sync.
 	Pauses(ctx context.Context) ([]Pause, error)
 
+	// Tell keeps what a system said of a sync until a run has looked at it. Of more than [MostTold] records no names are
+	// kept: it counts as told that something changed.
+	Tell(ctx context.Context, sync string, told []Told) error
+	// Told lists what was said of a sync, by side and key.
+	Told(ctx context.Context, sync string) ([]Told, error)
+	// Heed forgets what a run has looked at, as Told gave it, but not what was said again since. What remains is due.
+	Heed(ctx context.Context, sync string, told []Told) error
+	// PutOff has what was said of a sync wait until then, and counts one try more.
+	PutOff(ctx context.Context, sync string, until time.Time) error
+	// Due lists the syncs of which something was said that waits no longer, by name.
+	Due(ctx context.Context, now time.Time) ([]string, error)
+
+	// Pin shows a slip to every node for a while, in place of an earlier one of its name.
+	Pin(ctx context.Context, s Slip) error
+	// PinFirst pins a slip; false if there is one of its name that is not over, which stays.
+	PinFirst(ctx context.Context, s Slip) (bool, error)
+	// Slip finds one that is not over; nil if there is none.
+	Slip(ctx context.Context, name string) (*Slip, error)
+	// Slips emits those that are not over and whose names begin with prefix, by name.
+	Slips(ctx context.Context, prefix string, emit func(Slip) error) error
+	// Unpin takes a slip away; false if there was none.
+	Unpin(ctx context.Context, name string) (bool, error)
+
 	// Note keeps an act.
 	Note(ctx context.Context, a Act) error
 	// Acts emits the newest acts first, at most limit.
 	Acts(ctx context.Context, limit int, emit func(Act) error) error
 
 	// Prune forgets what is older than before: history, links that ended, accounts of runs (but the newest of
-	// each sync), tombs, used plans, acts, and approvals that are over since then; of each kind the oldest, at most
-	// this many. It returns how much that was. A tomb that is alive keeps its link.
+	// each sync), tombs, used plans, acts, approvals that are over since then, what was said of syncs; of each kind the
+	// oldest, at most this many; and slips that are over now. It returns how much that was. A tomb that is alive keeps its link.
 	Prune(ctx context.Context, before time.Time, most int) (int64, error)
 
 	Close() error
@@ -117,6 +140,25 @@ type Pause struct {
 	By   string    `json:"by"`
 	At   time.Time `json:"at"`
 	Why  string    `json:"why,omitempty"`
+}
+
+// MostTold is how many records of a sync are remembered by name. From there on looking at what changed costs less than
+// reading one by one.
+const MostTold = 500
+
+// A Told is a record that a system named since a run has looked at it.
+type Told struct {
+	Side  record.Side
+	Key   string // "": something changed, and it was not said what, or too much
+	Mark  int64  // another one each time that it is said; given by the store
+	Tries int    // runs that came to nothing since
+}
+
+// A Slip is what one node wants others to know for a while: what its run does, that a request was taken or a log-in ended.
+type Slip struct {
+	Name  string
+	Body  []byte
+	Until time.Time // over from then on
 }
 
 // An Act is something that somebody did through the service or the command line, for the audit log.

@@ -40,6 +40,8 @@ var contents = []table{
 	{"attachment", cols("id sync link side own hash size copy refused at run"), false},
 	{"listened", cols("sync side kind path rules since at link"), false},
 	{"pause", cols("sync by at why"), false},
+	{"told", cols("sync side key mark at tries next"), false},
+	{"slip", cols("name body until"), false},
 	{"act", cols("id at by action subject why"), false},
 }
 

@@ -40,7 +40,8 @@ func full(t *testing.T, path string) {
 	in := &engine.Intent{Kind: plan.Create}
 	err := errors.Join(b.Advance(ctx, record.Left, engine.Cursor{Since: "now", Newest: []engine.Witness{{Key: "k"}}}), b.Hear(ctx, plan.Comment, record.Left, engine.Heard{Path: "c"}),
 		b.UsePlan(ctx, "used", time.Now()), s.Approve(ctx, engine.PlanApproval{Sync: "a", Digest: "d", At: time.Now()}),
-		s.Pause(ctx, engine.Pause{Sync: "a", By: "ann"}), s.Note(ctx, engine.Act{By: "ann", Action: "pause"}), b.Intend(ctx, []*engine.Intent{in}))
+		s.Pause(ctx, engine.Pause{Sync: "a", By: "ann"}), s.Note(ctx, engine.Act{By: "ann", Action: "pause"}),
+		s.Tell(ctx, "a", []engine.Told{{Key: "T\x001"}}), s.Pin(ctx, engine.Slip{Name: "session x", Until: time.Now().Add(time.Hour)}), b.Intend(ctx, []*engine.Intent{in}))
 	if err != nil {
 		t.Fatal(err)
 	}

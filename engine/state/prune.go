@@ -11,6 +11,7 @@ import (
 // need no index to be found. A link stays while a tomb of it is alive or anything waits for its writes, and a sync keeps
 // its newest run and its newest good one.
 var aged = []struct{ table, column, find string }{
+	{"told", "rowid", "SELECT rowid FROM told WHERE at < ?1 LIMIT ?2"},
 	{"history", "id", "SELECT id FROM (SELECT id, at FROM history ORDER BY id LIMIT ?2) AS old WHERE at < ?1"},
 	{"tomb", "rowid", "SELECT rowid FROM tomb WHERE until < ?1 LIMIT ?2"},
 	{"link", "id", `SELECT id FROM link WHERE status = 3 AND status <> 0 AND ended < ?1 AND NOT EXISTS (SELECT 1 FROM tomb WHERE tomb.link = link.id)
@@ -21,7 +22,19 @@ var aged = []struct{ table, column, find string }{
 	{"lease", "rowid", "SELECT rowid FROM lease WHERE sync LIKE '(node %' AND expires < ?1 LIMIT ?2"}, // of processes that ended
 	{"used_plan", "rowid", "SELECT rowid FROM used_plan WHERE at < ?1 LIMIT ?2"},
 	{"approval", "rowid", "SELECT rowid FROM approval WHERE until < ?1 LIMIT ?2"},
+	{slips, "rowid", "SELECT rowid FROM slip WHERE until < ?1 LIMIT ?2"},
 	{"act", "id", "SELECT id FROM (SELECT id, at FROM act ORDER BY id LIMIT ?2) AS old WHERE at < ?1"},
+}
+
+// slips are over at a time of their own, and of no use from then on.
+const slips = "slip"
+
+// agedAt is what time it is in the query of a kind.
+func (s *Store) agedAt(table string, before time.Time) time.Time {
+	if table == slips {
+		return s.now()
+	}
+	return before
 }
 
 // Prune forgets what is older than before, a bounded part of it. It looks first, since mostly there is nothing.
@@ -30,7 +43,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time, most int) (n int64,
 	err = s.read(ctx, func(c *conn) error {
 		due = false
 		for _, a := range aged {
-			found, err := c.number("SELECT EXISTS ("+a.find+")", before, most)
+			found, err := c.number("SELECT EXISTS ("+a.find+")", s.agedAt(a.table, before), most)
 			if err != nil {
 				return err
 			}
@@ -55,7 +68,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time, most int) (n int64,
 			err := c.each("DELETE FROM "+a.table+" WHERE "+a.column+" IN ("+a.find+") RETURNING "+of, func(r row) error {
 				old = append(old, r.int(0))
 				return nil
-			}, before, most)
+			}, s.agedAt(a.table, before), most)
 			if err != nil {
 				return err
 			}
