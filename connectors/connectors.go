@@ -61,12 +61,6 @@ type Env struct {
 	Limits Limits
 }
 
-// Limits are the limits block of a connection. Zero fields mean the connector's own default.
-type Limits struct {
-	Rate        float64 // requests per second
-	Concurrency int     // requests in flight
-}
-
 // A Connection is an open system. It logs in when first used.
 type Connection interface {
 	// Collection finds a kind of record by name. It may contact the system to learn about it. ErrConfig

@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"connectors/sql/sqltest":           {"connectors/servertest"},
 	"connectors/rest/resttest":         {"connectors/servertest"},
 	"connectors/rest":                  {"connectors", "engine/record", "engine/mapping/expression", "mappings"},                   // descriptions are HCL with expr inside
-	"connectors/plugin":                {"connectors", "connectors/plugin/protocol", "engine/record", "engine/mapping/expression"}, // the settings block is evaluated with the mapping
+	"connectors/plugin":                {"connectors", "connectors/guard", "connectors/plugin/protocol", "engine/record", "engine/mapping/expression"}, // the settings block is evaluated with the mapping
 	"connectors/plugin/protocol":       {"connectors", "engine/record"},
 	"connectors/plugin/serve":          {"connectors", "connectors/guard", "connectors/plugin/protocol", "engine/record"},
 	"connectors/plugin/examples/shelf": {"connectors", "connectors/plugin/serve", "engine/record"},

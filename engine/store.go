@@ -40,6 +40,8 @@ type Store interface {
 	// grows with every new holder.
 	Lease(ctx context.Context, sync, owner string, ttl time.Duration) (fence int64, err error)
 	Release(ctx context.Context, sync, owner string) error
+	// Leased lists the leases that are alive and whose names begin with prefix, by name.
+	Leased(ctx context.Context, prefix string) ([]string, error)
 
 	// Book opens the memory of one sync. paths are the slots by side: values stored under other paths are
 	// re-ordered on reading, paths that are new come back Absent. Writes carry the fence; a smaller one

@@ -19,13 +19,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
-	"golang.org/x/time/rate"
 
 	"github.com/fieldsync/fieldsync/connectors"
 )
@@ -38,7 +36,6 @@ const (
 	firstAnswer = 30 * time.Second // until the first one begins: what accepts and never answers is not the system
 	silence     = 10 * time.Second // after which a person is told that there is no answer yet
 	whole       = 5 * time.Minute  // until it has ended
-	inFlight    = 8                // where the limits say nothing
 )
 
 // An Attempt is one request as it was sent: one that was tried three times is three of them.
@@ -61,14 +58,7 @@ func Client(l connectors.Limits, log *slog.Logger, base http.RoundTripper, seen 
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	n := l.Concurrency
-	if n <= 0 {
-		n = inFlight
-	}
-	lim := &limited{base: base, slots: make(chan struct{}, n), log: log, seen: seen}
-	if l.Rate > 0 {
-		lim.rate = rate.NewLimiter(rate.Limit(l.Rate), n)
-	}
+	lim := &limited{base: base, turns: NewTurns(l), log: log, seen: seen}
 	c := &retryablehttp.Client{
 		HTTPClient:   &http.Client{Transport: lim, CheckRedirect: sameHost, Timeout: whole},
 		RetryMax:     tries - 1,
@@ -88,10 +78,6 @@ func Client(l connectors.Limits, log *slog.Logger, base http.RoundTripper, seen 
 
 // Transport is net/http's own with bounds on every phase: certificates are verified, HTTPS_PROXY is honoured.
 func Transport(l connectors.Limits) *http.Transport {
-	n := l.Concurrency
-	if n <= 0 {
-		n = inFlight
-	}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -99,7 +85,7 @@ func Transport(l connectors.Limits) *http.Transport {
 		ResponseHeaderTimeout: headers,
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       60 * time.Second,
-		MaxIdleConnsPerHost:   n,
+		MaxIdleConnsPerHost:   atOnce(l),
 		ForceAttemptHTTP2:     true,
 	}
 }
@@ -253,8 +239,7 @@ var errSilent = &connectors.Error{
 // limited lets only so many requests out, and only so fast, and tells of answers that do not come.
 type limited struct {
 	base     http.RoundTripper
-	rate     *rate.Limiter
-	slots    chan struct{}
+	turns    *Turns
 	log      *slog.Logger
 	seen     func(context.Context, Attempt)
 	answered atomic.Bool // once
@@ -281,25 +266,18 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 // send waits for the request's turn and says in a when that came.
 func (l *limited) send(req *http.Request, a *Attempt) (*http.Response, error) {
 	ctx := req.Context()
-	select {
-	case l.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if l.rate != nil {
-		if err := l.rate.Wait(ctx); err != nil {
-			<-l.slots
-			return nil, err
-		}
+	leave, err := l.turns.Take(ctx)
+	if err != nil {
+		return nil, err
 	}
 	a.Began = time.Now()
 	res, err := l.patient(req)
 	if err != nil {
-		<-l.slots
+		leave()
 		return nil, err
 	}
 	// The request is in flight until its answer is read: that is how servers count, too.
-	res.Body = &body{ReadCloser: res.Body, free: sync.OnceFunc(func() { <-l.slots })}
+	res.Body = &body{ReadCloser: res.Body, free: leave}
 	return res, nil
 }
 

@@ -35,23 +35,6 @@ func (e effect) lost() error {
 // A reply has an error in the place of its content.
 type reply interface{ GetError() *protocol.Error }
 
-// enter waits until one more call may be made. leave is to be called when it is answered.
-func (h *host) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case h.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	leave = func() { <-h.slots }
-	if h.rate != nil {
-		if err := h.rate.Wait(ctx); err != nil {
-			leave()
-			return nil, err
-		}
-	}
-	return leave, nil
-}
-
 // unary asks once. The reply comes beside an error that is the plugin's own.
 func unary[R reply](ctx context.Context, h *host, op string, e effect, do func(context.Context, protocol.ConnectorClient) (R, error)) (R, error) {
 	return unaryWithin(ctx, h, h.timeout, op, e, do)
@@ -60,7 +43,7 @@ func unary[R reply](ctx context.Context, h *host, op string, e effect, do func(c
 // unaryWithin is unary with a patience of its own.
 func unaryWithin[R reply](ctx context.Context, h *host, patience time.Duration, op string, e effect, do func(context.Context, protocol.ConnectorClient) (R, error)) (R, error) {
 	var none R
-	leave, err := h.enter(ctx)
+	leave, err := h.turns.Take(ctx)
 	if err != nil {
 		return none, fmt.Errorf("%s: %w", op, err)
 	}
@@ -88,7 +71,7 @@ func stream[M any](ctx context.Context, h *host, op string, open func(context.Co
 
 // streamWithin is stream with a patience of its own, which each message begins anew.
 func streamWithin[M any](ctx context.Context, h *host, patience time.Duration, op string, open func(context.Context, protocol.ConnectorClient) (grpc.ServerStreamingClient[M], error), each func(*M) error) error {
-	leave, err := h.enter(ctx)
+	leave, err := h.turns.Take(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}

@@ -13,15 +13,14 @@ import (
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
-	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/guard"
 	"github.com/fieldsync/fieldsync/connectors/plugin/protocol"
 )
 
 const (
-	inFlight   = 8               // calls at once, where the limits say nothing
 	endTimeout = 2 * time.Second // to end by itself
 	youth      = time.Minute     // who dies younger is started again later each time
 	longestOff = time.Minute     // at most so much later
@@ -33,8 +32,7 @@ type host struct {
 	env        connectors.Env
 	timeout    time.Duration
 	maxRecords int
-	slots      chan struct{}
-	rate       *rate.Limiter
+	turns      *guard.Turns
 
 	lock chan struct{} // held while the plugin is started or closed; a channel, so that waiting can be given up
 
@@ -54,17 +52,6 @@ type session struct {
 	says      *sayings
 	began     time.Time
 	close     func()
-}
-
-func (h *host) limit(l connectors.Limits) {
-	n := l.Concurrency
-	if n <= 0 {
-		n = inFlight
-	}
-	h.slots = make(chan struct{}, n)
-	if l.Rate > 0 {
-		h.rate = rate.NewLimiter(rate.Limit(l.Rate), n)
-	}
 }
 
 // session returns the running plugin, or starts it.
@@ -248,8 +235,9 @@ func (h *host) open(ctx context.Context, client *goplugin.Client, s *session) (l
 	if settings == "" {
 		settings = "{}"
 	}
+	here := h.env.Limits.Here() // as they are now: a plugin that runs is not told again
 	reply, err := s.connector.Open(ctx, &protocol.OpenRequest{Connection: h.env.Name, Settings: settings, Folder: dir,
-		Rate: h.env.Limits.Rate, Concurrency: int32(h.env.Limits.Concurrency)})
+		Rate: here.Rate, Concurrency: int32(here.Concurrency)})
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/fieldsync/fieldsync/connectors"
+	"github.com/fieldsync/fieldsync/connectors/guard"
 	"github.com/fieldsync/fieldsync/connectors/plugin/protocol"
 )
 
@@ -72,7 +73,7 @@ func (c *Config) Open(env connectors.Env) (connectors.Connection, error) {
 	if h.maxRecords == 0 {
 		h.maxRecords = defaultMaxRecords
 	}
-	h.limit(env.Limits)
+	h.turns = guard.NewTurns(env.Limits)
 	if _, err := c.find(env.Dir); err != nil {
 		return nil, err
 	}

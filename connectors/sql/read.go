@@ -30,7 +30,8 @@ const (
 // each runs a query on the reading side and hands every row's raw values over; they are valid until fn
 // returns. It goes past database/sql's row scanning, which would cost as much as the query itself.
 func (c *connection) each(ctx context.Context, fn func([]any) error, query string, args ...any) error {
-	conn, err := c.read.Conn(ctx)
+	read, _ := c.pools()
+	conn, err := read.Conn(ctx)
 	if err != nil {
 		return err
 	}

@@ -139,6 +139,7 @@ type connection struct {
 	mu    sync.Mutex
 	read  *dsql.DB
 	write *dsql.DB
+	most  int // connections at once, as the limits were last
 }
 
 // dial opens the database if that has not happened yet.
@@ -152,16 +153,35 @@ func (c *connection) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n := c.env.Limits.Concurrency
-	if n <= 0 {
-		n = 4
-	}
-	read.SetMaxOpenConns(n)
 	read.SetConnMaxIdleTime(5 * time.Minute)
-	write.SetMaxOpenConns(cap(c.writing))
 	write.SetConnMaxIdleTime(5 * time.Minute)
-	c.read, c.write = read, write
+	c.read, c.write, c.most = read, write, -1
+	c.bound()
 	return nil
+}
+
+// bound keeps to the limits as they are now: other processes may share them. c.mu is held.
+func (c *connection) bound() {
+	here := c.env.Limits.Here().Concurrency
+	if here == c.most {
+		return
+	}
+	c.most = here
+	c.write.SetMaxOpenConns(c.writers(here))
+	if here <= 0 {
+		here = 4
+	}
+	c.read.SetMaxOpenConns(here)
+}
+
+// pools are the connections for reading and for writing, bounded as the limits are now.
+func (c *connection) pools() (read, write *dsql.DB) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.read != nil {
+		c.bound()
+	}
+	return c.read, c.write
 }
 
 // Collection looks the table up in the database, so that its columns are those of now.

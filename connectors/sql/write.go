@@ -154,7 +154,8 @@ func (t *collection) transaction(ctx context.Context, op string, do func(*dsql.T
 	case <-ctx.Done():
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	tx, err := c.write.BeginTx(ctx, nil)
+	_, write := c.pools()
+	tx, err := write.BeginTx(ctx, nil)
 	if err != nil {
 		return c.fail(op, err, t)
 	}

@@ -40,6 +40,9 @@ type Node struct {
 	// Last tells when jobs were started last, each time that this node begins to lead.
 	Last  func(ctx context.Context) (func(job string) time.Time, error)
 	Ready func() // called once, when jobs can be triggered; may be nil
+	// Alive is told how many nodes there are, this one included, whenever that changes; may be nil.
+	Alive func(nodes int)
+	Heard func(word string) // what another node said (see Say); may be nil
 
 	client *river.Client[pgx.Tx]
 	pool   *pgxpool.Pool
@@ -57,6 +60,9 @@ type Node struct {
 	leading context.Context      // likewise
 	alive   context.Context      // of the jobs that run here: ends when this node was taken for dead
 	die     context.CancelCauseFunc
+
+	counting sync.Mutex
+	nodes    int // that are alive
 }
 
 const (
@@ -66,7 +72,9 @@ const (
 	grace       = 20 * time.Second // for jobs after a stop
 )
 
-func nodeLease(name string) string { return "(node " + name + ")" }
+const nodeLeases = "(node "
+
+func nodeLease(name string) string { return nodeLeases + name + ")" }
 
 var (
 	errDead    = errors.New("this node was taken for dead")
@@ -80,16 +88,21 @@ func (n *Node) Run(ctx context.Context, jobs []schedule.Job) (err error) {
 	}
 	n.Name += " " + strings.ToLower(rand.Text()[:6])
 	n.lease = nodeLease(n.Name)
-	if n.pool, err = state.Pool(n.URL, 4); err != nil {
+	pool, err := state.Pool(n.URL, 4)
+	if err != nil {
 		return err
 	}
-	defer n.pool.Close()
+	defer pool.Close()
+	n.mu.Lock()
+	n.pool = pool // from now on it can talk
+	n.mu.Unlock()
 	if err := n.open(ctx); err != nil {
 		return fmt.Errorf("open the queue: %w", err)
 	}
 	if _, err := n.Store.Lease(ctx, n.lease, n.Name, nodeTTL); err != nil {
 		return err
 	}
+	n.count(ctx)
 	n.revive()
 	if err := n.set(jobs); err != nil { // from now on they can be triggered
 		return err
@@ -105,6 +118,7 @@ func (n *Node) Run(ctx context.Context, jobs []schedule.Job) (err error) {
 	beating, stopBeating := context.WithCancel(rest)
 	var parts sync.WaitGroup
 	parts.Go(func() { n.beat(beating) })
+	parts.Go(func() { n.listen(beating) })
 	n.lead(ctx)
 
 	stopping, cancel := context.WithTimeout(rest, grace)
@@ -125,6 +139,7 @@ func (n *Node) Run(ctx context.Context, jobs []schedule.Job) (err error) {
 	if rerr := n.Store.Release(releasing, n.lease, n.Name); rerr != nil {
 		n.Log.Warn("this node will be taken for dead in a moment", "err", rerr)
 	}
+	n.say(releasing, comeOrGone)
 	return err
 }
 
@@ -162,6 +177,7 @@ func (n *Node) beat(ctx context.Context) {
 			again = time.After(100 * time.Millisecond)
 		} else if err == nil {
 			fence = now
+			n.count(ctx)
 		}
 		select {
 		case <-ctx.Done():

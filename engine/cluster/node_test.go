@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,12 @@ func (m *team) job(name, spec string, after ...string) schedule.Job {
 // node starts a node and returns how to stop it.
 func (m *team) node(jobs ...schedule.Job) (n *cluster.Node, stop func()) {
 	m.t.Helper()
+	return m.nodeWith(func(*cluster.Node) {}, jobs...)
+}
+
+// nodeWith starts a node that was changed before.
+func (m *team) nodeWith(change func(*cluster.Node), jobs ...schedule.Job) (n *cluster.Node, stop func()) {
+	m.t.Helper()
 	s, err := state.Open(m.url, state.Options{})
 	if err != nil {
 		m.t.Fatal(err)
@@ -73,6 +80,7 @@ func (m *team) node(jobs ...schedule.Job) (n *cluster.Node, stop func()) {
 		Last: func(context.Context) (func(string) time.Time, error) {
 			return func(string) time.Time { return time.Time{} }, nil
 		}}
+	change(n)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx, jobs) }()
@@ -257,4 +265,55 @@ func TestHowOftenTheLeaderAsksDoesNotGrowWithTheJobsThatWait(t *testing.T) {
 	}
 	close(hold)
 	m.until("each has ended", func() bool { return m.starts("job") >= len(jobs) })
+}
+
+func TestNodesKnowHowManyThereAreAndHearEachOther(t *testing.T) {
+	m := newTeam(t)
+	var mu sync.Mutex
+	alive, heard := make([]int, 3), make([][]string, 3)
+	start := func(i int) (*cluster.Node, func()) {
+		return m.nodeWith(func(n *cluster.Node) {
+			n.Alive = func(nodes int) {
+				mu.Lock()
+				defer mu.Unlock()
+				alive[i] = nodes
+			}
+			n.Heard = func(word string) {
+				mu.Lock()
+				defer mu.Unlock()
+				heard[i] = append(heard[i], word)
+			}
+		})
+	}
+	soon := func(what string, want ...int) {
+		t.Helper()
+		began := time.Now()
+		m.until(what, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Equal(alive[:len(want)], want)
+		})
+		t.Logf("%s: known after %s", what, time.Since(began).Round(time.Millisecond))
+	}
+	first, _ := start(0)
+	soon("one is alone", 1)
+	_, stopSecond := start(1)
+	soon("two know of each other", 2, 2)
+	_, stopThird := start(2)
+	soon("three know of each other", 3, 3, 3)
+
+	m.until("what one says is heard by the others, and not by itself", func() bool {
+		first.Say(t.Context(), "a word\nof two lines") // again and again: what is said before somebody listens is lost
+		mu.Lock()
+		defer mu.Unlock()
+		return len(heard[1]) > 0 && len(heard[2]) > 0
+	})
+	mu.Lock()
+	if got := append(heard[1], heard[0]...); got[0] != "a word\nof two lines" || len(heard[0]) > 0 {
+		t.Errorf("heard %q", heard)
+	}
+	mu.Unlock()
+	stopSecond()
+	stopThird()
+	soon("one is alone again", 1)
 }

@@ -16,11 +16,14 @@ const takeLease = `INSERT INTO lease (sync, owner, fence, expires) VALUES (?1, ?
 	WHERE lease.owner = '' OR lease.owner = excluded.owner OR lease.expires <= %[1]s
 	RETURNING fence`
 
+// serverTime is what time it is by the database's clock.
+const serverTime = "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint"
+
 // Lease takes or renews the right to run a sync.
 func (s *Store) Lease(ctx context.Context, sync, owner string, ttl time.Duration) (fence int64, err error) {
 	clock, args := "CAST(?4 AS bigint)", []any{sync, owner, int64(ttl)}
 	if s.serverClock {
-		clock = "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint"
+		clock = serverTime
 	} else {
 		args = append(args, s.now())
 	}
@@ -49,6 +52,27 @@ func (s *Store) Release(ctx context.Context, sync, owner string) error {
 	return s.write(ctx, "lease "+sync, "release "+sync, 1, func(c *conn, _ bool) error {
 		return c.exec("UPDATE lease SET owner = '', expires = 0 WHERE sync = ? AND owner = ?", sync, owner)
 	})
+}
+
+// Leased lists the leases that are alive.
+func (s *Store) Leased(ctx context.Context, prefix string) (names []string, err error) {
+	clock, args := "CAST(?3 AS bigint)", []any{prefix, prefix + last}
+	if s.serverClock {
+		clock = serverTime
+	} else {
+		args = append(args, s.now())
+	}
+	err = s.read(ctx, func(c *conn) error {
+		names = nil
+		return c.each("SELECT sync FROM lease WHERE sync >= ?1 AND sync < ?2 AND owner <> '' AND expires > "+clock+" ORDER BY sync", func(r row) error {
+			names = append(names, r.text(0))
+			return nil
+		}, args...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read who has leases: %w", err)
+	}
+	return names, nil
 }
 
 // checkFence gives ErrLeaseLost unless fence is the newest one. It runs inside every transaction that writes to a book,

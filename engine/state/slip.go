@@ -43,6 +43,9 @@ func (s *Store) Slip(ctx context.Context, name string) (found *engine.Slip, err 
 	return found, nil
 }
 
+// last comes after every text that names are made of.
+const last = "\U0010ffff"
+
 // Slips emits those whose names begin alike.
 func (s *Store) Slips(ctx context.Context, prefix string, emit func(engine.Slip) error) error {
 	var found []engine.Slip
@@ -51,7 +54,7 @@ func (s *Store) Slips(ctx context.Context, prefix string, emit func(engine.Slip)
 		return c.each("SELECT name, body, until FROM slip WHERE name >= ? AND name < ? AND until > ? ORDER BY name", func(r row) error {
 			found = append(found, engine.Slip{Name: r.text(0), Body: some(r.blob(1)), Until: instant(r.int(2))})
 			return nil
-		}, prefix, prefix+"\U0010ffff", s.now())
+		}, prefix, prefix+last, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("read all %q: %w", prefix, err)

@@ -48,6 +48,29 @@ func leaseHolder(t *testing.T, s engine.Store) {
 	}
 }
 
+func leased(t *testing.T, s engine.Store) {
+	ctx := t.Context()
+	lease := func(name, owner string, ttl time.Duration) {
+		t.Helper()
+		if _, err := s.Lease(ctx, name, owner, ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lease("(node b)", "b", time.Hour)
+	lease("(node a)", "a", time.Hour)
+	lease("(node over)", "c", -time.Minute)
+	lease("(node gone)", "d", time.Hour)
+	lease("a sync", "a", time.Hour)
+	if err := s.Release(ctx, "(node gone)", "d"); err != nil {
+		t.Fatal(err)
+	}
+	names, err := s.Leased(ctx, "(node ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the nodes that are alive", []string{"(node a)", "(node b)"}, names)
+}
+
 // writes calls everything of a book that writes.
 func writes(t *testing.T, b engine.Book, l *record.Link) map[string]error {
 	ctx := t.Context()

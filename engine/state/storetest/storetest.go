@@ -34,6 +34,7 @@ var equal = cmp.Options{
 func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 	for name, test := range map[string]func(*testing.T, engine.Store){
 		"a lease has one holder at a time":                              leaseHolder,
+		"leases that are alive are listed":                              leased,
 		"a stale fence writes nothing":                                  staleFence,
 		"a book for reading refuses writes":                             readingBook,
 		"a plan is used once":                                           usePlan,
