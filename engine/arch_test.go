@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"connectors/servertest":            {},
 	"connectors/sql/sqltest":           {"connectors/servertest"},
 	"connectors/rest/resttest":         {"connectors/servertest"},
-	"connectors/rest":                  {"connectors", "engine/record", "engine/mapping/expression", "mappings"},                   // descriptions are HCL with expr inside
+	"connectors/rest":                  {"connectors", "engine/record", "engine/mapping/expression", "mappings"},                                       // descriptions are HCL with expr inside
 	"connectors/plugin":                {"connectors", "connectors/guard", "connectors/plugin/protocol", "engine/record", "engine/mapping/expression"}, // the settings block is evaluated with the mapping
 	"connectors/plugin/protocol":       {"connectors", "engine/record"},
 	"connectors/plugin/serve":          {"connectors", "connectors/guard", "connectors/plugin/protocol", "engine/record"},

@@ -44,6 +44,7 @@ type site struct {
 	log  bytes.Buffer
 
 	refuse atomic.Bool // the instance refuses every write
+	asked  []time.Time // when the instance was
 }
 
 // consolePassword is that of a user of the instance, and looks different in HTML, JSON, HCL and addresses.
@@ -147,6 +148,7 @@ func (s *site) said() string {
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	gate := s.gate
+	s.asked = append(s.asked, time.Now())
 	s.mu.Unlock()
 	if gate != nil && r.Method != http.MethodGet {
 		select {

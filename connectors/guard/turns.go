@@ -57,6 +57,9 @@ func (t *Turns) Take(ctx context.Context) (leave func(), err error) {
 }
 
 func (t *Turns) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	t.mu.Lock()
 	mine := make(chan struct{})
 	t.queue = append(t.queue, mine)

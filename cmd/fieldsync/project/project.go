@@ -31,7 +31,8 @@ type Project struct {
 	Now   func() time.Time
 	State engine.Store
 	Owner string
-	Meter *Meter // nil: nobody asks
+	Meter *Meter            // nil: nobody asks
+	Share *connectors.Share // of the limits of connections; nil: this process is alone
 
 	mu    sync.Mutex // guards what is below
 	conns map[string]connectors.Connection
@@ -108,8 +109,9 @@ func (p *Project) connection(c *mapping.Connection) (connectors.Connection, erro
 		return nil, Hinted(fmt.Errorf("connection %s: not set: %s", c.Name, strings.Join(c.Missing, ", ")),
 			"set it in the environment of fieldsync, for example: export "+c.Missing[0]+"=…")
 	}
-	log := p.Log.With("connection", c.Name)
-	open, err := c.Config.Open(connectors.Env{Name: c.Name, Log: log, Now: p.Now, Dir: c.Dir, HTTP: guard.Client(c.Limits, log, nil, p.Meter.sent(c.Name)), Limits: c.Limits})
+	log, limits := p.Log.With("connection", c.Name), c.Limits
+	limits.Share = p.Share
+	open, err := c.Config.Open(connectors.Env{Name: c.Name, Log: log, Now: p.Now, Dir: c.Dir, HTTP: guard.Client(limits, log, nil, p.Meter.sent(c.Name)), Limits: limits})
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", c.Name, err)
 	}

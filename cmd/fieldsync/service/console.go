@@ -339,6 +339,9 @@ func (b *backend) Connections() []console.Connection {
 			limits = append(limits, project.Plural(c.Limits.Concurrency, "request")+" at a time")
 		}
 		v.Limits = strings.Join(limits, ", ")
+		if n := b.share.Of(); n > 1 && v.Limits != "" {
+			v.Limits += fmt.Sprintf(", of all %d nodes together", n)
+		}
 		for _, m := range r.Config.Syncs {
 			for _, side := range m.Sides {
 				if side.Connection == c {

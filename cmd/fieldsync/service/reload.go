@@ -111,7 +111,7 @@ func (s *service) reload(ctx context.Context, w *fsnotify.Watcher) {
 	var next *project.Project
 	if !diags.HasErrors() {
 		next = project.New(cfg, s.log, s.now)
-		next.State, next.Meter = s.state, s.Meter
+		next.State, next.Meter, next.Share = s.state, s.Meter, &s.share
 		for _, m := range cfg.Syncs {
 			_, more := next.Rules(ctx, m, true)
 			diags = append(diags, more...)

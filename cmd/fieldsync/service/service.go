@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
+	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/access"
 	"github.com/fieldsync/fieldsync/engine/cluster"
@@ -41,9 +42,10 @@ type service struct {
 	door     *door // nil: nobody is listened to
 	live     *live
 	hints    hints
-	brake    access.Brake    // of webhooks
-	replays  access.Replays  // of webhooks
-	stopping context.Context // ends when the service is told to stop
+	brake    access.Brake     // of webhooks
+	replays  access.Replays   // of webhooks
+	stopping context.Context  // ends when the service is told to stop
+	share    connectors.Share // of the limits: all nodes keep to them together
 	Meter    *project.Meter
 
 	mu     sync.Mutex
@@ -103,7 +105,7 @@ func Serve(ctx context.Context, p *project.Project, from project.Source, listen 
 	}
 	defer traced()
 	s.Meter = &project.Meter{Metrics: telemetry.NewMetrics(project.Version()["version"], s.figures, s.log), Tracer: tracer, Secrets: from.Secrets}
-	p.Meter = s.Meter
+	p.Meter, p.Share = s.Meter, &s.share
 	// What only the systems know may go wrong after a restart that nobody watches, such as a property that was
 	// deleted: that stops the syncs which need it, and not the others.
 	var wrong hcl.Diagnostics
@@ -186,7 +188,7 @@ func (s *service) summary() string {
 // newLoop makes a loop that tells when jobs can be triggered. Where the state is a database, others may share the work.
 func (s *service) newLoop(ctx context.Context, workers int, ready func()) (loop, error) {
 	if place := s.rules.Settings.State; state.IsURL(place) {
-		return &cluster.Node{URL: place, Store: s.state, Name: s.rules.Owner, Workers: workers, Log: s.log, Now: s.now, Last: s.lastRuns, Ready: ready}, nil
+		return &cluster.Node{URL: place, Store: s.state, Name: s.rules.Owner, Workers: workers, Log: s.log, Now: s.now, Last: s.lastRuns, Ready: ready, Alive: s.share.Set}, nil
 	}
 	last, err := s.lastRuns(ctx)
 	if err != nil {
