@@ -86,7 +86,7 @@ type Store interface {
 	Heed(ctx context.Context, sync string, told []Told) error
 	// PutOff has what was said of a sync wait until then, and counts one try more.
 	PutOff(ctx context.Context, sync string, until time.Time) error
-	// Due lists the syncs of which something was said that waits no longer, by name.
+	// Due lists the syncs of which something was said by now that waits no longer, by name.
 	Due(ctx context.Context, now time.Time) ([]string, error)
 
 	// Pin shows a slip to every node for a while, in place of an earlier one of its name.

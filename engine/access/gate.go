@@ -49,13 +49,13 @@ type Gate struct {
 	Secure bool
 	Key    string // seals sessions; services that share the work share it; "": sessions end with the process
 	OIDC   *OIDC  // nil: people log in with tokens
+	Ended  Ended  // sessions that somebody has ended
 	Audit  Audit  // is told of log-ins; may be nil
 	Log    *slog.Logger
 	Now    func() time.Time
 
 	once   sync.Once
 	sealer sealer
-	left   leavers
 	brake  Brake
 }
 
@@ -83,7 +83,12 @@ func (g *Gate) Wrap(h http.Handler) http.Handler {
 		if r.ContentLength != 0 {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // not every kind of connection has one
 		}
-		c, wrong := g.caller(r)
+		c, wrong, err := g.caller(r)
+		if err != nil {
+			g.log().Error("nobody knows whether a log-in was ended", "peer", r.RemoteAddr, "err", err)
+			Refuse(w, r, http.StatusServiceUnavailable, "the state cannot be reached, where it stands which log-ins were ended; try again in a moment")
+			return
+		}
 		ctx := With(r.Context(), c)
 		if wrong {
 			ctx = context.WithValue(ctx, wrongKey{}, g)
@@ -102,29 +107,33 @@ func tooMany(w http.ResponseWriter, r *http.Request) {
 
 // caller is who sends a request, and whether what it says of itself is wrong. What is said explicitly counts alone: who
 // sends a wrong token is nobody, wherever they are.
-func (g *Gate) caller(r *http.Request) (c Caller, wrong bool) {
+func (g *Gate) caller(r *http.Request) (c Caller, wrong bool, err error) {
 	who := g.Who()
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
 		if t, ok := tokenOf(who.Tokens, HashOf(strings.TrimSpace(token))); ok && strings.EqualFold(scheme, "Bearer") {
-			return Caller{t.Name, t.Role}, false
+			return Caller{t.Name, t.Role}, false, nil
 		}
-		return Caller{}, strings.EqualFold(scheme, "Bearer")
+		return Caller{}, strings.EqualFold(scheme, "Bearer"), nil
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		if c, ok := certified(who.Certificates, r.TLS.VerifiedChains[0][0]); ok {
-			return c, false
+			return c, false, nil
 		}
 	}
-	if s, ok := g.session(r); ok {
+	s, ok, err := g.session(r)
+	if err != nil {
+		return Caller{}, false, err
+	}
+	if ok {
 		if c := who.of(s); c.Role > Nobody {
-			return c, false
+			return c, false, nil
 		}
 	}
 	if who.Loopback > Nobody && direct(r) {
-		return Caller{"loopback", who.Loopback}, false
+		return Caller{"loopback", who.Loopback}, false, nil
 	}
-	return Caller{}, false
+	return Caller{}, false, nil
 }
 
 // of is who has a session, by the rules of now.

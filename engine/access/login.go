@@ -102,8 +102,14 @@ func (g *Gate) in(w http.ResponseWriter, r *http.Request, c Caller, way string, 
 }
 
 func (g *Gate) logout(w http.ResponseWriter, r *http.Request) {
-	if s, ok := g.session(r); ok {
-		g.left.add(s.ID, s.Until, g.now())
+	s, ok, err := g.session(r)
+	if ok && err == nil {
+		err = g.Ended.End(r.Context(), s.ID, s.Until)
+	}
+	if err != nil {
+		g.log().Error("a log-in cannot be ended", "peer", r.RemoteAddr, "err", err)
+		Refuse(w, r, http.StatusServiceUnavailable, "the log-in cannot be ended right now; try again in a moment")
+		return
 	}
 	g.setCookie(w, sessionCookie, "", 0)
 	http.Redirect(w, r, LoginPath, http.StatusSeeOther)

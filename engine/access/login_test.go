@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,10 +29,36 @@ type house struct {
 	did []string
 }
 
+// endings is what houses know of log-ins that were ended.
+type endings struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+	away  bool
+}
+
+func (e *endings) End(_ ctx, session string, until time.Time) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.until == nil {
+		e.until = map[string]time.Time{}
+	}
+	e.until[session] = until
+	return nil
+}
+
+func (e *endings) Is(_ ctx, session string) (bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.away {
+		return false, errors.New("nobody answers")
+	}
+	return !e.until[session].IsZero(), nil
+}
+
 func newHouse(t *testing.T, edit func(*house)) *house {
 	t.Helper()
 	h := &house{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	h.gate = &access.Gate{Local: true,
+	h.gate = &access.Gate{Local: true, Ended: &endings{},
 		Who: func() access.Who { h.mu.Lock(); defer h.mu.Unlock(); return h.who },
 		Now: func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now },
 		Audit: func(ctx ctx, action, subject, why string) error {
@@ -187,6 +214,45 @@ func TestASessionEnds(t *testing.T) {
 		v.c.Jar.SetCookies(u, []*http.Cookie{c})
 	}
 	v.expect("/run", 303) // a cookie that somebody has changed
+}
+
+func TestASessionThatEndsInOneHouseEndsInTheNext(t *testing.T) {
+	t.Parallel()
+	token := access.NewToken()
+	ended := &endings{}
+	same := func(h *house) {
+		h.who.Tokens = []access.Token{{Name: "ada", Hash: access.HashOf(token), Role: access.Run}}
+		h.gate.Key, h.gate.Ended = "a key that both have", ended
+	}
+	one, two := newHouse(t, same), newHouse(t, same)
+	v := one.visitor(t)
+	v.post("/login", url.Values{"token": {token}})
+	at, _ := url.Parse(one.URL)
+	next, _ := url.Parse(two.URL)
+	w := two.visitor(t)
+	w.c.Jar.SetCookies(next, v.c.Jar.Cookies(at))
+	w.expect("/run", 200)
+
+	ended.mu.Lock()
+	ended.away = true
+	ended.mu.Unlock()
+	w.expect("/run", 503) // whether it was ended cannot be told: nobody is let in, and nobody has to log in anew
+	if resp, _ := v.post("/logout", nil); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a log-in that cannot be ended: %d", resp.StatusCode)
+	}
+	ended.mu.Lock()
+	ended.away = false
+	ended.mu.Unlock()
+	w.expect("/run", 200)
+
+	v.post("/logout", nil)
+	v.expect("/run", 303)
+	w.expect("/run", 303)
+	for _, until := range ended.until {
+		if want := one.now.Add(10 * time.Hour); !until.Equal(want) {
+			t.Errorf("it is remembered until %s, want %s", until, want)
+		}
+	}
 }
 
 func TestGuessingIsSlowedDown(t *testing.T) {

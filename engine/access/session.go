@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -9,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -121,37 +121,21 @@ func (g *Gate) admit(w http.ResponseWriter, s session) error {
 }
 
 // session is the one that a request brings along and that is not over; false if there is none.
-func (g *Gate) session(r *http.Request) (session, bool) {
-	var s session
-	if err := g.readCookie(r, sessionCookie, &s); err != nil || !g.now().Before(s.Until) || g.left.has(s.ID) {
-		return session{}, false
+func (g *Gate) session(r *http.Request) (s session, ok bool, err error) {
+	if err := g.readCookie(r, sessionCookie, &s); err != nil || !g.now().Before(s.Until) {
+		return session{}, false, nil
 	}
-	return s, true
+	ended, err := g.Ended.Is(r.Context(), s.ID)
+	if ended || err != nil {
+		return session{}, false, err
+	}
+	return s, true, nil
 }
 
-// A leavers list has the sessions that were ended before their time, for as long as they would have lasted.
-type leavers struct {
-	mu   sync.Mutex
-	list map[string]time.Time
-}
-
-func (l *leavers) add(id string, until, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.list == nil {
-		l.list = map[string]time.Time{}
-	}
-	for old, until := range l.list {
-		if !now.Before(until) {
-			delete(l.list, old)
-		}
-	}
-	l.list[id] = until
-}
-
-func (l *leavers) has(id string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, gone := l.list[id]
-	return gone
+// Ended remembers the sessions that were ended before their time, for all services that share log-ins.
+type Ended interface {
+	// End remembers one for as long as it would have lasted.
+	End(ctx context.Context, session string, until time.Time) error
+	// Is reports whether one was ended.
+	Is(ctx context.Context, session string) (bool, error)
 }

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -36,7 +35,7 @@ var Algorithms = []string{"sha256", "sha512", "sha1", "plain"}
 // Own is how fieldsync signs what it sends, and what it expects where nothing else is said.
 var Own = Signature{Header: "X-Fieldsync-Signature", Prefix: "sha256=", Algorithm: "sha256", Timestamp: "X-Fieldsync-Timestamp", Signed: "{timestamp}.{body}"}
 
-// Window is how far a timestamp may be from now, and how long a signed request is remembered.
+// Window is how far a timestamp may be from now.
 const Window = 5 * time.Minute
 
 // ErrUnsigned is every way in which a signature is wrong. What it says is for the log, not for who has sent it.
@@ -113,38 +112,4 @@ func instant(s string) (time.Time, error) {
 		return time.UnixMilli(n), nil
 	}
 	return time.Unix(n, 0), nil
-}
-
-// Replays remembers signed requests for as long as their timestamps hold, in bounded memory.
-type Replays struct {
-	mu   sync.Mutex
-	seen map[[sha256.Size]byte]time.Time // until when
-	last time.Time                       // that it was looked for what is over
-}
-
-// most is how many requests are remembered; of more than that within a Window, any may be forgotten.
-const most = 200_000
-
-// Fresh reports whether a request was not seen before, and remembers it.
-func (r *Replays) Fresh(request string, now time.Time) bool {
-	sum := sha256.Sum256([]byte(request))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seen == nil {
-		r.seen = map[[sha256.Size]byte]time.Time{}
-	}
-	if until, known := r.seen[sum]; known && now.Before(until) {
-		return false
-	}
-	if full := len(r.seen) >= most; full || now.Sub(r.last) > Window {
-		r.last = now
-		for old, until := range r.seen {
-			if !now.Before(until) || full && len(r.seen) > most/2 {
-				delete(r.seen, old)
-			}
-		}
-	}
-	// A stamp may lie ahead by a Window, and holds for another one after that.
-	r.seen[sum] = now.Add(2 * Window)
-	return true
 }

@@ -113,15 +113,3 @@ func TestWhatIsWrongWithASignature(t *testing.T) {
 		t.Error("where there is no secret, everybody knows it")
 	}
 }
-
-func TestARequestIsTakenOnce(t *testing.T) {
-	t.Parallel()
-	var r access.Replays
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	if !r.Fresh("a", now) || !r.Fresh("b", now) || r.Fresh("a", now) || r.Fresh("a", now.Add(2*access.Window-time.Second)) {
-		t.Error("a request is taken once within two windows")
-	}
-	if !r.Fresh("a", now.Add(2*access.Window)) {
-		t.Error("what its stamp refuses need not be remembered")
-	}
-}

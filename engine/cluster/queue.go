@@ -354,6 +354,9 @@ func told(row *rivertype.JobRow) error {
 	if out := row.Output(); out == nil || json.Unmarshal(out, &text) != nil || text == "" {
 		return nil
 	}
+	if text == schedule.ErrIdle.Error() {
+		return schedule.ErrIdle
+	}
 	return errors.New(text)
 }
 
@@ -393,6 +396,16 @@ func (n *Node) Trigger(job string) error { return n.request(job, schedule.OnRequ
 
 // Wake runs a job now because a system told of a change.
 func (n *Node) Wake(job string) error { return n.request(job, schedule.OnPush) }
+
+// Remind does so if nothing else is going to, on the node that leads; the others need not be reminded.
+func (n *Node) Remind(job string) {
+	n.mu.Lock()
+	loop := n.loop
+	n.mu.Unlock()
+	if loop != nil {
+		loop.Remind(job)
+	}
+}
 
 func (n *Node) request(job, trigger string) error {
 	n.mu.Lock()

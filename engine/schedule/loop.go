@@ -401,6 +401,17 @@ func (l *Loop) Wake(job string) error {
 	})
 }
 
+// Remind is Wake for who looks again and again whether there is something left to do: a job that runs is not queued once
+// more.
+func (l *Loop) Remind(job string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entry(job); e != nil && !e.paused && !l.runs(e) && (e.queued == "" || e.queued == OnAfter) {
+		e.queued = OnPush
+		l.nudge()
+	}
+}
+
 func (l *Loop) queue(job string, how func(*entry)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

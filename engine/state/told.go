@@ -111,7 +111,7 @@ func (s *Store) PutOff(ctx context.Context, sync string, until time.Time) error 
 func (s *Store) Due(ctx context.Context, now time.Time) (syncs []string, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		syncs = nil
-		return c.each("SELECT DISTINCT sync FROM told WHERE next <= ? ORDER BY sync", func(r row) error {
+		return c.each("SELECT DISTINCT sync FROM told WHERE next <= ?1 AND at <= ?1 ORDER BY sync", func(r row) error {
 			syncs = append(syncs, r.text(0))
 			return nil
 		}, now)

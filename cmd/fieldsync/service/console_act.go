@@ -137,11 +137,14 @@ func (b *backend) Restore(ctx context.Context, id int64) (put report.Put, err er
 	return put, err
 }
 
-func (b *backend) Trigger(_ context.Context, sync string, again bool) error {
+func (b *backend) Trigger(ctx context.Context, sync string, again bool) error {
+	if _, err := b.inForce().Find(sync); err != nil {
+		return err
+	}
 	if again {
-		b.mu.Lock()
-		b.again[sync] = true
-		b.mu.Unlock()
+		if err := b.askAgain(ctx, sync); err != nil {
+			return err
+		}
 	}
 	err := b.Wake(sync)
 	b.live.news(sync)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
+	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/access"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 )
@@ -76,11 +78,23 @@ func LoopbackAddress(addr string) (bool, error) {
 	return host == "localhost" || ip != nil && ip.IsLoopback(), nil
 }
 
+// endings are the log-ins that were ended, as all nodes know them.
+type endings struct{ s *service }
+
+func (e endings) End(ctx context.Context, session string, until time.Time) error {
+	return e.s.state.Pin(ctx, engine.Slip{Name: "session " + session, Until: until})
+}
+
+func (e endings) Is(ctx context.Context, session string) (bool, error) {
+	slip, err := e.s.state.Slip(ctx, "session "+session)
+	return slip != nil, err
+}
+
 // gate makes what stands before the routes. Who may come in follows the rules in force.
 func (s *service) gate(d *door) *access.Gate {
 	set := &s.inForce().Serve
 	g := &access.Gate{Who: s.who, Local: d.local, Secure: d.tls != nil || strings.HasPrefix(set.URL, "https://"),
-		Key: set.SessionKey.Reveal(), Audit: s.note, Log: s.log, Now: s.now}
+		Key: set.SessionKey.Reveal(), Ended: endings{s}, Audit: s.note, Log: s.log, Now: s.now}
 	if u, err := url.Parse(set.URL); err == nil {
 		g.Host = u.Host
 	}

@@ -35,6 +35,8 @@ func (s *service) listenTo(ctx context.Context, r *ruleset, m *mapping.Sync, at 
 	side := m.Sides[at]
 	log := s.log.With("sync", m.Name, "side", side.Name)
 	wait := soon
+	said := make(chan string, mostNamed)
+	r.runs.Go(func() { s.gather(ctx, m.Name, at, said) })
 	for {
 		heard := false
 		err := listen(ctx, r.Project, side, func(key string) {
@@ -44,8 +46,9 @@ func (s *service) listenTo(ctx context.Context, r *ruleset, m *mapping.Sync, at 
 				log.Debug("told of a change", "record", key)
 			}
 			heard, wait = true, soon
-			if err := s.told(m.Name, at, key); err != nil {
-				log.Warn("a change was told and the sync not woken", "err", err)
+			select {
+			case said <- key:
+			case <-ctx.Done():
 			}
 		})
 		if err == nil || ctx.Err() != nil {

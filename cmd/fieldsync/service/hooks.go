@@ -2,14 +2,19 @@ package service
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
+	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/access"
 	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -63,9 +68,22 @@ func (s *service) hooked(w http.ResponseWriter, r *http.Request) {
 		guess(http.StatusUnauthorized, access.ErrUnsigned.Error(), err)
 		return
 	}
-	if stamp := hook.Signature.Timestamp; stamp != "" && !s.replays.Fresh(strings.Join([]string{name, collection, r.Header.Get(stamp), string(body)}, "\x00"), now) {
-		refuse(http.StatusConflict, "this request was taken before", "the same request was taken before")
-		return
+	// What was taken is kept whoever hangs up meanwhile.
+	ctx := context.WithoutCancel(r.Context())
+	away := func(err error) {
+		w.Header().Set("Retry-After", "5")
+		refuse(http.StatusServiceUnavailable, "what this says cannot be kept right now; send it again", err)
+	}
+	if stamp := hook.Signature.Timestamp; stamp != "" {
+		fresh, err := s.fresh(ctx, strings.Join([]string{name, collection, r.Header.Get(stamp), string(body)}, "\x00"), now)
+		switch {
+		case err != nil:
+			away(err)
+			return
+		case !fresh:
+			refuse(http.StatusConflict, "this request was taken before", "the same request was taken before")
+			return
+		}
 	}
 	said, err := decode(body)
 	if err != nil {
@@ -88,10 +106,9 @@ func (s *service) hooked(w http.ResponseWriter, r *http.Request) {
 				continue
 			}
 			woken++
-			for _, key := range keys {
-				if err := s.told(m.Name, record.Side(i), key); err != nil {
-					log.Warn("a change was told and the sync not woken", "sync", m.Name, "err", err)
-				}
+			if err := s.told(ctx, m.Name, record.Side(i), keys); err != nil {
+				away(err)
+				return
 			}
 		}
 	}
@@ -99,6 +116,12 @@ func (s *service) hooked(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
 	_ = json.NewEncoder(w).Encode(map[string]int{"records": len(keys)}) // the system went away: nobody to tell
+}
+
+// fresh reports whether a signed request was not taken before, by any node, and remembers it for as long as its timestamp
+// can hold: that may lie ahead by a window, and holds for another one after that.
+func (s *service) fresh(ctx context.Context, request string, now time.Time) (bool, error) {
+	return s.state.PinFirst(ctx, engine.Slip{Name: fmt.Sprintf("webhook %x", sha256.Sum256([]byte(request))), Until: now.Add(2 * access.Window)})
 }
 
 // webhook finds a webhook block; nil if there is none.

@@ -11,7 +11,8 @@ import (
 	"github.com/fieldsync/fieldsync/engine/access"
 )
 
-// glance is how often the state is looked at for pauses that somebody set on the command line, or on another machine.
+// glance is how often the state is looked at: for pauses that somebody set on the command line, or on another machine, and
+// for what is left to look at.
 const glance = time.Second
 
 // errPaused ends a run before it began. It is an error so that syncs which follow do not take it for a run.
@@ -39,7 +40,6 @@ func (s *service) Resume(ctx context.Context, sync, who, why string) error {
 		return err
 	}
 	s.loop.Pause(sync, false)
-	s.heed(sync, nil)
 	s.log.Info("resumed", "sync", sync, "by", who, "why", why)
 	return nil
 }
@@ -69,15 +69,13 @@ func (s *service) takePauses(ctx context.Context) error {
 		return err
 	}
 	for _, m := range s.inForce().Syncs {
-		if changed := s.loop.Pause(m.Name, paused[m.Name] != nil); changed && paused[m.Name] == nil {
-			s.heed(m.Name, nil)
-		}
+		s.loop.Pause(m.Name, paused[m.Name] != nil)
 	}
 	return nil
 }
 
-// watchPauses does that again and again until ctx ends.
-func (s *service) watchPauses(ctx context.Context) {
+// watchState does that, and reminds of what was told, again and again until ctx ends.
+func (s *service) watchState(ctx context.Context) {
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
 	for {
@@ -88,6 +86,8 @@ func (s *service) watchPauses(ctx context.Context) {
 		}
 		if err := s.takePauses(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("pauses cannot be read", "err", err, "hint", project.WayOut(err))
+		} else if err := s.remind(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("what was told cannot be read", "err", err, "hint", project.WayOut(err))
 		}
 	}
 }

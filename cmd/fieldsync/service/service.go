@@ -41,9 +41,7 @@ type service struct {
 
 	door     *door // nil: nobody is listened to
 	live     *live
-	hints    hints
 	brake    access.Brake     // of webhooks
-	replays  access.Replays   // of webhooks
 	stopping context.Context  // ends when the service is told to stop
 	share    connectors.Share // of the limits: all nodes keep to them together
 	Meter    *project.Meter
@@ -53,7 +51,6 @@ type service struct {
 	broken hcl.Diagnostics // of the files as they are now; nil: the rules in force are those of the files
 	since  time.Time       // of the last change between good and broken
 	ready  bool
-	again  map[string]bool // syncs whose next run tries what is held before its time
 	edit   *console.Reload // the last edit of the files that was taken over; nil: there was none
 
 	refused map[string]bool // by sync: a system refused the credentials in its last run
@@ -66,6 +63,7 @@ type loop interface {
 	Replace(jobs []schedule.Job)
 	Trigger(job string) error
 	Wake(job string) error
+	Remind(job string)
 	Pause(job string, paused bool) (changed bool)
 	Status() []schedule.Status
 }
@@ -89,7 +87,7 @@ func newRuleset(p *project.Project) *ruleset {
 func newService(p *project.Project, from project.Source, dir string) *service {
 	now := p.Now
 	return &service{source: from, now: now, log: p.Log, state: p.State, dir: dir, began: now(), rules: newRuleset(p), since: now(),
-		refused: map[string]bool{}, news: make(chan struct{}, 1), live: newLive(now), again: map[string]bool{}}
+		refused: map[string]bool{}, news: make(chan struct{}, 1), live: newLive(now)}
 }
 
 // Serve runs a project's syncs until ctx ends. from is where edits of its mapping are read.
@@ -153,7 +151,7 @@ func Serve(ctx context.Context, p *project.Project, from project.Source, listen 
 		}
 	})
 	parts.Go(func() { s.follow(ctx, w) })
-	parts.Go(func() { s.watchPauses(ctx) })
+	parts.Go(func() { s.watchState(ctx) })
 	parts.Go(func() { s.backups(ctx) })
 	parts.Go(func() { s.watchdog(ctx) })
 	parts.Go(func() { s.tell(ctx) })
@@ -303,24 +301,25 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 			return acc, err
 		}
 	}
-	var told *hint
+	var told []engine.Told
 	if trigger == schedule.OnPush {
-		// Where the work is shared another node may have been told, and this one looks at all that changed.
-		if told = s.hints.take(m.Name); told == nil && !s.shared() {
+		if told, err = s.state.Told(ctx, m.Name); err != nil {
+			return acc, err
+		}
+		if len(told) == 0 {
 			return acc, schedule.ErrIdle // the run before has looked at it
 		}
+	}
+	again, err := s.takeAgain(ctx, m.Name)
+	if err != nil {
+		return acc, err
 	}
 	seen := s.live.follow(m.Name)
 	defer seen.end()
 	ctx, end := s.Meter.Span(ctx, "run "+m.Name, slog.String("trigger", trigger))
 	defer func() { end(err) }()
-	defer func() {
-		if err != nil {
-			s.hints.putBack(m.Name, told)
-		}
-		s.heed(m.Name, err)
-	}()
-	job, err := r.Job(ctx, m, project.JobOptions{Trigger: trigger, Again: s.takeAgain(m.Name), Only: told.only()})
+	defer func() { s.heed(ctx, m.Name, told, err) }()
+	job, err := r.Job(ctx, m, project.JobOptions{Trigger: trigger, Again: again, Only: only(told)})
 	if err != nil {
 		return acc, r.Failed(ctx, m.Name, trigger, began, err)
 	}
@@ -338,15 +337,6 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 		seen.result(res)
 		s.Meter.Metrics.Acted(m.Name, res)
 	}})
-}
-
-// takeAgain reports whether a person asked that the next run of a sync tries what is held before its time.
-func (s *service) takeAgain(sync string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	again := s.again[sync]
-	delete(s.again, sync)
-	return again
 }
 
 // inForce is the rules that new runs go by.

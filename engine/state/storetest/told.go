@@ -46,6 +46,7 @@ func told(t *testing.T, s engine.Store) {
 		}
 		return syncs
 	}
+	noon, before := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	same(t, "before anything was said", []engine.Told(nil), toldOf(t, s, "a"))
 	tell(t, s, "a")
 	same(t, "nothing", []string(nil), due(noon))
@@ -56,6 +57,7 @@ func told(t *testing.T, s engine.Store) {
 	first := toldOf(t, s, "a")
 	same(t, "by side and key, each once", []engine.Told{odd, one, two}, unmarked(first))
 	same(t, "both wait", []string{"a", "b"}, due(noon))
+	same(t, "as nothing had been said", []string(nil), due(before))
 
 	// A run that came to nothing leaves it for later, one that is told again meanwhile too.
 	for range 2 {
