@@ -43,10 +43,7 @@ func hook(ts *testscript.TestScript, neg bool, args []string) {
 			if *large {
 				body += strings.Repeat(" ", 1<<20)
 			}
-			stamp := strconv.FormatInt(time.Now().Add(*at).Unix(), 10)
-			sum := hmac.New(sha256.New, []byte(*secret))
-			fmt.Fprintf(sum, "%s.%s", stamp, body)
-			w.hook = http.Header{"X-Fieldsync-Timestamp": {stamp}, "X-Fieldsync-Signature": {"sha256=" + hex.EncodeToString(sum.Sum(nil))}}
+			w.hook = signed(*secret, body, time.Now().Add(*at))
 			if name, value, ok := strings.Cut(*plain, "="); ok {
 				w.hook = http.Header{name: {value}}
 			}
@@ -65,6 +62,14 @@ func hook(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s answers with %s %s, want %s", f.Arg(0), got, answer, f.Arg(1))
 		}
 	}
+}
+
+// signed is how a webhook is signed.
+func signed(secret, body string, at time.Time) http.Header {
+	stamp := strconv.FormatInt(at.Unix(), 10)
+	sum := hmac.New(sha256.New, []byte(secret))
+	fmt.Fprintf(sum, "%s.%s", stamp, body)
+	return http.Header{"X-Fieldsync-Timestamp": {stamp}, "X-Fieldsync-Signature": {"sha256=" + hex.EncodeToString(sum.Sum(nil))}}
 }
 
 // sysid CORRELATION ENV puts the sys_id of an incident into an environment variable.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
+	"github.com/fieldsync/fieldsync/engine/plan"
 )
 
 // newTown is a site whose state is a database, so that several services can share it.
@@ -128,4 +130,92 @@ func TestNodesKeepToTheLimitsTogether(t *testing.T) {
 		}
 		all[nodes-1].stop()
 	}
+}
+
+// hooked adds a webhook to the instance of the shipped mapping.
+func hooked(name, text string) string {
+	if name != "connections.hcl" {
+		return text
+	}
+	return strings.Replace(text, "  limits {", "  webhook \"incident\" {\n    secret = \"hush-hush-hush\"\n  }\n  limits {", 1)
+}
+
+// hook sends a webhook that names the incident of a ticket.
+func (s *site) hook(ticket string, at time.Time) (code int) {
+	s.t.Helper()
+	body := fmt.Sprintf(`{"key": %q}`, s.incident(ticket)["sys_id"])
+	req, err := http.NewRequest(http.MethodPost, s.url+"/hooks/prod/incident", strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header = signed("hush-hush-hush", body, at)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func TestAPushToAnyNodeIsARunForThatRecord(t *testing.T) {
+	t.Parallel()
+	s := newTown(t, hooked)
+	all := s.serves(3)
+	s.run()
+	for i, h := range all {
+		s.at(h)
+		ticket := fmt.Sprintf("T-100%d", i+1)
+		s.work(ticket, map[string]string{"short_description": "said to a node"})
+		s.work("T-1004", map[string]string{"short_description": "said to nobody"})
+		now := time.Now()
+		if code := s.hook(ticket, now); code != http.StatusAccepted {
+			t.Fatalf("node %d answers with %d", i, code)
+		}
+		s.until("it is looked at", func() bool { return s.ticket(ticket, "title") == "said to a node" })
+		t.Logf("a push to node %d arrives after %s", i, time.Since(now).Round(time.Millisecond))
+		// What one node took no other takes again.
+		for _, other := range all {
+			s.at(other)
+			if code := s.hook(ticket, now); code != http.StatusConflict {
+				t.Errorf("a replay is answered with %d", code)
+			}
+		}
+	}
+	if got := s.ticket("T-1004", "title"); got == "said to nobody" {
+		t.Error("a push became a run of all that changed")
+	}
+	var runs struct{ Runs []plan.Run }
+	s.json("/runs", &runs)
+	pushed := 0
+	for _, r := range runs.Runs {
+		if r.Trigger == "push" && r.Sync == "ticket_to_incident" {
+			pushed++
+			if !r.Few {
+				t.Errorf("run %d looked at everything", r.ID)
+			}
+		}
+	}
+	if pushed != 3 {
+		t.Errorf("%d runs for three pushes", pushed)
+	}
+}
+
+func TestWhatWasSaidAndDoneOutlivesTheService(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, hooked)
+	s.serve()
+	s.run()
+	s.do(mainSync+"/pause", "why", "maintenance")
+	s.work("T-1001", map[string]string{"short_description": "said before"})
+	now := time.Now()
+	if code := s.hook("T-1001", now); code != http.StatusAccepted {
+		t.Fatalf("it answers with %d", code)
+	}
+	s.stop()
+	s.serve()
+	if code := s.hook("T-1001", now); code != http.StatusConflict {
+		t.Errorf("a replay after a restart is answered with %d", code)
+	}
+	s.do(mainSync + "/resume")
+	s.until("what was said before is looked at", func() bool { return s.ticket("T-1001", "title") == "said before" })
 }

@@ -84,6 +84,9 @@ const (
 	late  = time.Minute      // due longer ago than this is a misfire
 	doze  = 30 * time.Second // the longest sleep: a timer does not notice that the machine was suspended
 	grace = 30 * time.Second
+	// breath is how soon after the last run began a job is run once more because it was woken: of a system that tells
+	// again and again, each run looks at what came together.
+	breath = 500 * time.Millisecond
 )
 
 var errUnknown = errors.New("no such job")
@@ -232,7 +235,7 @@ func (l *Loop) turn() time.Duration {
 	// Decide first, then start: whether one may start depends on whether another waits.
 	var ready []*entry
 	for _, e := range l.entries {
-		if e.queued != "" && l.mayStart(e) {
+		if e.queued != "" && l.mayStart(e) && e.rest(now) <= 0 {
 			ready = append(ready, e)
 		}
 	}
@@ -244,8 +247,19 @@ func (l *Loop) turn() time.Duration {
 		if !e.next.IsZero() {
 			sleep = min(sleep, e.next.Sub(now))
 		}
+		if rest := e.rest(now); rest > 0 {
+			sleep = min(sleep, rest)
+		}
 	}
 	return max(sleep, 0)
+}
+
+// rest is how long e is still held back because it was run only now.
+func (e *entry) rest(now time.Time) time.Duration {
+	if e.queued != OnPush || now.Before(e.last) {
+		return 0
+	}
+	return breath - now.Sub(e.last)
 }
 
 // mayStart holds e back while it runs, and while those it follows are not done.

@@ -418,3 +418,41 @@ func TestCheckRefusesJobsThatCannotWork(t *testing.T) {
 		t.Errorf("a diamond is no circle: %v", err)
 	}
 }
+
+func TestASystemThatTellsAgainAndAgainIsHeardTwiceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		l := &schedule.Loop{}
+		_ = during(t, l, []schedule.Job{d.job("a", "", 0)}, func() {
+			for range 1501 { // for three seconds
+				if err := l.Wake("a"); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(2 * time.Millisecond)
+			}
+			time.Sleep(time.Minute)
+		})
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if n := len(d.lines); n != 7 {
+			t.Errorf("it ran %d times, want once at once and six times after that: %q", n, d.lines)
+		}
+	})
+}
+
+func TestAReminderWakesAJobOnlyWhereNothingElseWill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		l := &schedule.Loop{}
+		_ = during(t, l, []schedule.Job{d.job("a", "", 2500*time.Millisecond), d.job("b", "", 0)}, func() {
+			l.Pause("b", true)
+			for range 6 { // as who looks every second does, while it runs and after that
+				l.Remind("a")
+				l.Remind("b")
+				l.Remind("nobody")
+				time.Sleep(time.Second)
+			}
+		})
+		d.expect(t, "00:00:00 a push", "00:00:02 a done", "00:00:03 a push", "00:00:05 a done")
+	})
+}
