@@ -130,6 +130,8 @@ func Serve(ctx context.Context, p *project.Project, from project.Source, listen 
 			s.log.Error("pauses cannot be read", "err", err, "hint", project.WayOut(err))
 		}
 		s.hear(s.stopping, s.inForce())
+		s.setReady(true)
+		s.tellSystemd("READY=1", s.summary())
 	})
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -155,8 +157,6 @@ func Serve(ctx context.Context, p *project.Project, from project.Source, listen 
 	parts.Go(func() { s.backups(ctx) })
 	parts.Go(func() { s.watchdog(ctx) })
 	parts.Go(func() { s.tell(ctx) })
-	s.setReady(true)
-	s.tellSystemd("READY=1", s.summary())
 	context.AfterFunc(ctx, func() { s.tellSystemd("STOPPING=1", "STATUS=finishing the action in flight") })
 	err = s.loop.Run(ctx, s.jobs(s.rules))
 	s.setReady(false)
