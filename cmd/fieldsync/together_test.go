@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
+	"github.com/fieldsync/fieldsync/engine/console"
 	"github.com/fieldsync/fieldsync/engine/plan"
 )
 
@@ -218,4 +221,121 @@ func TestWhatWasSaidAndDoneOutlivesTheService(t *testing.T) {
 	}
 	s.do(mainSync + "/resume")
 	s.until("what was said before is looked at", func() bool { return s.ticket("T-1001", "title") == "said before" })
+}
+
+// A seen run is what a page shows of it.
+type seen struct {
+	Run struct {
+		Running *console.Progress
+		Done    int64
+		Steps   []console.Step
+		Missing string
+		Ended   time.Time
+	}
+}
+
+func TestAPageOnAnyNodeShowsWhatAnotherOneDoes(t *testing.T) {
+	t.Parallel()
+	s := newTown(t, nil)
+	all := s.serves(2)
+	open := s.shut()
+	defer open()
+	s.do(mainSync + "/run")
+	// Both nodes show that the sync runs, and which run it is, and only one of them runs it.
+	var run int64
+	elsewhere := -1
+	s.until("both nodes show the run", func() bool {
+		for i, h := range all {
+			s.at(h)
+			var v struct {
+				Sync struct{ Running *console.Progress }
+			}
+			s.json(mainSync, &v)
+			if v.Sync.Running == nil || v.Sync.Running.Run == 0 || v.Sync.Running.Phase != "carry out" {
+				return false
+			}
+			run = v.Sync.Running.Run
+			var page seen
+			s.json(fmt.Sprintf("/runs/%d", run), &page)
+			if page.Run.Running == nil {
+				return false
+			}
+			if strings.HasPrefix(page.Run.Missing, "It runs on another node") {
+				elsewhere = i
+			}
+		}
+		return elsewhere >= 0
+	})
+	// Who has a page open there is told of what happens.
+	s.at(all[elsewhere])
+	resp, err := http.Get(s.url + "/live?seen=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	told := make(chan string)
+	go func() {
+		defer close(told)
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() {
+			if word, ok := strings.CutPrefix(lines.Text(), "data: "); ok && word != "*" {
+				told <- word
+			}
+		}
+	}()
+	open()
+	select {
+	case word := <-told:
+		if !strings.Contains(word, "ticket_to_incident") {
+			t.Errorf("the page is told of %q", word)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a page on another node is told nothing")
+	}
+	resp.Body.Close()
+	for range told { // until the stream has ended
+	}
+	for i, h := range all {
+		s.at(h)
+		s.until("the run is over", func() bool {
+			var page seen
+			s.json(fmt.Sprintf("/runs/%d", run), &page)
+			return page.Run.Running == nil && !page.Run.Ended.IsZero() && page.Run.Done == 8 && (len(page.Run.Steps) == 8) == (i != elsewhere)
+		})
+	}
+}
+
+func TestActsWorkFromAnyNode(t *testing.T) {
+	t.Parallel()
+	s := newTown(t, nil)
+	all := s.serves(2)
+	s.run()
+	// What is held is tried when a person asks, whichever node they asked and whichever runs the sync.
+	for i, title := range []string{"Fan tray", "Fan tray 2", "Fan tray 3", "Fan tray 4"} {
+		s.refuse.Store(true)
+		s.tell(`UPDATE tickets SET title = ? WHERE id = 'T-1003'`, title)
+		if st := s.run("again", "true"); st.Held == 0 {
+			t.Fatalf("nothing is held: %+v", st)
+		}
+		s.refuse.Store(false)
+		s.at(all[i%2])
+		if st := s.run("again", "true"); st.Held != 0 || s.incident("T-1003")["short_description"] != title {
+			t.Errorf("a person asked node %d, and it was not tried again: %+v", i%2, st)
+		}
+	}
+	s.tell(`UPDATE tickets SET title = 'previewed' WHERE id = 'T-1002'`)
+	s.at(all[0])
+	s.do(mainSync + "/preview")
+	s.do("/connections/prod/check")
+	s.at(all[1])
+	s.until("the preview is there on the other node", func() bool {
+		body, _ := s.get("/api/v1" + mainSync + "/preview")
+		return strings.Contains(body, `"footer"`) && strings.Contains(body, "previewed")
+	})
+	var v console.ConnectionsPage
+	s.json("/connections", &v)
+	if i := slices.IndexFunc(v.Connections, func(c console.Connection) bool { return c.Name == "prod" }); v.Connections[i].Checked.IsZero() || len(v.Connections[i].Found) == 0 ||
+		!strings.HasSuffix(v.Connections[i].Limits, ", of all 2 nodes together") {
+		t.Errorf("the other node knows of the connection: %+v", v.Connections[i])
+	}
 }

@@ -30,13 +30,13 @@ type Backend interface {
 	Record(ctx context.Context, sync, key string) (Record, error)
 	// Find lists records whose key or label, on either side, is text or begins with it.
 	Find(ctx context.Context, sync, text string, most int) (list []Hit, more bool, err error)
-	Connections() []Connection
+	Connections(ctx context.Context) ([]Connection, error)
 	Mappings() (Mappings, error)
 	File(name string) (File, error)
 	// Acts lists what people did, newest first.
 	Acts(ctx context.Context, most int) ([]engine.Act, error)
 	// Preview is the last one of a sync that was asked for, or is being made; nil if there is none.
-	Preview(sync string) (*Preview, error)
+	Preview(ctx context.Context, sync string) (*Preview, error)
 	// Putback is what restoring a value of the history would write.
 	Putback(ctx context.Context, id int64) (report.Put, error)
 

@@ -137,7 +137,7 @@ func (c *Console) preview(r *http.Request) (PreviewPage, error) {
 	if v.Card, err = c.card(r, s); err != nil {
 		return v, err
 	}
-	if v.Preview, err = c.b.Preview(s.Name()); err == nil && v.Preview != nil {
+	if v.Preview, err = c.b.Preview(r.Context(), s.Name()); err == nil && v.Preview != nil {
 		v.Preview.Steps, v.Pager = cut(v.Preview.Steps, int(skip))
 	}
 	return v, err
@@ -353,8 +353,9 @@ type ConnectionsPage struct {
 	Connections []Connection `json:"connections"`
 }
 
-func (c *Console) connections(*http.Request) (ConnectionsPage, error) {
-	return ConnectionsPage{c.b.Connections()}, nil
+func (c *Console) connections(r *http.Request) (ConnectionsPage, error) {
+	list, err := c.b.Connections(r.Context())
+	return ConnectionsPage{list}, err
 }
 
 func (c *Console) mappings(*http.Request) (Mappings, error) { return c.b.Mappings() }

@@ -27,20 +27,24 @@ type backend struct {
 
 	acting sync.Mutex // one act that writes at a time: acts share an owner of leases
 
-	kept     sync.Mutex // guards what is below
-	previews map[string]*console.Preview
-	checks   map[string]checked // by connection
+	kept     sync.Mutex                  // guards what is below
+	previews map[string]*console.Preview // that are being made here
 }
 
-// A checked connection is what its last check found.
+// A checked connection is what its last check found, on whatever node.
 type checked struct {
-	at    time.Time
-	found []report.Finding
+	At    time.Time
+	Found []report.Finding
 }
+
+// checkLife is how long that is shown.
+const checkLife = 30 * 24 * time.Hour
+
+func checkSlip(connection string) string { return "check " + connection }
 
 // console makes the pages of the service.
 func (s *service) console() *console.Console {
-	b := &backend{service: s, previews: map[string]*console.Preview{}, checks: map[string]checked{}}
+	b := &backend{service: s, previews: map[string]*console.Preview{}}
 	return console.New(b, console.Options{Log: s.log, Audit: s.note, Hint: project.WayOut, Stop: s.stopping, Mask: func(w io.Writer) (io.Writer, func()) {
 		m := s.source.Secrets.Over(w)
 		return m, m.Flush
@@ -83,13 +87,21 @@ func (b *backend) Syncs(ctx context.Context) ([]console.Sync, error) {
 	if err != nil {
 		return nil, err
 	}
+	elsewhere, err := b.progressAbroad(ctx)
+	if err != nil {
+		return nil, err
+	}
 	waiting := map[string]bool{}
 	for _, j := range b.loop.Status() {
 		waiting[j.Name] = j.Waiting
 	}
 	list := []console.Sync{}
 	for _, s := range st.Syncs {
-		list = append(list, console.Sync{Status: s, Sides: r.SidesOf(s.Sync), Waiting: waiting[s.Sync], Running: b.live.progressOf(s.Sync)})
+		running := b.live.progressOf(s.Sync)
+		if running == nil {
+			running = elsewhere[s.Sync]
+		}
+		list = append(list, console.Sync{Status: s, Sides: r.SidesOf(s.Sync), Waiting: waiting[s.Sync], Running: running})
 	}
 	return list, nil
 }
@@ -322,15 +334,17 @@ func hasFold(label, text string) bool {
 	return len(label) >= len(text) && strings.EqualFold(label[:len(text)], text)
 }
 
-func (b *backend) Connections() []console.Connection {
+func (b *backend) Connections(ctx context.Context) ([]console.Connection, error) {
 	r, release := b.hold()
 	defer release()
-	b.kept.Lock()
-	defer b.kept.Unlock()
 	list := []console.Connection{}
 	for _, c := range r.Config.Connections {
+		var last checked
+		if _, err := b.pinned(ctx, checkSlip(c.Name), &last); err != nil {
+			return nil, err
+		}
 		v := console.Connection{Name: c.Name, Type: c.Type, At: fmt.Sprintf("%s:%d", c.Range.Filename, c.Range.Start.Line), Missing: append([]string{}, c.Missing...), Uses: []console.Use{},
-			Checked: b.checks[c.Name].at, Found: append([]report.Finding{}, b.checks[c.Name].found...)}
+			Checked: last.At, Found: append([]report.Finding{}, last.Found...)}
 		var limits []string
 		if c.Limits.Rate > 0 {
 			limits = append(limits, fmt.Sprintf("%g requests a second at most", c.Limits.Rate))
@@ -351,7 +365,7 @@ func (b *backend) Connections() []console.Connection {
 		}
 		list = append(list, v)
 	}
-	return list
+	return list, nil
 }
 
 func (b *backend) Check(ctx context.Context, connection string) error {
@@ -362,9 +376,7 @@ func (b *backend) Check(ctx context.Context, connection string) error {
 		return fmt.Errorf("%w: the mapping has no connection %q", console.ErrNotFound, connection)
 	}
 	found := r.Check(ctx, r.Config.Connections[i])
-	b.kept.Lock()
-	defer b.kept.Unlock()
-	b.checks[connection] = checked{b.Now(), found}
+	b.pin(ctx, checkSlip(connection), checked{b.Now(), found}, checkLife)
 	return nil
 }
 

@@ -159,23 +159,33 @@ func (b *backend) Pause(ctx context.Context, sync string, paused bool, why strin
 	return b.service.Resume(ctx, sync, caller(ctx), why)
 }
 
-func (b *backend) Preview(sync string) (*console.Preview, error) {
+// previewLife is how long a preview is shown, on whatever node it was made.
+const previewLife = 24 * time.Hour
+
+func previewSlip(sync string) string { return "preview " + sync }
+
+func (b *backend) Preview(ctx context.Context, sync string) (*console.Preview, error) {
 	b.kept.Lock()
-	defer b.kept.Unlock()
-	p := b.previews[sync]
-	if p == nil {
-		return nil, nil
-	}
-	v := *p
-	if v.Running != nil {
-		running := *v.Running
+	if p := b.previews[sync]; p != nil {
+		v, running := *p, *p.Running
 		v.Running = &running
+		b.kept.Unlock()
+		return &v, nil
+	}
+	b.kept.Unlock()
+	var v console.Preview
+	if found, err := b.pinned(ctx, previewSlip(sync), &v); err != nil || !found {
+		return nil, err
 	}
 	return &v, nil
 }
 
 // StartPreview makes a plan beside what else goes on. One that is being made is not made twice.
 func (b *backend) StartPreview(ctx context.Context, sync string) error {
+	old, err := b.Preview(ctx, sync)
+	if err != nil || old != nil && old.Running != nil {
+		return err
+	}
 	r, release := b.hold()
 	m, err := b.named(r, sync)
 	if err != nil {
@@ -185,26 +195,24 @@ func (b *backend) StartPreview(ctx context.Context, sync string) error {
 	v := &console.Preview{Sync: sync, By: caller(ctx), At: b.Now(), Running: &console.Progress{Since: b.Now(), Phase: "begin"}, Steps: []console.Step{}}
 	b.kept.Lock()
 	defer b.kept.Unlock()
-	if old := b.previews[sync]; old != nil && old.Running != nil {
+	if b.previews[sync] != nil {
 		release()
 		return nil
 	}
 	b.previews[sync] = v
+	begun := *v
 	go func() {
 		defer release()
+		b.pin(b.stopping, previewSlip(sync), begun, showLife)
+		b.live.news(sync)
 		b.preview(b.stopping, r, m, v)
 		b.live.news(sync)
 	}()
-	b.live.news(sync)
 	return nil
 }
 
 func (b *backend) preview(ctx context.Context, r *ruleset, m *mapping.Sync, v *console.Preview) {
-	set := func(change func()) {
-		b.kept.Lock()
-		change()
-		b.kept.Unlock()
-	}
+	shown := b.Now() // to other nodes
 	run, err := func() (*engine.Run, error) {
 		job, err := r.Job(ctx, m, project.JobOptions{Preview: true, Trigger: "plan"})
 		if err != nil {
@@ -212,7 +220,14 @@ func (b *backend) preview(ctx context.Context, r *ruleset, m *mapping.Sync, v *c
 		}
 		e := r.Engine(nil)
 		e.Progress = func(p engine.Progress) {
-			set(func() { v.Running.Phase, v.Running.Done, v.Running.Total = p.Phase, p.Done, p.Total })
+			b.kept.Lock()
+			v.Running.Phase, v.Running.Done, v.Running.Total = p.Phase, p.Done, p.Total
+			now, running := *v, *v.Running
+			b.kept.Unlock()
+			if b.Now().Sub(shown) >= showEvery {
+				shown, now.Running = b.Now(), &running
+				b.pin(ctx, previewSlip(m.Name), now, showLife)
+			}
 			b.live.news(m.Name)
 		}
 		return e.Plan(ctx, job)
@@ -226,14 +241,16 @@ func (b *backend) preview(ctx context.Context, r *ruleset, m *mapping.Sync, v *c
 		header, footer = run.Header(), run.Footer()
 		steps, left, _, err = stepsOf(run)
 	}
-	set(func() {
-		v.Running = nil
-		if err != nil {
-			v.Err, v.Hint = err.Error(), project.WayOut(err)
-			return
-		}
-		v.Header, v.Footer, v.Steps, v.Missing = &header, &footer, steps, leftOut(left)
-	})
+	done := *v
+	if done.Running = nil; err != nil {
+		done.Err, done.Hint = err.Error(), project.WayOut(err)
+	} else {
+		done.Header, done.Footer, done.Steps, done.Missing = &header, &footer, steps, leftOut(left)
+	}
+	b.pin(ctx, previewSlip(m.Name), done, previewLife)
+	b.kept.Lock()
+	defer b.kept.Unlock()
+	delete(b.previews, m.Name)
 }
 
 // leftOut says that a list is not all.

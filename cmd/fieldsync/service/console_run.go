@@ -73,19 +73,22 @@ func (b *backend) Run(ctx context.Context, id int64) (console.Run, error) {
 	progress, steps, left, ok := b.live.run(id)
 	if ok {
 		v.Running, v.Steps, v.Missing = progress, steps, leftOut(left)
-		if progress != nil {
-			for _, s := range steps { // the account is written at the end
-				switch s.Outcome {
-				case plan.Done, plan.Partly:
-					v.Done++
-				case plan.Skipped:
-					v.Skipped++
-				case plan.Failed:
-					v.Failed++
-				}
-			}
+		if progress != nil { // the account is written at the end
+			v.Done, v.Skipped, v.Failed = outcomes(steps)
 		}
 		return v, nil
+	}
+	if acc.Ended.IsZero() {
+		var x excerpt
+		found, err := b.pinned(ctx, runSlip(acc.Sync), &x)
+		if err != nil {
+			return v, err
+		}
+		if found && x.Progress.Run == id {
+			v.Running, v.Steps, v.Missing = &x.Progress, x.Steps, x.missing()
+			v.Done, v.Skipped, v.Failed = x.Done, x.Skipped, x.Failed
+			return v, nil
+		}
 	}
 	if v.Steps, err = b.remembered(ctx, r, *acc); err == nil && (len(v.Steps) > 0 || acc.Done+acc.Failed+acc.Skipped > 0) {
 		v.Missing = "Told from the history: what was replaced on records. Comments, files, and what was skipped or failed are in the counts alone."

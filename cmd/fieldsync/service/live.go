@@ -19,7 +19,8 @@ const (
 )
 
 // A live is what the runs of this process do and did, for those who watch: what is going on, and the steps of the latest
-// runs, without sensitive values. It is not remembered over a restart; the history of the state is.
+// runs, without sensitive values. It is not remembered over a restart; the history of the state is. What other nodes
+// do is on slips, see excerpt.
 type live struct {
 	now func() time.Time
 
@@ -29,6 +30,7 @@ type live struct {
 	size     int                   // steps in over
 	told     uint64                // grows with every news, from a number that no earlier process had
 	watchers map[*watcher]struct{}
+	fresh    map[string]struct{} // syncs with something new, of which other nodes do not know
 }
 
 // A following is one run that is followed, or was.
@@ -42,7 +44,7 @@ type following struct {
 }
 
 func newLive(now func() time.Time) *live {
-	return &live{now: now, told: uint64(now().UnixNano()), running: map[string]*following{}, watchers: map[*watcher]struct{}{}}
+	return &live{now: now, told: uint64(now().UnixNano()), running: map[string]*following{}, watchers: map[*watcher]struct{}{}, fresh: map[string]struct{}{}}
 }
 
 // follow begins to follow a run.
@@ -188,8 +190,16 @@ type watcher struct {
 	pending map[string]struct{}
 }
 
-// news tells every watcher of a sync; "*" is all of them.
+// news tells of a sync, here and on other nodes; "*" is all of them.
 func (l *live) news(sync string) {
+	l.mu.Lock()
+	l.fresh[sync] = struct{}{}
+	l.mu.Unlock()
+	l.notify(sync)
+}
+
+// notify tells every watcher here.
+func (l *live) notify(sync string) {
 	l.mu.Lock()
 	l.told++
 	list := slices.Collect(maps.Keys(l.watchers))

@@ -41,9 +41,10 @@ type service struct {
 
 	door     *door // nil: nobody is listened to
 	live     *live
-	brake    access.Brake     // of webhooks
-	stopping context.Context  // ends when the service is told to stop
-	share    connectors.Share // of the limits: all nodes keep to them together
+	say      func(ctx context.Context, word string) // to other nodes; nil: there are none
+	brake    access.Brake                           // of webhooks
+	stopping context.Context                        // ends when the service is told to stop
+	share    connectors.Share                       // of the limits: all nodes keep to them together
 	Meter    *project.Meter
 
 	mu     sync.Mutex
@@ -154,6 +155,7 @@ func Serve(ctx context.Context, p *project.Project, from project.Source, listen 
 	})
 	parts.Go(func() { s.follow(ctx, w) })
 	parts.Go(func() { s.watchState(ctx) })
+	parts.Go(func() { s.showOthers(ctx) })
 	parts.Go(func() { s.backups(ctx) })
 	parts.Go(func() { s.watchdog(ctx) })
 	parts.Go(func() { s.tell(ctx) })
@@ -186,7 +188,9 @@ func (s *service) summary() string {
 // newLoop makes a loop that tells when jobs can be triggered. Where the state is a database, others may share the work.
 func (s *service) newLoop(ctx context.Context, workers int, ready func()) (loop, error) {
 	if place := s.rules.Settings.State; state.IsURL(place) {
-		return &cluster.Node{URL: place, Store: s.state, Name: s.rules.Owner, Workers: workers, Log: s.log, Now: s.now, Last: s.lastRuns, Ready: ready, Alive: s.share.Set}, nil
+		n := &cluster.Node{URL: place, Store: s.state, Name: s.rules.Owner, Workers: workers, Log: s.log, Now: s.now, Last: s.lastRuns, Ready: ready, Alive: s.share.Set, Heard: s.live.heard}
+		s.say = n.Say
+		return n, nil
 	}
 	last, err := s.lastRuns(ctx)
 	if err != nil {
