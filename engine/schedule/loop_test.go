@@ -424,7 +424,7 @@ func TestASystemThatTellsAgainAndAgainIsHeardTwiceASecond(t *testing.T) {
 		var d diary
 		l := &schedule.Loop{}
 		_ = during(t, l, []schedule.Job{d.job("a", "", 0)}, func() {
-			for range 1501 { // for three seconds
+			for range 1400 { // for nearly three seconds
 				if err := l.Wake("a"); err != nil {
 					t.Error(err)
 				}
