@@ -228,8 +228,8 @@ func (r *Run) recoverEntry(ctx context.Context, in Intent) (until time.Time, err
 		r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", in.Key, "done", true)
 		return until, r.book.Fold(ctx, []Fold{*found})
 	}
-	if until := r.settles(in); until.After(r.now()) {
-		return until, nil
+	if until, err := r.settles(ctx, in); err != nil || until.After(r.now()) {
+		return until, err
 	}
 	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", in.Key, "done", false)
 	return until, r.book.Fold(ctx, []Fold{{Intent: in.ID}})

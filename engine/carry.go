@@ -274,6 +274,8 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 			switch {
 			case cur != nil && already(ld.d.Sets[s], *cur):
 				return c.wrote(ctx, a, ld, *in, *cur, !reread, "the answer was lost, the write was found done")
+			case cur != nil && c.r.slowness(s) > 0: // it may still happen, over an edit that a second one would not wait for
+				return c.unsure(a, in.ID, err)
 			case cur != nil: // it shows what it showed before: the write did not happen
 				if ferr := c.r.book.Fold(ctx, []Fold{{Intent: in.ID}}); ferr != nil {
 					return step{err: ferr}

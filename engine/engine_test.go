@@ -604,6 +604,41 @@ func TestAnUpdateThatMayStillTakeEffectIsWaitedForBeforeAnybodyDecidesAgain(t *t
 	}
 }
 
+func TestAnUpdateThatWasNeverAnsweredIsNotSentAgainWhileItMayStillTakeEffect(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.apply()
+	w.job.Ends[1].Handle = &instance{Store: w.incident, settles: time.Minute}
+	w.ticket.Edit("T-1", text("title", "b"))
+	sent := 0
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name != "update" {
+			return nil
+		}
+		sent++
+		return &connectors.Error{Kind: connectors.ErrOutcome, Op: "update"}
+	}
+	acc, results, err := w.tryApply(engine.Approval{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent != 1 || acc.Failed != 1 || !strings.Contains(results[0].Hint, "the next run looks") {
+		t.Fatalf("sent %d times, %d failed: %+v", sent, acc.Failed, results)
+	}
+	w.incident.Hook = nil
+	// The slow transaction ends, and only then somebody edits. A write that had been sent again would have come last.
+	w.now = w.now.Add(20 * time.Second)
+	w.incident.EditAs("fieldsync", "sys1", text("summary", "b"))
+	w.incident.EditAs("beth", "sys1", text("summary", "c"))
+	start := w.now
+	w.engine.Sleep = func(_ context.Context, d time.Duration) error { w.now = w.now.Add(d); return nil }
+	w.apply()
+	if waited := w.now.Sub(start); waited != 40*time.Second {
+		t.Errorf("waited %s, want the rest of the minute after the run that sent it ended", waited)
+	}
+	w.wantIncident("sys1", text("summary", "c"))
+}
+
 func TestACreateThatNeverAppearsIsSentAgainWithTheSameMarkerOnceItCannotAppearAnyMore(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))

@@ -76,17 +76,32 @@ func (e *Engine) sleep(ctx context.Context, d time.Duration) error {
 const heldBack = 10 * time.Minute
 
 // settles is until when a write that was never answered may still take effect; zero where it cannot. When it was sent
-// nobody knows, only that it was before this run began.
-func (r *Run) settles(in Intent) time.Time {
-	s, ok := connectors.As[connectors.Settler](r.job.Ends[in.Side].Handle)
-	if !ok {
-		return time.Time{}
+// nobody knows, only that it was before this run began, and before its own ended, if it lived to say so.
+func (r *Run) settles(ctx context.Context, in Intent) (time.Time, error) {
+	wait := r.slowness(in.Side)
+	if wait == 0 {
+		return time.Time{}, nil
+	}
+	acc, err := r.e.Store.RunByID(ctx, in.Run)
+	if err != nil {
+		return time.Time{}, err
 	}
 	sent := in.At.Add(heldBack)
 	if sent.After(r.started) {
 		sent = r.started
 	}
-	return sent.Add(s.Settles())
+	if acc != nil && !acc.Ended.IsZero() && acc.Ended.Before(sent) {
+		sent = acc.Ended
+	}
+	return sent.Add(wait), nil
+}
+
+// slowness is how long after it was sent a write to a side that was never answered may still take effect.
+func (r *Run) slowness(s record.Side) time.Duration {
+	if h, ok := connectors.As[connectors.Settler](r.job.Ends[s].Handle); ok {
+		return h.Settles()
+	}
+	return 0
 }
 
 // recoverOne settles an intent, or says until when to wait for it.
@@ -104,8 +119,8 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 			return until, err
 		}
 		if len(found) == 0 {
-			if until := r.settles(in); until.After(r.now()) {
-				return until, nil
+			if until, err := r.settles(ctx, in); err != nil || until.After(r.now()) {
+				return until, err
 			}
 			break
 		}
@@ -135,8 +150,8 @@ func (r *Run) recoverOne(ctx context.Context, in Intent) (until time.Time, err e
 	}
 	// What was sent and never answered may still be carried out, over whatever somebody writes there meanwhile.
 	if in.Kind != plan.Create && !done {
-		if until := r.settles(in); until.After(r.now()) {
-			return until, nil
+		if until, err := r.settles(ctx, in); err != nil || until.After(r.now()) {
+			return until, err
 		}
 	}
 	r.log().Info("settled a write left in flight", "op", in.Kind, "side", r.name(in.Side), "record", cmpOr(in.Key, rec.Key), "done", done)
