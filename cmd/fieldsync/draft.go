@@ -176,6 +176,7 @@ func (d *draft) text() []byte {
 		say("# %s requires %s, and nothing of %s looks like it. If creates are refused, write a rule:", r.name, path, l.name)
 		say("# field %q {\n#   flow = \"%s -> %s\"\n#   %s = %q\n#   to_%s = \"'…'\"\n# }", path, l.name, r.name, r.name, path, r.name)
 	}
+	d.talk(say)
 	say("\nlimits {\ncreates = 200\nupdates = 1000\ndeletes = \"1%%\"\n}")
 	say("}")
 	return b.Bytes()
@@ -291,6 +292,42 @@ func (d *draft) closing(say func(string, ...any)) {
 	say("field \"closing\" {\nflow = \"%s -> %s\"\n%s = [\"close_code\", \"close_notes\"]", l.name, r.name, r.name)
 	say("when = %s", literal(record.OfText(fmt.Sprintf("%s.%s in [%s]", l.name, d.rules[i].Paths[0], strings.Join(done, ", ")))))
 	say("to_%s = %s\n}", r.name, literal(record.OfText("['"+strings.ReplaceAll(why, "'", "\\'")+"', 'Resolved']")))
+}
+
+// talk proposes how comments and files travel, as comments: what people write to each other goes nowhere before a person
+// has looked at who reads it there.
+func (d *draft) talk(say func(string, ...any)) {
+	l, r := d.s.sides[0], d.s.sides[1]
+	names := [2]string{l.name, r.name}
+	flow := map[[2]bool]string{{true, true}: "<->", {false, true}: "->", {true, false}: "<-"}
+	for _, kind := range []struct {
+		name    string
+		threads [2][]connectors.Thread
+		more    [2]string
+	}{
+		{"comments", [2][]connectors.Thread{l.schema.Threads, r.schema.Threads}, [2]string{"format", "\"'[' + author + ' ' + time + '] ' + text\""}},
+		{"attachments", [2][]connectors.Thread{l.schema.Files, r.schema.Files}, [2]string{"max_size", "\"10MiB\""}},
+	} {
+		c, ok := mapping.ProposeThreads(names, kind.threads)
+		if !ok {
+			continue
+		}
+		say("# To carry %s, take the # from these lines: %s.", kind.name, c.Why)
+		if !c.Sure {
+			say("# Make sure first that nobody reads there what they should not: what is internal is to stay so.")
+		}
+		say("# %s {", kind.name)
+		lines := [][2]string{{names[0], fmt.Sprintf("%q", c.Paths[0])}, {names[1], fmt.Sprintf("%q", c.Paths[1])},
+			{"flow", fmt.Sprintf("\"%s %s %s\"", l.name, flow[c.To], r.name)}, kind.more}
+		width := 0
+		for _, line := range lines {
+			width = max(width, len(line[0]))
+		}
+		for _, line := range lines {
+			say("#   %-*s = %s", width, line[0], line[1])
+		}
+		say("# }")
+	}
 }
 
 // connections is the file of both connection blocks.
