@@ -82,10 +82,8 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 	told := ctx // ends when somebody asks to stop, not when the lease is lost
 	ctx, cancel := r.underLease(ctx)
 	defer cancel()
-	// A plan that a person approved and of which nothing came (every action was refused) is made again, the same,
-	// and may be approved again; a plan file is carried out once.
 	if a.Saved != nil {
-		if err := r.book.UsePlan(ctx, a.Saved.Footer.Digest, r.now()); err != nil {
+		if err := r.book.PlanUsed(ctx, a.Saved.Footer.Digest); err != nil {
 			return acc, err
 		}
 	}
@@ -102,8 +100,19 @@ func (r *Run) Apply(ctx context.Context, a Approval) (plan.Run, error) {
 			c.left[d] = act
 		}
 	}
-	if acc.Approved != "" {
-		c.spend = sync.OnceValue(func() error { return r.useApproval(ctx) })
+	// A plan that a person approved and of which nothing came (every action was refused) is made again, the same,
+	// and may be approved again; a plan file is carried out once.
+	if acc.Approved != "" || a.Saved != nil {
+		c.spend = sync.OnceValue(func() error {
+			var err error
+			if acc.Approved != "" {
+				err = r.useApproval(ctx)
+			}
+			if err == nil && a.Saved != nil {
+				err = r.book.UsePlan(context.WithoutCancel(ctx), a.Saved.Footer.Digest, r.now())
+			}
+			return err
+		})
 	}
 	err := r.within(ctx, "carry out", c.all)
 	if err == nil && c.spend != nil {
@@ -148,8 +157,8 @@ func (r *Run) useApproval(ctx context.Context) error {
 	return nil
 }
 
-// intend makes intents durable. The first ones of an approved plan use the approval up, before their calls: a run that
-// dies earlier has written nothing, and leaves the approval to the next.
+// intend makes intents durable. The first ones of an approved plan, or of a plan file, use that up, before their calls: a
+// run that dies earlier has written nothing, and leaves it to the next.
 func (c *carrier) intend(ctx context.Context, ins ...*Intent) error {
 	err := c.r.book.Intend(ctx, ins)
 	if err == nil && c.spend != nil {
@@ -201,7 +210,7 @@ type carrier struct {
 	run      int64
 	by       string // the person who asked for it, where that is not the rules
 	approval Approval
-	spend    func() error  // uses up the approval that a person left in the state; nil: there is none
+	spend    func() error  // uses up the approval that a person left in the state, or the plan file; nil: there is none
 	slots    chan struct{} // one for each action whose call may be under way; nil: nobody else calls
 
 	mu                    sync.Mutex

@@ -978,6 +978,46 @@ func TestASavedPlanIsCarriedOutOnceAndSkipsWhatMoved(t *testing.T) {
 	}
 }
 
+func TestAPlanFileOfWhichNothingWasBegunCanBeAppliedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", "a"))
+	w.apply()
+	w.ticket.Edit("T-1", text("title", "a1"))
+	r, err := w.engine.Plan(t.Context(), w.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := errors.Join(r.Write(&file), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	plans, err := engine.ReadPlans(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.job.Ends[1].Handle = &instance{Store: w.incident}
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" {
+			t.Error("written all the same")
+		}
+		if op.Name == "read" {
+			return &connectors.Error{Kind: connectors.ErrOffline, Op: "read"}
+		}
+		return nil
+	}
+	if _, _, err := w.tryApply(engine.Approval{Saved: plans[0]}); !errors.Is(err, connectors.ErrOffline) {
+		t.Fatalf("%v, want that the system is away", err)
+	}
+	w.incident.Hook = nil
+	if acc, _, err := w.tryApply(engine.Approval{Saved: plans[0]}); err != nil || acc.Done != 1 {
+		t.Errorf("done %d, %v", acc.Done, err)
+	}
+	w.wantIncident("sys1", text("summary", "a1"))
+	if _, _, err := w.tryApply(engine.Approval{Saved: plans[0]}); !errors.Is(err, engine.ErrPlanUsed) {
+		t.Errorf("want ErrPlanUsed, got %v", err)
+	}
+}
+
 func TestOutOfScopeDetachesAndComingBackReattaches(t *testing.T) {
 	w := newWorld(t)
 	w.rules.Sides[0].Where = func(e reconcile.Env) (bool, error) { return e.Values[0][2].Text() == "noc", nil }

@@ -178,6 +178,8 @@ type Book interface {
 	StartRun(ctx context.Context, r *plan.Run) error
 	// FinishRun replaces the account of a run that was started.
 	FinishRun(ctx context.Context, r plan.Run) error
+	// PlanUsed is ErrPlanUsed if the digest of a saved plan was marked as carried out.
+	PlanUsed(ctx context.Context, digest string) error
 	// UsePlan marks the digest of a saved plan as carried out; ErrPlanUsed if it was before.
 	UsePlan(ctx context.Context, digest string, at time.Time) error
 	// UseApproval finds an approval of this sync that is neither used nor over, and uses it up; nil if there is none.

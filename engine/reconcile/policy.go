@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -255,7 +256,7 @@ func (f *field) united() ruling {
 	for k := range out {
 		v, ok := uniteSets([2]record.Value{bases[0][k], bases[1][k]}, [2]record.Value{nows[0][k], nows[1][k]})
 		if !ok {
-			return ruling{cannot: "only lists and comma separated text can be united"}
+			return ruling{cannot: "only lists and comma separated text can be united, each with its like"}
 		}
 		out[k] = v
 	}
@@ -264,13 +265,15 @@ func (f *field) united() ruling {
 
 func uniteSets(base, now [2]record.Value) (record.Value, bool) {
 	var before, after [2][]record.Value
-	list, spaced := false, false
+	list, spaced, arrays, plain := false, false, false, false
 	for _, s := range record.Sides {
 		for _, v := range []record.Value{base[s], now[s]} {
 			switch v.Kind() {
 			case record.List:
 				list = true
 			case record.Text:
+				_, array := arrayOf(v)
+				arrays, plain = arrays || array, plain || !array && strings.TrimSpace(v.Text()) != ""
 				spaced = spaced || strings.Contains(v.Text(), ", ")
 			case record.Null:
 			default:
@@ -278,6 +281,9 @@ func uniteSets(base, now [2]record.Value) (record.Value, bool) {
 			}
 		}
 		before[s], after[s] = elements(base[s]), elements(now[s])
+	}
+	if arrays && plain {
+		return record.Value{}, false // an array that one side writes as text, and a text that only looks like a list of it
 	}
 	var out []record.Value
 	for _, e := range slices.Concat(before[0], before[1], after[0], after[1]) {
@@ -289,18 +295,40 @@ func uniteSets(base, now [2]record.Value) (record.Value, bool) {
 	switch {
 	case list:
 		return record.OfList(out), true
-	case len(out) == 0:
+	case len(out) == 0 && !arrays:
 		return record.NullValue, true
 	}
 	texts := make([]string, len(out))
 	for i, e := range out {
-		texts[i] = e.Text()
+		if texts[i] = e.Text(); arrays {
+			texts[i] = e.String()
+		}
 	}
 	sep := ","
 	if spaced {
 		sep = ", "
 	}
-	return record.OfText(strings.Join(texts, sep)), true
+	joined := strings.Join(texts, sep)
+	if arrays {
+		joined = "[" + joined + "]"
+	}
+	return record.OfText(joined), true
+}
+
+// arrayOf reads a text that is a JSON array, as systems without lists keep them.
+func arrayOf(v record.Value) ([]record.Value, bool) {
+	text := strings.TrimSpace(v.Text())
+	if !strings.HasPrefix(text, "[") || !strings.HasSuffix(text, "]") {
+		return nil, false
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var items []any
+	if d.Decode(&items) != nil || d.More() {
+		return nil, false
+	}
+	list, err := record.Of(items)
+	return list.Items(), err == nil
 }
 
 // stays reports whether an element is in the union: someone added it, or nobody removed it.
@@ -316,10 +344,13 @@ func stays(e record.Value, before, after [2][]record.Value) bool {
 	return !removed
 }
 
-// elements are the members of a list, or of text that is separated by commas.
+// elements are the members of a list, of a JSON array that is kept as text, or of text that is separated by commas.
 func elements(v record.Value) []record.Value {
 	if v.Kind() != record.Text {
 		return v.Items()
+	}
+	if items, ok := arrayOf(v); ok {
+		return items
 	}
 	var out []record.Value
 	for part := range strings.SplitSeq(v.Text(), ",") {

@@ -207,3 +207,41 @@ func TestAMergeOfSeveralPathsTakesEachByItself(t *testing.T) {
 		t.Errorf("to (%s | %s), want the equal number, left's number and right's text: %s", show(v.To[L]), show(v.To[R]), v.Why)
 	}
 }
+
+func TestUnionOfArraysThatAreKeptAsText(t *testing.T) {
+	for _, tt := range []struct{ name, base, left, right, want string }{
+		{"added by both", `["a"]`, `["a","b"]`, `["c","a"]`, `["a","b","c"]`},
+		{"commas and quotes inside", `["a, b"]`, `["a, b","\"c\""]`, `["a, b","d"]`, `["\"c\"", "a, b", "d"]`},
+		{"written with blanks", `["a"]`, `["a", "b"]`, `["a", "c"]`, `["a", "b", "c"]`},
+		{"removed by one", `["a", "b"]`, `["a"]`, `["a", "b", "c"]`, `["a", "c"]`},
+		{"all removed", `["a","b"]`, `["a"]`, `["b"]`, `[]`},
+		{"numbers", `[1]`, `[1,2]`, `[3,1]`, `[1,2,3]`},
+		{"null is the empty set", `["a"]`, "", `["a","b"]`, `["b"]`},
+		{"an array and a text with commas", `["a"]`, `["a","b"]`, `a,c`, ""},
+		{"brackets that are no array", `[a],[b]`, `[a],[b],[d]`, `[a],[b],[c]`, `[a],[b],[c],[d]`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rule := twoWay("f", 0, 0)
+			rule.Policy = reconcile.Policy{Kind: reconcile.Union}
+			value := func(s string) []record.Value {
+				if s == "" {
+					return []record.Value{record.NullValue}
+				}
+				return []record.Value{record.OfText(s)}
+			}
+			in := linked("", "", "", "")
+			in.Link.Base = [2][]record.Value{value(tt.base), value(tt.base)}
+			in.Record[L].Values, in.Record[R].Values = value(tt.left), value(tt.right)
+			v := reconcile.Decide(newRules(rule), in).Verdicts[0]
+			got := ""
+			for _, to := range v.To {
+				if to != nil {
+					got = to[0].Text()
+				}
+			}
+			if got != tt.want || (tt.want == "") != (v.Outcome == reconcile.Conflict) {
+				t.Errorf("%v %s (%s), want %s", v.Outcome, got, v.Why, tt.want)
+			}
+		})
+	}
+}

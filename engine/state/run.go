@@ -10,16 +10,25 @@ import (
 	"github.com/fieldsync/fieldsync/engine/plan"
 )
 
+// PlanUsed looks whether a saved plan was carried out.
+func (b *book) PlanUsed(ctx context.Context, digest string) error {
+	return b.read(ctx, "look for a plan", func(c *conn) error { return planUsed(c, digest) })
+}
+
+func planUsed(c *conn, digest string) error {
+	var before time.Time
+	used, err := c.one("SELECT at FROM used_plan WHERE digest = ?", func(r row) { before = instant(r.int(0)) }, digest)
+	if err == nil && used {
+		err = fmt.Errorf("%w: at %s", engine.ErrPlanUsed, before.Format(time.RFC3339))
+	}
+	return err
+}
+
 // UsePlan marks the digest of a saved plan as carried out.
 func (b *book) UsePlan(ctx context.Context, digest string, at time.Time) error {
 	return b.write(ctx, "use plan", 1, func(c *conn, _ bool) error {
-		var before time.Time
-		used, err := c.one("SELECT at FROM used_plan WHERE digest = ?", func(r row) { before = instant(r.int(0)) }, digest)
-		if err != nil {
+		if err := planUsed(c, digest); err != nil {
 			return err
-		}
-		if used {
-			return fmt.Errorf("%w: at %s", engine.ErrPlanUsed, before.Format(time.RFC3339))
 		}
 		return c.exec("INSERT INTO used_plan (digest, at) VALUES (?,?)", digest, at)
 	})

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -160,9 +161,10 @@ func readingBook(t *testing.T, s engine.Store) {
 
 func usePlan(t *testing.T, s engine.Store) {
 	b := book(t, s, "a", paths)
-	if err := b.UsePlan(t.Context(), "abc", noon); err != nil {
+	if err := errors.Join(b.PlanUsed(t.Context(), "abc"), b.UsePlan(t.Context(), "abc", noon)); err != nil {
 		t.Fatal(err)
 	}
+	is(t, b.PlanUsed(t.Context(), "abc"), engine.ErrPlanUsed)
 	is(t, b.UsePlan(t.Context(), "abc", noon), engine.ErrPlanUsed)
 	if err := b.UsePlan(t.Context(), "abd", noon); err != nil {
 		t.Error(err)
