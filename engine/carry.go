@@ -42,7 +42,7 @@ func (c *carrier) updates(ctx context.Context, ld loaded) error {
 			}
 			ld, w.record[o] = next, nil
 		}
-		if err := c.afterWrite(ctx, &ld, &w, a, c.update(ctx, a, ld)); err != nil {
+		if err := c.afterWrite(ctx, &ld, &w, a, c.update(ctx, a, &ld)); err != nil {
 			return err
 		}
 	}
@@ -104,6 +104,8 @@ type step struct {
 	intent int64          // to be closed with what is remembered; 0: none open
 	res    plan.Result
 	hold   *plan.Hold     // Failed
+	cause  error          // with which the system refused the write itself
+	left   []plan.Hold    // fields that the system refused, and that were left out of what was written
 	meant  []record.Meant // what the write replaced unseen
 	blind  bool           // it may have replaced something, and what cannot be known
 	open   bool           // the intent stays open: nobody knows yet
@@ -137,6 +139,7 @@ func (c *carrier) afterWrite(ctx context.Context, ld *loaded, w *written, a plan
 			c.mu.Unlock()
 		}
 	}
+	w.holds = append(w.holds, st.left...)
 	switch {
 	case st.hold != nil:
 		w.holds = append(w.holds, *st.hold)
@@ -226,8 +229,14 @@ func (c *carrier) shown(in reconcile.Input, s record.Side) record.Fields {
 	return f
 }
 
-// update writes one side of a link, if it still shows what the decision was made on.
-func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
+// update writes one side of a link, if it still shows what the decision was made on. Fields that the system refuses by
+// name are taken out of the decision and held, and the others are written.
+func (c *carrier) update(ctx context.Context, a plan.Action, ld *loaded) step {
+	return c.leavingOut(ctx, a, ld, c.change)
+}
+
+// change makes one try at an update.
+func (c *carrier) change(ctx context.Context, a plan.Action, ld loaded) step {
 	ld.turn.take(ctx)
 	s := a.Side
 	h := c.r.job.Ends[s].Handle
@@ -288,7 +297,7 @@ func (c *carrier) update(ctx context.Context, a plan.Action, ld loaded) step {
 			return c.unsure(a, in.ID, err)
 		default:
 			st := c.refused(a, ld, err)
-			st.intent = in.ID
+			st.intent, st.cause = in.ID, err
 			return st
 		}
 	}
@@ -398,11 +407,7 @@ func (c *carrier) refused(a plan.Action, ld loaded, err error) step {
 	if errors.Is(err, connectors.ErrAuth) || errors.Is(err, connectors.ErrOffline) {
 		return step{err: fmt.Errorf("%s: %w", a.SideName, err)}
 	}
-	in := ld.in
-	h := plan.Hold{Sync: c.r.rules.Sync, Link: in.Link.ID, Keys: in.Link.Key, Cause: err.Error(), Hint: connectors.Hint(err)}
-	for _, s := range record.Sides {
-		h.Labels[s] = in.Record[s].Label
-	}
+	h := c.holdOf(ld, err)
 	if e, ok := errors.AsType[*connectors.Error](err); ok {
 		if e.RetryAfter > 0 {
 			h.Next = c.r.now().Add(e.RetryAfter)
@@ -412,6 +417,15 @@ func (c *carrier) refused(a plan.Action, ld loaded, err error) step {
 		}
 	}
 	return step{hold: &h, res: plan.Result{Action: a, Outcome: plan.Failed, Why: h.Cause, Hint: h.Hint}}
+}
+
+// holdOf is the hold of a link because of err.
+func (c *carrier) holdOf(ld loaded, err error) plan.Hold {
+	h := plan.Hold{Sync: c.r.rules.Sync, Link: ld.in.Link.ID, Keys: ld.in.Link.Key, Cause: err.Error(), Hint: connectors.Hint(err)}
+	for _, s := range record.Sides {
+		h.Labels[s] = ld.in.Record[s].Label
+	}
+	return h
 }
 
 // remove deletes the record whose twin is gone, if it still shows what the decision was made on.

@@ -24,7 +24,7 @@ func (c *carrier) create(ctx context.Context, ld loaded) error {
 	var w written
 	w.failed[a.Side] = true
 	w.wait = len(acts) > 1 // a run that dies before the write-back must leave both records to be looked at
-	if err := c.afterWrite(ctx, &ld, &w, a, c.make(ctx, a, ld)); err != nil {
+	if err := c.afterWrite(ctx, &ld, &w, a, c.make(ctx, a, &ld)); err != nil {
 		return err
 	}
 	rec := w.record[a.Side]
@@ -53,9 +53,14 @@ func (c *carrier) create(ctx context.Context, ld loaded) error {
 	if a.Link != 0 {
 		acceptBlanks(&next.d, back.Side)
 	}
+	for i := range w.holds {
+		h := &w.holds[i]
+		h.Link, h.Keys, h.Labels[a.Side] = stored.ID, stored.Key, rec.Label
+	}
+	c.stayOut(&next.d, w.holds)
 	c.onlyPlanned(&next.d, back)
 	if len(next.d.Sets[back.Side]) == 0 {
-		if err := c.r.book.Fold(ctx, []Fold{c.r.outcome(next, written{})}); err != nil {
+		if err := c.r.book.Fold(ctx, []Fold{c.r.outcome(next, written{holds: w.holds})}); err != nil {
 			return fmt.Errorf("remember: %w", err)
 		}
 		back.Changes = nil
@@ -64,7 +69,7 @@ func (c *carrier) create(ctx context.Context, ld loaded) error {
 	}
 	back.Link, back.Changes = next.in.Link.ID, reconcile.Changes(c.r.rules, next.in, next.d, back.Side)
 	back.From = plan.Ref{SideName: c.r.name(a.Side), Key: rec.Key, Label: rec.Label, Version: rec.Version}
-	return c.afterWrite(ctx, &next, &written{failed: [2]bool{back.Side == 0, back.Side == 1}}, back, c.update(ctx, back, next))
+	return c.afterWrite(ctx, &next, &written{failed: [2]bool{back.Side == 0, back.Side == 1}, holds: w.holds}, back, c.update(ctx, back, &next))
 }
 
 // acceptBlanks keeps what the surviving record shows where the one that was made again in its place, and leads,
@@ -107,8 +112,14 @@ func (c *carrier) onlyPlanned(d *reconcile.Decision, back plan.Action) {
 	}
 }
 
-// make creates the record with its marker; after a lost answer it is looked for by the marker.
-func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
+// make creates the record with its marker; after a lost answer it is looked for by the marker. Fields that the system
+// refuses by name are held, and the record is made without them.
+func (c *carrier) make(ctx context.Context, a plan.Action, ld *loaded) step {
+	return c.leavingOut(ctx, a, ld, c.build)
+}
+
+// build makes one try at a create.
+func (c *carrier) build(ctx context.Context, a plan.Action, ld loaded) step {
 	s := a.Side
 	cr, ok := connectors.As[connectors.Creator](c.r.job.Ends[s].Handle)
 	if !ok {
@@ -153,7 +164,9 @@ func (c *carrier) make(ctx context.Context, a plan.Action, ld loaded) step {
 		}
 		return c.unsure(a, in.ID, err)
 	}
-	return refused(err)
+	st := refused(err)
+	st.cause = err
+	return st
 }
 
 // markerFits refuses a marker that the system would cut: the record could not be found again by it, and two whose

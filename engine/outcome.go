@@ -50,7 +50,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		if len(w.holds) > 0 {
 			link.Status = record.Held
 		}
-		w.wait = w.wait || r.restless(in, link, stored)
+		w.wait = w.wait || r.restless(in, link, stored, w.holds)
 		for _, s := range record.Sides {
 			switch {
 			case d.Life == reconcile.CreateOn && s == d.Side && !r.enters(s, stored[s]):
@@ -153,8 +153,9 @@ func (r *Run) enters(s record.Side, values []record.Value) bool {
 }
 
 // restless reports whether a link asks for more writes after the ones that stored tells of: a written value may make
-// the condition of another rule true. Nobody will move these records again, so they must not count as seen.
-func (r *Run) restless(in reconcile.Input, link record.Link, stored [2][]record.Value) bool {
+// the condition of another rule true. Nobody will move these records again, so they must not count as seen. What is held
+// waits for its time.
+func (r *Run) restless(in reconcile.Input, link record.Link, stored [2][]record.Value, held []plan.Hold) bool {
 	if stored[0] == nil && stored[1] == nil {
 		return false
 	}
@@ -165,7 +166,10 @@ func (r *Run) restless(in reconcile.Input, link record.Link, stored [2][]record.
 		}
 	}
 	d := reconcile.Decide(r.rules, in)
-	return len(d.Sets[0])+len(d.Sets[1])+len(d.Needs) > 0 || slices.ContainsFunc(d.Verdicts, func(v reconcile.Verdict) bool {
+	asks := func(set reconcile.Set) bool {
+		return set.Rule < 0 || !slices.ContainsFunc(held, func(h plan.Hold) bool { return h.Field == r.rules.Fields[set.Rule].Name })
+	}
+	return slices.ContainsFunc(d.Sets[0], asks) || slices.ContainsFunc(d.Sets[1], asks) || len(d.Needs) > 0 || slices.ContainsFunc(d.Verdicts, func(v reconcile.Verdict) bool {
 		return v.Outcome == reconcile.Conflict && v.Policy == reconcile.PingPong // to be told
 	})
 }
@@ -211,7 +215,10 @@ func (r *Run) waits(in reconcile.Input, d reconcile.Decision, w written) []Waiti
 		}
 		ws = append(ws, wait)
 	}
-	for _, h := range append(reconcile.Holds(r.rules, in, d), w.holds...) {
+	said := slices.DeleteFunc(reconcile.Holds(r.rules, in, d), func(h plan.Hold) bool {
+		return h.Field != "" && slices.ContainsFunc(w.holds, func(o plan.Hold) bool { return o.Field == h.Field }) // with its way out
+	})
+	for _, h := range append(said, w.holds...) {
 		h.Since = r.started
 		ws = append(ws, Waiting{Hold: &h})
 	}

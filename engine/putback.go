@@ -254,7 +254,7 @@ func (c *carrier) putBack(ctx context.Context, p *Putback, t *target) error {
 		put := &p.Puts[i]
 		a.Changes = append(a.Changes, plan.Change{Path: put.Entry.Path, From: put.From, To: put.Entry.Value, Field: put.Field, Sensitive: put.Sensitive, Why: p.trigger})
 	}
-	st := c.update(ctx, a, loaded{in: in, d: d, keys: l.Key})
+	st := c.change(ctx, a, loaded{in: in, d: d, keys: l.Key})
 	f := Fold{Keys: l.Key}
 	if !st.open {
 		f.Intent = st.intent
