@@ -504,6 +504,16 @@ func TestASecondWriteWhoseAnswerWasLostIsNotTakenForAnEditEither(t *testing.T) {
 	w.wantPlan("no conflict with ourselves")
 }
 
+func TestWhatACreateGivesBackLeavesOutWhatOnlyNewRecordsGet(t *testing.T) {
+	for strength, queue := range map[reconcile.Strength]string{reconcile.OnCreate: "", reconcile.IfEmpty: "noc"} {
+		w := newWorld(t)
+		w.rules.Fields = append(w.rules.Fields, reconcile.Rule{Name: "queue", At: "m.hcl:40", Strength: strength,
+			Paths: [2][]int{{2}, {2}}, Reads: [2][]int{{2}, {2}}, To: [2]reconcile.Transform{from(record.Right, 2), nil}})
+		w.ticket.Add(text("title", "a", "status", "new", "queue", queue))
+		w.wantPlan("the ticket is there already", `create incident  marker="T-1" state="new" summary="a"`, "update ticket T-1 number=absent")
+	}
+}
+
 func TestARefusedCreateIsHeldAndTheRestGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "poison"))

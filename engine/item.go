@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -110,7 +111,7 @@ func (r *Run) follow(in reconcile.Input, d reconcile.Decision) (plan.Action, boo
 	a.From = plan.Ref{SideName: r.name(made)}
 	for i := range r.rules.Fields {
 		f := &r.rules.Fields[i]
-		if f.To[s] == nil || f.TwoWay() || f.Strength == reconcile.IfEmpty && !allEmpty(in.Record[s].Values, f.Paths[s]) {
+		if f.To[s] == nil || f.TwoWay() || f.Strength == reconcile.OnCreate || f.Strength == reconcile.IfEmpty && !allEmpty(in.Record[s].Values, f.Paths[s]) {
 			continue
 		}
 		from := ""
@@ -128,12 +129,7 @@ func (r *Run) follow(in reconcile.Input, d reconcile.Decision) (plan.Action, boo
 }
 
 func allEmpty(values []record.Value, slots []int) bool {
-	for _, slot := range slots {
-		if !values[slot].Empty() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(slots, func(slot int) bool { return !values[slot].Blank() })
 }
 
 func (r *Run) settleOnly(ctx context.Context, u unit) error {

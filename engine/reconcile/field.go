@@ -222,11 +222,10 @@ func (f *field) now(s record.Side) []record.Value {
 	return vs
 }
 
-// empty reports whether every path of the rule on side s is null, or text without a character: a column that
-// takes no null is cleared that way.
+// empty reports whether every path of the rule on side s is blank.
 func (f *field) empty(s record.Side) bool {
 	for _, slot := range f.rule.Paths[s] {
-		if v := at(f.env.Values[s], slot); !v.Empty() && (v.Kind() != record.Text || v.Text() != "") {
+		if !at(f.env.Values[s], slot).Blank() {
 			return false
 		}
 	}

@@ -232,6 +232,9 @@ func (v Value) Known() bool { return v.kind > Unknown }
 // Empty reports whether v is Null.
 func (v Value) Empty() bool { return v.kind == Null }
 
+// Blank reports whether v is Null, or text without a character: a column that takes no null is cleared that way.
+func (v Value) Blank() bool { return v.kind == Null || v.kind == Text && v.text == "" }
+
 // Text returns the content of a Text value and "" for every other kind.
 func (v Value) Text() string {
 	if v.kind == Text {
