@@ -117,7 +117,7 @@ func Holds(r *Rules, in Input, d Decision) []plan.Hold {
 		}
 		hint := ""
 		if v.Row == 1 {
-			hint = "give the connection's account the right to read it, or take the path out of the field"
+			hint = "give the connection's account the right to read it, or take the path out of the field; in a file of JSON, where no record has it, write it into one (null will do)"
 		}
 		rule := &r.Fields[v.Rule]
 		hold(rule.Name, rule.At, v.Why, hint, in.Since[rule.Name])
