@@ -1005,20 +1005,18 @@ func TestAPlanFileOfWhichNothingWasBegunCanBeAppliedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.job.Ends[1].Handle = &instance{Store: w.incident}
-	w.incident.Hook = func(_ context.Context, op memory.Op) error {
-		if op.Name == "update" {
-			t.Error("written all the same")
-		}
-		if op.Name == "read" {
-			return &connectors.Error{Kind: connectors.ErrOffline, Op: "read"}
-		}
-		return nil
+	run, err := w.engine.Start(t.Context(), w.job)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, _, err := w.tryApply(engine.Approval{Saved: plans[0]}); !errors.Is(err, connectors.ErrOffline) {
-		t.Fatalf("%v, want that the system is away", err)
+	ctx, stop := context.WithCancel(t.Context())
+	acc, err := run.Apply(ctx, engine.Approval{Saved: plans[0], Began: func(plan.Run) { stop() }})
+	if !errors.Is(err, context.Canceled) || acc.Done != 0 {
+		t.Fatalf("done %d, %v; want that it was stopped", acc.Done, err)
 	}
-	w.incident.Hook = nil
+	if err := run.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if acc, _, err := w.tryApply(engine.Approval{Saved: plans[0]}); err != nil || acc.Done != 1 {
 		t.Errorf("done %d, %v", acc.Done, err)
 	}
