@@ -125,10 +125,14 @@ func (c *lite) moved(path string) bool {
 	return err != nil || now != c.stamp
 }
 
+// logHeader is how many bytes a -wal file has before its first page.
+const logHeader = 32
+
 // openFrozen opens a file for reading such that nothing is written, created or removed.
 //
 //   - Without content in a -wal file the database file is all there is: it is read as immutable, and its stamp is
-//     compared after each reading.
+//     compared after each reading. A header alone, which a killed process may leave, is no content; SQLite, building
+//     the index in memory, would look at such a log again and again.
 //   - With a -wal and a -shm file it is read beside whoever writes, with the -shm opened for reading only; when
 //     nobody does, SQLite builds that index in memory.
 //   - With a -wal alone SQLite would have to create the -shm beside it. A copy is read instead.
@@ -141,9 +145,9 @@ func (p *pool) openFrozen(path string) (*lite, error) {
 			return nil, err
 		}
 		switch {
-		case st.wal >= 0 && st.shm:
+		case st.wal >= 0 && st.wal != logHeader && st.shm:
 			c, err = dial(dsn(path, "mode=ro&readonly_shm=1&_busy_timeout=10000"), "PRAGMA cache_size = -8192", "SELECT 1 FROM sqlite_schema LIMIT 1")
-		case st.wal > 0:
+		case st.wal > logHeader:
 			c, err = p.copied(path)
 		default:
 			if c, err = dial(dsn(path, "mode=ro&immutable=1"), "PRAGMA cache_size = -8192"); err == nil {
