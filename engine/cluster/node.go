@@ -350,6 +350,13 @@ func (n *Node) here() []string {
 	return slices.Sorted(maps.Keys(n.running))
 }
 
+// Leads reports whether this node starts the jobs of all.
+func (n *Node) Leads() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.loop != nil
+}
+
 // Status tells where every job stands: all of it on the node that leads, and when each is next and what runs here on the
 // others.
 func (n *Node) Status() []schedule.Status {

@@ -6,6 +6,8 @@
 package notify
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,11 +47,11 @@ type Notice struct {
 	Do    string    `json:"do,omitempty"`
 }
 
-// A Watch remembers what was said on one channel. The zero value with Rules has said nothing yet. What was said before
-// a restart is said again.
+// A Watch remembers what was said on one channel. The zero value with Rules has said nothing yet. It travels as JSON, so
+// that another process goes on where one ended.
 type Watch struct {
-	Rules Rules
-	Began time.Time // of the service: a sync that never had a good run is late from then on
+	Rules Rules     `json:"-"`
+	Began time.Time `json:"-"` // of the service: a sync that never had a good run is late from then on
 
 	said map[place]telling
 }
@@ -61,6 +63,39 @@ type place struct {
 
 type telling struct {
 	since, at time.Time
+}
+
+// A line is a telling as it travels.
+type line struct {
+	Sync  string    `json:"sync"`
+	Kind  Kind      `json:"kind"`
+	Since time.Time `json:"since"`
+	At    time.Time `json:"at"`
+}
+
+// MarshalJSON writes what was said.
+func (w *Watch) MarshalJSON() ([]byte, error) {
+	lines := []line{}
+	for at, said := range w.said {
+		lines = append(lines, line{at.sync, at.kind, said.since, said.at})
+	}
+	slices.SortFunc(lines, func(a, b line) int {
+		return cmp.Or(strings.Compare(a.Sync, b.Sync), strings.Compare(string(a.Kind), string(b.Kind)))
+	})
+	return json.Marshal(lines)
+}
+
+// UnmarshalJSON takes over what was said.
+func (w *Watch) UnmarshalJSON(data []byte) error {
+	var lines []line
+	if err := json.Unmarshal(data, &lines); err != nil {
+		return err
+	}
+	w.said = map[place]telling{}
+	for _, l := range lines {
+		w.said[place{l.Sync, l.Kind}] = telling{l.Since, l.At}
+	}
+	return nil
 }
 
 // Due returns what is to be said now, the most urgent first. What it returns is not due again until [Watch.Told] was

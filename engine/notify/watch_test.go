@@ -1,6 +1,8 @@
 package notify_test
 
 import (
+	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -58,6 +60,13 @@ func TestADay(t *testing.T) {
 			got = append(got, kind+" "+n.Text)
 			w.Told(n, now)
 		}
+		// Another process may go on at any moment.
+		data, err := json.Marshal(w)
+		next := &notify.Watch{Began: w.Began, Rules: w.Rules}
+		if err := errors.Join(err, json.Unmarshal(data, next)); err != nil {
+			t.Fatal(err)
+		}
+		w = next
 		slices.Sort(got)
 		slices.Sort(step.want)
 		if d := cmp.Diff(step.want, got); d != "" {

@@ -478,6 +478,9 @@ func (l *Loop) Status() []Status {
 	return list
 }
 
+// Leads reports that it starts the jobs: nobody shares them.
+func (l *Loop) Leads() bool { return true }
+
 func (l *Loop) entry(name string) *entry {
 	for _, e := range l.entries {
 		if e.job.Name == name {

@@ -54,8 +54,7 @@ type service struct {
 	ready  bool
 	edit   *console.Reload // the last edit of the files that was taken over; nil: there was none
 
-	refused map[string]bool // by sync: a system refused the credentials in its last run
-	news    chan struct{}   // a run has ended
+	news chan struct{} // a run has ended
 }
 
 // A loop runs jobs on their schedules: on this machine (schedule.Loop), or on all that share the state (cluster.Node).
@@ -67,6 +66,7 @@ type loop interface {
 	Remind(job string)
 	Pause(job string, paused bool) (changed bool)
 	Status() []schedule.Status
+	Leads() bool // it starts the jobs: there is nobody else, or the others leave it to this one
 }
 
 // A ruleset is one valid reading of the mapping files. Runs that began with it end with it.
@@ -88,7 +88,7 @@ func newRuleset(p *project.Project) *ruleset {
 func newService(p *project.Project, from project.Source, dir string) *service {
 	now := p.Now
 	return &service{source: from, now: now, log: p.Log, state: p.State, dir: dir, began: now(), rules: newRuleset(p), since: now(),
-		refused: map[string]bool{}, news: make(chan struct{}, 1), live: newLive(now)}
+		news: make(chan struct{}, 1), live: newLive(now)}
 }
 
 // Serve runs a project's syncs until ctx ends. from is where edits of its mapping are read.
@@ -275,7 +275,7 @@ func (s *service) run(ctx context.Context, r *ruleset, m *mapping.Sync, trigger 
 		s.loop.Pause(m.Name, true)
 		return err
 	}
-	s.ended(m, trigger, began, acc, err)
+	s.ended(ctx, m, trigger, began, acc, err)
 	if stop, ok := errors.AsType[*engine.StoppedError](err); ok {
 		for _, why := range stop.Stops {
 			s.log.Warn("stopped by a limit", "sync", m.Name, "limit", why.Limit, "why", why.Why, "hint", why.Hint, "digest", stop.Digest, "approve", project.ApproveCommand(m.Name, stop.Digest))

@@ -28,12 +28,18 @@ func (s *service) vitals(ctx context.Context) ([]telemetry.Vital, error) {
 	for _, j := range s.loop.Status() {
 		jobs[j.Name] = j
 	}
-	var vitals []telemetry.Vital
-	s.mu.Lock()
-	for _, m := range s.rules.Syncs {
-		vitals = append(vitals, telemetry.Vital{Sync: m.Name, Sides: [2]string{m.Sides[0].Name, m.Sides[1].Name}, Next: jobs[m.Name].Next, Paused: jobs[m.Name].Paused, Refused: s.refused[m.Name]})
+	refused := map[string]bool{}
+	err := s.state.Slips(ctx, refusedSlip(""), func(slip engine.Slip) error {
+		refused[strings.TrimPrefix(slip.Name, refusedSlip(""))] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	s.mu.Unlock()
+	var vitals []telemetry.Vital
+	for _, m := range s.inForce().Syncs {
+		vitals = append(vitals, telemetry.Vital{Sync: m.Name, Sides: [2]string{m.Sides[0].Name, m.Sides[1].Name}, Next: jobs[m.Name].Next, Paused: jobs[m.Name].Paused, Refused: refused[m.Name]})
+	}
 	return vitals, telemetry.Read(ctx, s.state, s.now(), vitals)
 }
 
@@ -58,7 +64,7 @@ func stateBytes(p *project.Project) int64 {
 }
 
 // ended takes note of a run that is over, for the metrics and for those who are told.
-func (s *service) ended(m *mapping.Sync, trigger string, began time.Time, acc plan.Run, err error) {
+func (s *service) ended(ctx context.Context, m *mapping.Sync, trigger string, began time.Time, acc plan.Run, err error) {
 	if errors.Is(err, engine.ErrLeased) || errors.Is(err, context.Canceled) {
 		return // another process has it, or it goes on after a restart
 	}
@@ -67,12 +73,30 @@ func (s *service) ended(m *mapping.Sync, trigger string, began time.Time, acc pl
 	}
 	acc.Sync, acc.Trigger = m.Name, trigger
 	s.Meter.Metrics.Ran(acc)
-	s.mu.Lock()
-	s.refused[m.Name] = errors.Is(err, connectors.ErrAuth)
-	s.mu.Unlock()
+	s.noteRefused(context.WithoutCancel(ctx), m.Name, errors.Is(err, connectors.ErrAuth))
 	select {
 	case s.news <- struct{}{}:
 	default: // it is going to look anyway
+	}
+}
+
+// refusedSlip says that a system refused the credentials in the last run of a sync, on whatever node that was.
+func refusedSlip(sync string) string { return "refused " + sync }
+
+// What is said of syncs is remembered for so long, unless it is said again.
+const saidLife = 30 * 24 * time.Hour
+
+func (s *service) noteRefused(ctx context.Context, sync string, refused bool) {
+	if refused {
+		s.pin(ctx, refusedSlip(sync), true, saidLife)
+		return
+	}
+	was, err := s.state.Slip(ctx, refusedSlip(sync))
+	if err == nil && was != nil {
+		_, err = s.state.Unpin(ctx, refusedSlip(sync))
+	}
+	if err != nil {
+		s.log.Warn("that the credentials are accepted again is not known yet", "sync", sync, "err", err)
 	}
 }
 
@@ -98,6 +122,10 @@ func (s *service) tellOnce(ctx context.Context, watches map[string]*notify.Watch
 	maps.DeleteFunc(watches, func(name string, _ *notify.Watch) bool {
 		return !slices.ContainsFunc(blocks, func(n *mapping.Notify) bool { return n.Name == name })
 	})
+	if !s.loop.Leads() { // who does tells; what it said is read when this node comes to lead
+		clear(watches)
+		return
+	}
 	if len(blocks) == 0 {
 		return
 	}
@@ -115,6 +143,10 @@ func (s *service) tellOnce(ctx context.Context, watches map[string]*notify.Watch
 		w := watches[n.Name]
 		if w == nil {
 			w = &notify.Watch{Began: s.began}
+			if _, err := s.pinned(ctx, saidSlip(n.Name), w); err != nil {
+				s.log.Error("what was said cannot be read for those who are notified", "notify", n.Name, "err", err)
+				continue
+			}
 			watches[n.Name] = w
 		}
 		w.Rules = notify.Rules{Late: n.Late, Stuck: n.Stuck, Again: n.Again}
@@ -128,6 +160,7 @@ func (s *service) tellOnce(ctx context.Context, watches map[string]*notify.Watch
 				break // the rest is due in the next round, too
 			}
 			w.Told(notice, s.now())
+			s.pin(ctx, saidSlip(n.Name), w, saidLife)
 			s.log.Info("notified", "notify", n.Name, "about", notice.Kind, "sync", notice.Sync, "over", notice.Over)
 		}
 		said := ""
@@ -139,6 +172,9 @@ func (s *service) tellOnce(ctx context.Context, watches map[string]*notify.Watch
 		complained[n.Name] = said
 	}
 }
+
+// saidSlip remembers what was said on a channel, over restarts and for the next node that leads.
+func saidSlip(channel string) string { return "said " + channel }
 
 func (s *service) channel(n *mapping.Notify) notify.Channel {
 	set := n.Settings
