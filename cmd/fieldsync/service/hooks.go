@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
@@ -74,8 +73,11 @@ func (s *service) hooked(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "5")
 		refuse(http.StatusServiceUnavailable, "what this says cannot be kept right now; send it again", err)
 	}
+	taken := ""
 	if stamp := hook.Signature.Timestamp; stamp != "" {
-		fresh, err := s.fresh(ctx, strings.Join([]string{name, collection, r.Header.Get(stamp), string(body)}, "\x00"), now)
+		taken = hookSlip(strings.Join([]string{name, collection, r.Header.Get(stamp), string(body)}, "\x00"))
+		// A stamp may lie ahead by a window, and holds for another one after that.
+		fresh, err := s.state.PinFirst(ctx, engine.Slip{Name: taken, Until: now.Add(2 * access.Window)})
 		switch {
 		case err != nil:
 			away(err)
@@ -107,6 +109,10 @@ func (s *service) hooked(w http.ResponseWriter, r *http.Request) {
 			}
 			woken++
 			if err := s.told(ctx, m.Name, record.Side(i), keys); err != nil {
+				if taken != "" { // the same may be sent again
+					_, uerr := s.state.Unpin(ctx, taken)
+					err = errors.Join(err, uerr)
+				}
 				away(err)
 				return
 			}
@@ -118,10 +124,9 @@ func (s *service) hooked(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]int{"records": len(keys)}) // the system went away: nobody to tell
 }
 
-// fresh reports whether a signed request was not taken before, by any node, and remembers it for as long as its timestamp
-// can hold: that may lie ahead by a window, and holds for another one after that.
-func (s *service) fresh(ctx context.Context, request string, now time.Time) (bool, error) {
-	return s.state.PinFirst(ctx, engine.Slip{Name: fmt.Sprintf("webhook %x", sha256.Sum256([]byte(request))), Until: now.Add(2 * access.Window)})
+// hookSlip says that a signed request was taken, by whatever node.
+func hookSlip(request string) string {
+	return fmt.Sprintf("webhook %x", sha256.Sum256([]byte(request)))
 }
 
 // webhook finds a webhook block; nil if there is none.

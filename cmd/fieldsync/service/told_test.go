@@ -2,15 +2,25 @@ package service
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fieldsync/fieldsync/cmd/fieldsync/project"
 	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/access"
+	"github.com/fieldsync/fieldsync/engine/mapping"
 	"github.com/fieldsync/fieldsync/engine/record"
 	"github.com/fieldsync/fieldsync/engine/schedule"
 	"github.com/fieldsync/fieldsync/engine/state"
@@ -117,5 +127,53 @@ func TestWhatBecomesOfWhatWasSaid(t *testing.T) {
 	}
 	if s.heed(ctx, "a", left, nil); rests() != -1 {
 		t.Error("something is left")
+	}
+}
+
+// away is a state that keeps nothing of what is said.
+type away struct{ engine.Store }
+
+func (away) Tell(context.Context, string, []engine.Told) error { return engine.ErrStateAway }
+
+func TestAWebhookThatCannotBeKeptMayBeSentAgain(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := bare(t, &now)
+	own := access.Own
+	own.Secret = "hush-hush-hush"
+	prod := &mapping.Connection{Name: "prod", Webhooks: []*mapping.Webhook{{Collection: "incident", Signature: own}}}
+	side := mapping.Side{Connection: prod, Collection: "incident"}
+	s.rules = newRuleset(&project.Project{Config: &mapping.Config{Connections: []*mapping.Connection{prod}, Syncs: []*mapping.Sync{{Name: "a", Sides: [2]mapping.Side{side, side}}}}})
+	send := func() int {
+		const body = `{"keys": ["1", "2"]}`
+		stamp := strconv.FormatInt(now.Unix(), 10)
+		mac := hmac.New(sha256.New, []byte(own.Secret))
+		mac.Write([]byte(stamp + "." + body))
+		req := httptest.NewRequest(http.MethodPost, "/hooks/prod/incident", strings.NewReader(body))
+		req.SetPathValue("connection", "prod")
+		req.SetPathValue("collection", "incident")
+		req.Header.Set(own.Timestamp, stamp)
+		req.Header.Set(own.Header, own.Prefix+hex.EncodeToString(mac.Sum(nil)))
+		rec := httptest.NewRecorder()
+		s.hooked(rec, req)
+		return rec.Code
+	}
+	here := s.state
+	s.state = away{here}
+	if code := send(); code != http.StatusServiceUnavailable {
+		t.Errorf("it is answered with %d", code)
+	}
+	s.state = here
+	if code := send(); code != http.StatusAccepted {
+		t.Errorf("sent again it is answered with %d", code)
+	}
+	if code := send(); code != http.StatusConflict {
+		t.Errorf("a replay is answered with %d", code)
+	}
+	told, err := here.Told(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([2][]string{{"1", "2"}, {"1", "2"}}, only(told)); diff != "" {
+		t.Error(diff)
 	}
 }
