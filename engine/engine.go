@@ -26,6 +26,7 @@ type Engine struct {
 	// SplitFrom is how many records a side has, as its last full scan counted them, that is read in parts where its system
 	// can; 0: 50,000.
 	SplitFrom int64
+	Team      Team          // may be nil: there is nobody to share scans with
 	Keep      time.Duration // how long history, ended links and accounts of runs are remembered; 0: for ever
 	// Span is told of each stretch of work, for a trace: the work goes on with the context that it returns, and the
 	// function is called when it ends. It may be nil. Names and attributes hold no values of records.

@@ -63,6 +63,21 @@ func (g *gate) see(rec record.Record) {
 	g.remember(rec.Key, rec.Modified)
 }
 
+// join takes notice of what another process has seen of the same side.
+func (g *gate) join(a *account) {
+	for i, at := range a.Shown {
+		if i < len(g.shown) && !at.IsZero() {
+			g.shown[i] = at
+		}
+	}
+	if a.Last.After(g.last) {
+		g.last = a.Last
+	}
+	for _, w := range a.Newest {
+		g.remember(w.Key, w.At)
+	}
+}
+
 // remember makes a record one of the newest if it is. Of those with the same stamp keys decide, so that the order in
 // which records come does not matter.
 func (g *gate) remember(key string, at time.Time) {

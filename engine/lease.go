@@ -69,7 +69,7 @@ func (u *until) past(now time.Time) bool {
 // taken over at once: what it left in flight is recovered next, as after any crash. The fence keeps
 // out an owner that was taken for dead and is not.
 func (e *Engine) lease(ctx context.Context, sync string) (l lease, err error) {
-	l = lease{store: e.Store, sync: sync, owner: e.owner() + " " + strings.ToLower(rand.Text()[:6]), until: &until{}}
+	l = lease{store: e.Store, sync: sync, owner: e.owner() + " " + random(), until: &until{}}
 	l.until.renewed(e.now())
 	l.fence, err = e.Store.Lease(ctx, sync, l.owner, leaseTTL)
 	held, ok := errors.AsType[*LeasedError](err)
@@ -100,6 +100,9 @@ func (r *Run) ours(ctx context.Context) error {
 	r.lease.until.renewed(asked)
 	return nil
 }
+
+// random tells what one process does from all else that it does.
+func random() string { return strings.ToLower(rand.Text()[:6]) }
 
 // renew has the lease for another while. Somebody else's fence in between is the end of it, also when they are done.
 func (l lease) renew(ctx context.Context) error {

@@ -117,7 +117,17 @@ func (r *Run) observeAll(ctx context.Context, s record.Side, v *view) error {
 	table.sealed()
 	v.first = len(table.hashes) == 0
 	sink := r.sink(ctx, s)
-	window, err := r.scan(ctx, s, "", func(rec record.Record, p Print) error {
+	k := &intake{same: func(hash uint64) error {
+		i, known := table.find(hash)
+		if !known {
+			return errors.New("a record that was never settled cannot show what was settled")
+		}
+		if !table.see(i) {
+			v.count++
+		}
+		return nil
+	}}
+	k.emit = func(rec record.Record, p Print) error {
 		i, known := table.find(p.Hash)
 		if known && !table.see(i) && table.prints[i] == p.Print {
 			v.count++
@@ -136,7 +146,8 @@ func (r *Run) observeAll(ctx context.Context, s record.Side, v *view) error {
 			return sink.put(rec, reconcile.OutOfScope, p)
 		}
 		return nil
-	})
+	}
+	window, err := r.scan(ctx, s, "", k)
 	if err != nil {
 		return err
 	}
@@ -199,12 +210,12 @@ func (r *Run) observeChanges(ctx context.Context, s record.Side, v *view) error 
 		page = page[:0]
 		return nil
 	}
-	window, err := r.scan(ctx, s, v.before.Since, func(rec record.Record, p Print) error {
+	window, err := r.scan(ctx, s, v.before.Since, &intake{emit: func(rec record.Record, p Print) error {
 		if page = append(page, shown{rec.Clone(), p}); len(page) >= decideBatch {
 			return compare()
 		}
 		return nil
-	})
+	}})
 	if err == nil {
 		err = compare()
 	}

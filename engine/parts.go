@@ -31,6 +31,7 @@ type intake struct {
 	side  record.Side
 	phase string
 	emit  func(record.Record, Print) error
+	same  func(hash uint64) error // of a record that shows what was settled; nil in a scan for changes, which has no parts
 
 	mu sync.Mutex
 	n  int64
@@ -38,26 +39,34 @@ type intake struct {
 
 // taker is what a scan, or one part of it, emits to.
 func (k *intake) taker() func(record.Record) error {
-	pr, paths := newPrinter(k.r.rules.Digest), k.r.rules.Sides[k.side].Paths
-	op := "scan " + k.r.job.Ends[k.side].Collection
+	pr := newPrinter(k.r.rules.Digest)
 	return func(rec record.Record) error {
-		if rec.Key == "" {
-			return &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: "a record without a key came back"}
-		}
-		if len(rec.Values) != len(paths) {
-			return &connectors.Error{Kind: connectors.ErrProtocol, Op: op, Detail: fmt.Sprintf("record %s has %d values for %d paths", rec.Key, len(rec.Values), len(paths))}
+		if err := k.r.whole(k.side, rec); err != nil {
+			return err
 		}
 		return k.take(rec, pr.of(rec.Key, rec.Values))
 	}
+}
+
+// whole makes sure that a record has its key and a value for each path.
+func (r *Run) whole(s record.Side, rec record.Record) error {
+	detail := ""
+	switch paths := r.rules.Sides[s].Paths; {
+	case rec.Key == "":
+		detail = "a record without a key came back"
+	case len(rec.Values) != len(paths):
+		detail = fmt.Sprintf("record %s has %d values for %d paths", rec.Key, len(rec.Values), len(paths))
+	default:
+		return nil
+	}
+	return &connectors.Error{Kind: connectors.ErrProtocol, Op: "scan " + r.job.Ends[s].Collection, Detail: detail}
 }
 
 func (k *intake) take(rec record.Record, p Print) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	v := &k.r.views[k.side]
-	if k.n++; k.n%1000 == 0 {
-		k.r.progress(k.phase, k.n, 0)
-	}
+	k.count(1)
 	if v.most > 0 && k.n > v.most {
 		return errLarge
 	}
@@ -65,9 +74,38 @@ func (k *intake) take(rec record.Record, p Print) error {
 	return k.emit(rec, p)
 }
 
+// count adds records to those that the side has shown.
+func (k *intake) count(n int64) {
+	before := k.n
+	if k.n += n; k.n/1000 > before/1000 {
+		k.r.progress(k.phase, k.n, 0)
+	}
+}
+
+// takeSame takes records that show what was settled, by the hashes of their keys.
+func (k *intake) takeSame(hashes []uint64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, h := range hashes {
+		if err := k.same(h); err != nil {
+			return err
+		}
+	}
+	k.count(int64(len(hashes)))
+	return nil
+}
+
+// join takes notice of what another process has seen of the side in a part, some of whose records it kept to itself.
+func (k *intake) join(a *account, kept int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.count(kept)
+	k.r.views[k.side].gate.join(a)
+}
+
 // scan reads a side and hands on each record with its fingerprint, one at a time, in any order.
-func (r *Run) scan(ctx context.Context, s record.Side, since string, emit func(record.Record, Print) error) (connectors.Window, error) {
-	k := &intake{r: r, side: s, phase: "observe " + r.name(s), emit: emit}
+func (r *Run) scan(ctx context.Context, s record.Side, since string, k *intake) (connectors.Window, error) {
+	k.r, k.side, k.phase = r, s, "observe "+r.name(s)
 	v := &r.views[s]
 	v.gate.watch(v.before.Newest)
 	ctx, end := r.span(ctx, k.phase)
@@ -90,22 +128,29 @@ func (r *Run) scanParts(ctx context.Context, k *intake, q connectors.Query) (con
 	}
 	r.log().Debug("reading in parts", "side", r.name(k.side), "parts", len(parts))
 	windows := make([]connectors.Window, len(parts))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.atOnce(k.side))
-	for i := range parts {
-		g.Go(func() (err error) {
-			q := q
-			q.Part = parts[i]
-			if windows[i], err = h.Scan(ctx, q, k.taker()); err != nil {
-				return fmt.Errorf("part %d of %d: %w", i+1, len(parts), err)
-			}
-			return nil
-		})
+	if r.leased && r.e.Team != nil && r.e.Team.Others(ctx) {
+		err = r.scanTogether(ctx, k, q, parts, windows)
+	} else {
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(r.atOnce(k.side))
+		for n := range parts {
+			g.Go(func() error { return r.scanPart(gctx, k, q, n, parts, windows) })
+		}
+		err = g.Wait()
 	}
-	if err := g.Wait(); err != nil {
+	if err != nil {
 		return connectors.Window{}, err
 	}
 	return together(whole, windows, "scan "+r.job.Ends[k.side].Collection)
+}
+
+// scanPart scans one of the parts.
+func (r *Run) scanPart(ctx context.Context, k *intake, q connectors.Query, n int, parts []string, windows []connectors.Window) (err error) {
+	q.Part = parts[n]
+	if windows[n], err = r.job.Ends[k.side].Handle.Scan(ctx, q, k.taker()); err != nil {
+		return fmt.Errorf("part %d of %d: %w", n+1, len(parts), err)
+	}
+	return nil
 }
 
 // split cuts a full scan of a side into parts; fewer than two: it is read as a whole.

@@ -146,6 +146,8 @@ func TestASideInPartsGivesThePlanAndTheStateOfTheWhole(t *testing.T) {
 		defer parts.engine.Store.Close()
 		parts.engine.SplitFrom = 1
 		cuts := parts.cutting()
+		help, share := newColleague(parts), 0
+		help.takes = func(p engine.PartRef) bool { return (p.N+share)%3 > 0 } // what it does not take is scanned here
 		both := func(do func(w *world)) { do(whole); do(parts) }
 		word := rapid.SampledFrom([]string{"", "a", "b", "c", "T-1", "T-2", "T-30"})
 		for round := range rapid.IntRange(2, 4).Draw(rt, "rounds") {
@@ -173,6 +175,7 @@ func TestASideInPartsGivesThePlanAndTheStateOfTheWhole(t *testing.T) {
 				c.parts = drawParts(rt, fmt.Sprint("side ", s))
 			}
 			both(func(w *world) { w.now = w.now.Add(time.Minute) })
+			share, help.alone = rapid.IntRange(0, 2).Draw(rt, "share"), rapid.Bool().Draw(rt, "alone")
 			if diff := cmp.Diff(whole.items(), parts.items()); diff != "" {
 				rt.Fatalf("round %d: plan (-whole +parts):\n%s", round, diff)
 			}

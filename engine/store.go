@@ -244,6 +244,24 @@ type Book interface {
 	// Choose stores a person's decision of a waiting conflict. false if no such conflict waits.
 	Choose(ctx context.Context, link int64, field string, c reconcile.Choice) (bool, error)
 
+	// PutUp puts the parts of a side's scan up for other processes, numbered from 0, and forgets what earlier runs of the
+	// sync have left of theirs. Only books with its fence see them.
+	PutUp(ctx context.Context, s record.Side, tasks [][]byte) error
+	// TakeDown forgets one part of a side, or AllParts, with what was handed over.
+	TakeDown(ctx context.Context, s record.Side, n int) error
+	// Parts lists those of a side that are put up, by number.
+	Parts(ctx context.Context, s record.Side) ([]Part, error)
+	// TakePart gives a part that has not ended from one taker ("": nobody) to another, and forgets what was handed over of
+	// it; false if it was not from's any more.
+	TakePart(ctx context.Context, s record.Side, n int, from, by string) (bool, error)
+	// HandOver keeps what the taker of a part has found; an empty page only shows that it lives. false if the part is not
+	// its own any more.
+	HandOver(ctx context.Context, s record.Side, n int, by string, p Page) (bool, error)
+	// EndPart keeps the account of a part that its taker has scanned to its end; false if it is not its own any more.
+	EndPart(ctx context.Context, s record.Side, n int, by string, account []byte) (bool, error)
+	// Pages emits what was handed over of a part, in order.
+	Pages(ctx context.Context, s record.Side, n int, emit func(Page) error) error
+
 	// Intend makes intents durable before their calls and gives them IDs.
 	Intend(ctx context.Context, ins []*Intent) error
 	// Intents returns the open ones, oldest first.
@@ -258,6 +276,26 @@ type Book interface {
 type Print struct {
 	Hash  uint64 // of the key
 	Print uint64 // of the values of every declared path, and of the rules
+}
+
+// A Part is one of a scan that a run has put up for other processes.
+type Part struct {
+	N       int
+	Task    []byte // the engine's own encoding, as Account
+	Taker   string // who scans it; "": nobody does
+	Beats   int64  // how often the taker has handed something over
+	Seen    int64  // records that it has seen
+	Account []byte // how it ended; nil: it has not
+}
+
+// AllParts stands for every number of a part.
+const AllParts = -1
+
+// A Page is some of what a part holds.
+type Page struct {
+	Same  []uint64        // key hashes of records that show what was settled
+	Found []record.Record // all others, but those that were never settled and are out of scope
+	Seen  int64           // records of the part up to now
 }
 
 // A Cursor is how far one side was observed.

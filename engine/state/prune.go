@@ -20,6 +20,8 @@ var aged = []struct{ table, column, find string }{
 		AND id < (SELECT max(id) FROM run WHERE run.sync = old.sync)
 		AND id <> coalesce((SELECT id FROM run WHERE run.sync = old.sync ORDER BY good DESC LIMIT 1), 0)`},
 	{"lease", "rowid", "SELECT rowid FROM lease WHERE sync LIKE '(node %' AND expires < ?1 LIMIT ?2"}, // of processes that ended
+	{"part_page", "rowid", "SELECT rowid FROM part_page WHERE at < ?1 LIMIT ?2"},                      // of a sync that never ran again
+	{"part", "rowid", "SELECT rowid FROM part WHERE at < ?1 LIMIT ?2"},
 	{"used_plan", "rowid", "SELECT rowid FROM used_plan WHERE at < ?1 LIMIT ?2"},
 	{"approval", "rowid", "SELECT rowid FROM approval WHERE until < ?1 LIMIT ?2"},
 	{slips, "rowid", "SELECT rowid FROM slip WHERE until < ?1 LIMIT ?2"},

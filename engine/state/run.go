@@ -48,6 +48,9 @@ func (b *book) StartRun(ctx context.Context, r *plan.Run) error {
 		if err != nil {
 			return err
 		}
+		if err := b.clear(c); err != nil {
+			return err
+		}
 		return c.exec("INSERT INTO run (id, sync, good, started, body) VALUES (?,?,?,?,?)", stored.ID, b.id, good(stored), stored.Started, string(body))
 	})
 	if err == nil {

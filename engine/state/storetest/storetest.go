@@ -52,6 +52,8 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		"an ended link has a tomb and may live again":                   tombs,
 		"fingerprints come by unsigned hash":                            prints,
 		"the last word about a fingerprint counts":                      printsInOneBatch,
+		"a part has one taker, whose pages count":                       parts,
+		"parts are those of one run":                                    partsFenced,
 		"syncs do not see each other":                                   apart,
 		"intents stay until they are folded":                            intents,
 		"many callers fold at once":                                     concurrentFolds,
