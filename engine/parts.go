@@ -17,9 +17,10 @@ import (
 
 const (
 	// splitFrom is from how many records a side is read in parts, as its last full scan counted them: that many take some
-	// fifty pages, seconds at any system, beside which the requests that find the bounds are few. A part has about half as
-	// many, so that one that has to be read again costs little; mostParts keeps those requests few for the largest sides.
-	splitFrom, mostParts = 50_000, 64
+	// fifty pages, seconds at any system, beside which the requests that find the bounds are few. A part has a fifth of as
+	// many, so that several are read at once and one that has to be read again costs little; mostParts keeps those requests
+	// few for the largest sides.
+	splitFrom, splitInto, mostParts = 50_000, 5, 64
 	// partsAtOnce is how many parts are read at the same time where the connection has no limit of its own. Its limits
 	// hold for the requests of all of them.
 	partsAtOnce = 4
@@ -164,7 +165,7 @@ func (r *Run) split(ctx context.Context, s record.Side, q connectors.Query) ([]s
 	if !ok || q.Since != "" || count < from {
 		return nil, connectors.Window{}, nil
 	}
-	return splitter.Split(ctx, q, int(min(max(count/max(from/2, 1), 2), mostParts)))
+	return splitter.Split(ctx, q, int(min(max(count/max(from/splitInto, 1), 2), mostParts)))
 }
 
 // atOnce is how many parts of a side are read at the same time.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fieldsync/fieldsync/connectors"
 	"github.com/fieldsync/fieldsync/engine"
+	"github.com/fieldsync/fieldsync/engine/reconcile"
 	"github.com/fieldsync/fieldsync/engine/record"
 )
 
@@ -97,6 +98,12 @@ func (w *world) left() (parts []engine.Part) {
 func partly(t *testing.T) *world {
 	t.Helper()
 	w := newWorldIn(t, fastDir(t))
+	w.rules.Sides[0].Where = func(e reconcile.Env) (bool, error) {
+		if e.Values[0][2].Text() == "odd" {
+			return false, errors.New("it cannot be said")
+		}
+		return e.Values[0][2].Text() != "out", nil
+	}
 	for i := range 60 {
 		w.ticket.Add(text("title", fmt.Sprint("ticket ", i)))
 	}
@@ -107,6 +114,9 @@ func partly(t *testing.T) *world {
 		w.ticket.Edit(fmt.Sprintf("T-%d", 3*i+1), text("title", fmt.Sprint("edited ", i)))
 	}
 	w.ticket.Remove("T-30")
+	w.ticket.Edit("T-31", text("queue", "out"))
+	w.ticket.Edit("T-32", text("queue", "odd"))
+	w.ticket.Add(text("queue", "out"))
 	w.incident.Edit("sys7", text("summary", "edited, too"))
 	w.ticket.Add(text("title", "new"))
 	w.now = w.now.Add(time.Minute)
@@ -143,8 +153,8 @@ func TestWhatAColleagueScansCountsAsIfItHadBeenScannedHere(t *testing.T) {
 			if gotAcc != acc {
 				t.Errorf("the run ends with %s, alone with %s", gotAcc, acc)
 			}
-			if seen["observe ticket"] != 60 || seen["observe incident"] != 60 {
-				t.Errorf("%v records were seen, want 60 on each side", seen)
+			if seen["observe ticket"] != 61 || seen["observe incident"] != 60 {
+				t.Errorf("%v records were seen, want 61 and 60", seen)
 			}
 			if len(c.offered) < 10 || c.withdrawn != 2 {
 				t.Errorf("%d parts offered, %d times withdrawn", len(c.offered), c.withdrawn)
@@ -200,7 +210,7 @@ func TestAPartThatAColleagueCannotScanIsScannedHere(t *testing.T) {
 			if left := w.left(); len(left) > 0 || len(col.errs) == 0 {
 				t.Errorf("%d parts offered, left behind: %+v", len(col.errs), left)
 			}
-			w.wantPlan("nothing is left to do")
+			w.wantPlan("nothing is left to do", "hold T-32 sys26 ")
 		})
 	}
 }
@@ -251,7 +261,7 @@ func TestAColleagueThatDiesHasItsPartTakenAway(t *testing.T) {
 	if left := w.left(); len(left) > 0 {
 		t.Errorf("left behind: %+v", left)
 	}
-	w.wantPlan("nothing is left to do")
+	w.wantPlan("nothing is left to do", "hold T-32 sys26 ")
 }
 
 // TestWhatADeadRunPutUpIsClearedAway kills a run in the middle of its scan.
@@ -288,7 +298,7 @@ func TestWhatADeadRunPutUpIsClearedAway(t *testing.T) {
 	if _, err := b.HandOver(t.Context(), ref.Side, ref.N, "anybody", engine.Page{}); !errors.Is(err, engine.ErrLeaseLost) {
 		t.Errorf("a page for the dead run gives %v", err)
 	}
-	w.wantPlan("nothing is left to do")
+	w.wantPlan("nothing is left to do", "hold T-32 sys26 ")
 }
 
 // A deaf store's books never take parts down.

@@ -43,6 +43,8 @@ type Node struct {
 	// Alive is told how many nodes there are, this one included, whenever that changes; may be nil.
 	Alive func(nodes int)
 	Heard func(word string) // what another node said (see Say); may be nil
+	// Part scans a part that a run on another node has put up (see Offer). nil: this node scans none.
+	Part func(ctx context.Context, p engine.PartRef) error
 
 	client *river.Client[pgx.Tx]
 	pool   *pgxpool.Pool
@@ -56,6 +58,7 @@ type Node struct {
 	epochs  map[string]int64     // see epoch
 	running map[string]time.Time // here, by job
 	awaited map[int64]chan<- end // by the leader, by number in the queue
+	scans   map[scanAt]bool      // under way here, with parts that others may take
 	loop    *schedule.Loop       // while this node leads
 	leading context.Context      // likewise
 	alive   context.Context      // of the jobs that run here: ends when this node was taken for dead

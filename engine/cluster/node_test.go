@@ -317,3 +317,62 @@ func TestNodesKnowHowManyThereAreAndHearEachOther(t *testing.T) {
 	stopThird()
 	soon("one is alone again", 1)
 }
+
+func TestPartsOfAScanAreOfferedToTheOtherNodes(t *testing.T) {
+	m := newTeam(t)
+	var mu sync.Mutex
+	got := map[string][]int{}
+	fail := map[int]error{2: fmt.Errorf("not yet: %w", engine.ErrOtherRules), 3: errors.New("the system is away")}
+	scanner := func(name string) func(n *cluster.Node) {
+		return func(n *cluster.Node) {
+			n.Part = func(_ context.Context, p engine.PartRef) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if p.Sync != "job" || p.Fence != 7 || p.Side != 1 || p.Rules != "rules" {
+					t.Errorf("asked for %+v", p)
+				}
+				got[name] = append(got[name], p.N)
+				err := fail[p.N]
+				if p.N == 2 {
+					delete(fail, 2) // the files are edited here, too
+				}
+				return err
+			}
+		}
+	}
+	one, _ := m.nodeWith(scanner("one"), m.job("job", ""))
+	if one.Others(t.Context()) {
+		t.Error("a node that is alone knows of others")
+	}
+	_, stopTwo := m.nodeWith(scanner("two"), m.job("job", ""))
+	m.until("one knows of the other", func() bool { return one.Others(t.Context()) })
+	refs := make([]engine.PartRef, 5)
+	for i := range refs {
+		refs[i] = engine.PartRef{Sync: "job", Fence: 7, Side: 1, N: i, Rules: "rules"}
+	}
+	withdraw, err := one.Offer(t.Context(), refs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const open = "SELECT count(*) FROM river_job WHERE kind = 'part' AND finalized_at IS NULL"
+	m.until("the other has looked at each", func() bool { return m.count(open) == "0" })
+	mu.Lock()
+	slices.Sort(got["two"])
+	if want := []int{0, 1, 2, 2, 3, 4}; len(got["one"]) > 0 || !slices.Equal(got["two"], want) {
+		t.Errorf("scanned %v, want %v by the other alone: what another mapping keeps from it is tried again, an error is not", got, want)
+	}
+	mu.Unlock()
+	withdraw()
+	stopTwo()
+	for i := range refs {
+		refs[i].Fence = 8
+	}
+	if withdraw, err = one.Offer(t.Context(), refs); err != nil {
+		t.Fatal(err)
+	}
+	if m.count(open) != "5" {
+		t.Errorf("%s parts wait, want 5 that nobody is there to take", m.count(open))
+	}
+	withdraw()
+	m.until("what was withdrawn is out of the queue", func() bool { return m.count(open) == "0" })
+}

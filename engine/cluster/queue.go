@@ -82,7 +82,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	workers := river.NewWorkers()
-	if err := errors.Join(river.AddWorkerSafely(workers, &runner{n: n}), river.AddWorkerSafely(workers, &listener{n: n})); err != nil {
+	if err := errors.Join(river.AddWorkerSafely(workers, &runner{n: n}), river.AddWorkerSafely(workers, &listener{n: n}), river.AddWorkerSafely(workers, &scanner{n: n})); err != nil {
 		return err
 	}
 	n.client, err = river.NewClient(driver, &river.Config{

@@ -51,14 +51,6 @@ func (s *service) console() *console.Console {
 	}})
 }
 
-// hold is the rules in force, kept open until release.
-func (b *backend) hold() (r *ruleset, release func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.rules.runs.Add(1)
-	return b.rules, b.rules.runs.Done
-}
-
 // named is a sync of the mapping.
 func (b *backend) named(r *ruleset, name string) (*mapping.Sync, error) {
 	if s, ok := r.Sync(name); ok {

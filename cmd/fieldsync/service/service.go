@@ -188,7 +188,7 @@ func (s *service) summary() string {
 // newLoop makes a loop that tells when jobs can be triggered. Where the state is a database, others may share the work.
 func (s *service) newLoop(ctx context.Context, workers int, ready func()) (loop, error) {
 	if place := s.rules.Settings.State; state.IsURL(place) {
-		n := &cluster.Node{URL: place, Store: s.state, Name: s.rules.Owner, Workers: workers, Log: s.log, Now: s.now, Last: s.lastRuns, Ready: ready, Alive: s.share.Set, Heard: s.live.heard}
+		n := &cluster.Node{URL: place, Store: s.state, Name: s.rules.Owner, Workers: workers, Log: s.log, Now: s.now, Last: s.lastRuns, Ready: ready, Alive: s.share.Set, Heard: s.live.heard, Part: s.scanPart}
 		s.say = n.Say
 		return n, nil
 	}
@@ -329,6 +329,7 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 	}
 	e := r.Engine(nil)
 	e.Progress = seen.step
+	e.Team, _ = s.loop.(engine.Team) // a single process has none
 	run, err := e.Start(ctx, job)
 	if err != nil {
 		return acc, r.Failed(ctx, m.Name, trigger, began, err)
@@ -343,11 +344,37 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 	}})
 }
 
+// scanPart scans a part of what a run on another node reads, by the rules in force here.
+func (s *service) scanPart(ctx context.Context, p engine.PartRef) error {
+	r, release := s.hold()
+	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	m, err := r.Find(p.Sync)
+	if err != nil {
+		return fmt.Errorf("%w: %w", engine.ErrOtherRules, err)
+	}
+	job, err := r.Job(ctx, m, project.JobOptions{})
+	if err != nil {
+		return err
+	}
+	return r.Engine(nil).ScanPart(ctx, job, p)
+}
+
 // inForce is the rules that new runs go by.
 func (s *service) inForce() *ruleset {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rules
+}
+
+// hold is the rules in force, kept open until release.
+func (s *service) hold() (r *ruleset, release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules.runs.Add(1)
+	return s.rules, s.rules.runs.Done
 }
 
 func (s *service) setReady(ready bool) {
