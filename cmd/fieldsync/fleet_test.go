@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -44,11 +45,12 @@ type fleet struct {
 
 // A node is a process of the fleet.
 type node struct {
-	f   *fleet
-	n   int
-	way *way
-	cmd *exec.Cmd
-	out *lockedBuffer
+	f     *fleet
+	n     int
+	way   *way
+	level string // of the log; "": warnings
+	cmd   *exec.Cmd
+	out   *lockedBuffer
 }
 
 // newFleet makes systems with as many syncs, of as many tickets each.
@@ -228,7 +230,7 @@ func (f *fleet) people(seed int64, stop <-chan struct{}) {
 func (n *node) start() {
 	n.f.t.Helper()
 	n.out = &lockedBuffer{}
-	n.cmd = exec.Command("fieldsync", "serve", "-d", n.f.dir, "--listen", "127.0.0.1:0", "--workers", strconv.Itoa(max(2, n.f.workers)), "--log-level", "warn")
+	n.cmd = exec.Command("fieldsync", "serve", "-d", n.f.dir, "--listen", "127.0.0.1:0", "--workers", strconv.Itoa(max(2, n.f.workers)), "--log-level", cmp.Or(n.level, "warn"))
 	n.cmd.Env = append(os.Environ(), "STATE_URL="+n.way.url, "SYSTEMS_URL="+n.f.direct)
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	if err := n.cmd.Start(); err != nil {
