@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -67,7 +68,7 @@ func (w *world) cutting() [2]*cutting {
 	return cuts
 }
 
-// remembered is what the state of a world holds of its sync, but for what names a process.
+// remembered is what the state of a world holds of its sync, but for the numbers of its links.
 func (w *world) remembered() []string {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -100,8 +101,17 @@ func (w *world) remembered() []string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	for i := range out {
+		out[i] = unnumbered(out[i])
+	}
+	slices.Sort(out)
 	return out
 }
+
+// Links are numbered as their creates end, several at a time, and the digest of a plan holds their numbers.
+var linkNumber = regexp.MustCompile(`("ID"|"link"|"digest"):("[0-9a-f]+"|[0-9]+)`)
+
+func unnumbered(text string) string { return linkNumber.ReplaceAllString(text, "$1:0") }
 
 // items is a plan with everything that it says.
 func (w *world) items() []string {
@@ -120,14 +130,14 @@ func (w *world) items() []string {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		out = append(out, string(text))
+		out = append(out, unnumbered(string(text)))
 	}
 	f := r.Footer()
 	text, err := json.Marshal(f)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return append(out, string(text), fmt.Sprint(r.Header().Observed, r.Header().Scan))
+	return append(out, unnumbered(string(text)), fmt.Sprint(r.Header().Observed, r.Header().Scan))
 }
 
 // drawParts cuts keys anywhere, also where there are none, and shuffles the parts.

@@ -479,8 +479,9 @@ type Spool interface {
 	Each(ctx context.Context, s record.Side, emit func(Moved) error) error
 	// GetAll emits the records with these keys, in any order.
 	GetAll(ctx context.Context, s record.Side, keys []string, emit func(Moved) error) error
-	// Matching emits records of a side whose match hash of one block is among hashes: of each hash the first
-	// few, two at least where there are two. That is enough to know that a match is not unique.
+	// Matching emits records of a side whose match hash of one block is among hashes, by key: of each hash the first
+	// few, two at least where there are two, in whatever order they were put. That is enough to know that a match is not
+	// unique.
 	Matching(ctx context.Context, s record.Side, block int, hashes []uint64, emit func(Moved) error) error
 	// Count is the number of records of a side.
 	Count(ctx context.Context, s record.Side) (int64, error)

@@ -33,13 +33,13 @@ type spool struct {
 
 const (
 	byKey   = "CREATE INDEX rec_key ON rec (side, key)"
-	byMatch = "CREATE INDEX match_hash ON match (side, block, hash, rec)"
+	byMatch = "CREATE INDEX match_hash ON match (side, block, hash, key, rec)"
 	byOrder = "CREATE INDEX item_order ON item (ord, sort)"
 )
 
 var (
 	insertRecs    = newRows("INSERT INTO rec (id, side, key, body) VALUES ", 4, "")
-	insertMatches = newRows("INSERT INTO match (side, block, hash, rec) VALUES ", 4, "")
+	insertMatches = newRows("INSERT INTO match (side, block, hash, key, rec) VALUES ", 5, "")
 	insertItems   = newRows("INSERT INTO item (ord, sort, data) VALUES ", 3, "")
 )
 
@@ -51,7 +51,7 @@ func (s *Store) Spool(context.Context) (engine.Spool, error) {
 		"PRAGMA cache_size = -16384",
 		"BEGIN",
 		"CREATE TABLE rec (id INTEGER PRIMARY KEY, side INTEGER NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL) STRICT",
-		"CREATE TABLE match (side INTEGER NOT NULL, block INTEGER NOT NULL, hash INTEGER NOT NULL, rec INTEGER NOT NULL) STRICT",
+		"CREATE TABLE match (side INTEGER NOT NULL, block INTEGER NOT NULL, hash INTEGER NOT NULL, key TEXT NOT NULL, rec INTEGER NOT NULL) STRICT",
 		"CREATE TABLE item (id INTEGER PRIMARY KEY, ord INTEGER NOT NULL, sort TEXT NOT NULL, data BLOB NOT NULL) STRICT",
 	)
 	if err != nil {
@@ -119,6 +119,7 @@ func (s *spool) Put(ctx context.Context, side record.Side, recs []engine.Moved) 
 	type match struct {
 		block int
 		hash  uint64
+		key   string
 		rec   int64
 	}
 	return s.with(ctx, func(c *conn) error {
@@ -127,7 +128,7 @@ func (s *spool) Put(ctx context.Context, side record.Side, recs []engine.Moved) 
 			s.last++
 			for block, h := range recs[i].Match {
 				if h != 0 {
-					matches = append(matches, match{block, h, s.last})
+					matches = append(matches, match{block, h, recs[i].Record.Key, s.last})
 				}
 			}
 			return append(args, s.last, side, recs[i].Record.Key, appendMoved(nil, &recs[i]))
@@ -136,7 +137,7 @@ func (s *spool) Put(ctx context.Context, side record.Side, recs []engine.Moved) 
 			return err
 		}
 		return insertMatches.store(c, len(matches), func(args []any, i int) []any {
-			return append(args, side, matches[i].block, int64(matches[i].hash), matches[i].rec)
+			return append(args, side, matches[i].block, int64(matches[i].hash), matches[i].key, matches[i].rec)
 		})
 	})
 }
@@ -197,7 +198,7 @@ func (s *spool) GetAll(ctx context.Context, side record.Side, keys []string, emi
 // matchMost is how many records of one hash Matching looks at.
 const matchMost = 8
 
-// Matching emits the first records of a side that have these hashes under one match block.
+// Matching emits the first records of a side, by key, that have these hashes under one match block.
 func (s *spool) Matching(ctx context.Context, side record.Side, block int, hashes []uint64, emit func(engine.Moved) error) error {
 	signed := make([]int64, len(hashes))
 	for i, h := range hashes {
@@ -209,9 +210,9 @@ func (s *spool) Matching(ctx context.Context, side record.Side, block int, hashe
 	}
 	return s.gather(ctx, func(c *conn, add func(row) error) error {
 		return c.each(`SELECT r.key, r.body FROM (
-			SELECT rec, row_number() OVER (PARTITION BY hash ORDER BY rec) AS n FROM match
+			SELECT rec, row_number() OVER (PARTITION BY hash ORDER BY key, rec) AS n FROM match
 			WHERE side = ? AND block = ? AND hash IN (SELECT value FROM json_each(?))
-		) m JOIN rec r ON r.id = m.rec WHERE m.n <= ? AND `+newest+" ORDER BY r.id", add, side, block, string(list), matchMost)
+		) m JOIN rec r ON r.id = m.rec WHERE m.n <= ? AND `+newest+" ORDER BY r.key", add, side, block, string(list), matchMost)
 	}, emit, byKey, byMatch)
 }
 
