@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"engine/plan":                      {"engine/record"},
 	"engine/reconcile":                 {"engine/plan", "engine/record"},
 	"engine/schedule":                  {},
-	"engine/cluster":                   {"engine", "engine/plan", "engine/schedule", "engine/state"},
+	"engine/cluster":                   {"engine", "engine/plan", "engine/record", "engine/schedule", "engine/state"},
 	"engine/mapping/expression":        {"engine/record"},
 	"engine/verify":                    {"engine/reconcile", "engine/record"},
 	"engine/mapping":                   {"connectors", "engine/reconcile", "engine/record", "engine/schedule", "engine/access", "engine/mapping/expression", "engine/verify"}, // verify plays tests that expect promises
