@@ -242,9 +242,6 @@ func (s *service) lastOfAll(ctx context.Context, k engine.SyncStatus) (last *pla
 	return last, err
 }
 
-// shared reports whether other nodes may share the work.
-func (s *service) shared() bool { return state.IsURL(s.inForce().Settings.State) }
-
 // lately is how many runs of a sync are looked through for one that was about all.
 const lately = 2000
 
