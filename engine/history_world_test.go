@@ -61,7 +61,7 @@ type history struct {
 	linked    map[[2]string]bool
 	planned   map[string]bool // writes that the preview of this run announced
 	touched   map[string]int  // epoch in which somebody last wrote a field of a record
-	epoch     int             // grows with every run that leaves nothing waiting and nothing unsaid
+	epoch     int             // grows with every run that leaves nothing waiting and nothing unsaid, and to which everything shows
 	busy      bool            // somebody wrote while a run was under way
 	held      bool            // something was hidden at some time: a field, or a record of a scan
 	problems  []string
@@ -272,6 +272,9 @@ func (w *history) run(tr trouble) (acc plan.Run, err error) {
 	w.cutScan, w.shortScan, w.busy = false, false, false
 	w.inflate = w.changesOnly(w.job(tr.Full))
 	defer func() { w.inflate = false }()
+	unlisted := slices.ContainsFunc(w.systems[:], func(s *system) bool {
+		return slices.ContainsFunc(s.m.Keys(), func(key string) bool { return !s.indexed(key) })
+	})
 	var approved string
 	for try := 0; ; try++ {
 		e := w.process()
@@ -299,7 +302,7 @@ func (w *history) run(tr trouble) (acc plan.Run, err error) {
 		w.wait(11 * time.Second) // its lease runs out
 	}
 	w.control = newControl()
-	if err == nil && acc.Complete && acc.Failed == 0 && acc.Footer.Conflicts+acc.Footer.Held == 0 && acc.Stirred == 0 && !w.busy {
+	if err == nil && acc.Complete && acc.Failed == 0 && acc.Footer.Conflicts+acc.Footer.Held == 0 && acc.Stirred == 0 && !w.busy && !unlisted {
 		w.epoch++
 	}
 	w.checkAlways()
