@@ -27,8 +27,9 @@ test: deps servers
 	FIELDSYNC_SCREENSHOTS='$(CURDIR)/bin/screenshots' go test -timeout 15m -tags '$(TAGS)' ./...
 	go test -race -tags '$(TAGS)' $(RACE)
 
-# Ten times the random histories that make test lives, the bugs that are planted to see that they are caught, and ten
-# times as many kills of a running service and of nodes that share one state. FIELDSYNC_SEED=n lives the histories of one seed again.
+# Ten times the random histories that make test lives, on a file, and many more on a server than it does; the bugs that are
+# planted to see that they are caught; and ten rounds of killing a running service, and nodes that share one state. It takes hours.
+# FIELDSYNC_SEED=n lives the histories or the round of one seed again.
 soak: deps servers
 	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestHistories|TestCrashesChangeNothing|TestTheSidesAreEqual|TestAPoisonousRecord|TestPlantedBugs' ./engine
 	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestKilled|TestSeveralNodes' ./cmd/fieldsync

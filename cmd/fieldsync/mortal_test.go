@@ -92,12 +92,13 @@ sync "desk" {
 
 // A mortal is a help desk, an instance that outlives every fieldsync process, and the process that is to be killed.
 type mortal struct {
-	t    *testing.T
-	dir  string
-	url  string
-	db   *sql.DB
-	snow atomic.Pointer[snowsim.Server] // another one can take its place at the same address
-	open atomic.Int64                   // connections to the instance
+	t     *testing.T
+	dir   string
+	url   string
+	db    *sql.DB
+	snow  atomic.Pointer[snowsim.Server] // another one can take its place at the same address
+	open  atomic.Int64                   // connections to the instance
+	lives atomic.Int64                   // processes that were started
 
 	mu    sync.Mutex
 	ahead time.Duration // of the instance's clock and, in runs that end by themselves, of ours
@@ -232,6 +233,7 @@ func (m *mortal) start(out *bytes.Buffer) {
 	if err := c.Start(); err != nil {
 		m.t.Fatal(err)
 	}
+	m.lives.Add(1)
 	m.mu.Lock()
 	m.child = c
 	m.mu.Unlock()
