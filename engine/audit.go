@@ -40,14 +40,15 @@ func (r *Run) auditSlice(ctx context.Context, s record.Side, v *view) error {
 		return fmt.Errorf("look at %d links again: %w", len(keys), err)
 	}
 	k, pr := r.sink(ctx, s), newPrinter(r.rules.Digest)
+	stored, err := r.settled(ctx, s, hashesOf(keys))
+	if err != nil {
+		return err
+	}
 	missing := 0
 	for _, key := range keys {
 		rec, there := found[key]
 		print := pr.of(key, rec.Values)
-		settled, known, err := r.book.Print(ctx, s, print.Hash)
-		if err != nil {
-			return err
-		}
+		settled, known := stored[print.Hash]
 		if known && settled == print { // also of a record that is known to be gone
 			continue
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sort"
 
 	"github.com/cespare/xxhash/v2"
@@ -108,4 +109,19 @@ func (t *printTable) eachUnseen(f func(hash uint64) error) error {
 		}
 	}
 	return nil
+}
+
+// settled are the fingerprints that are stored under these hashes.
+func (r *Run) settled(ctx context.Context, s record.Side, hashes []uint64) (map[uint64]Print, error) {
+	stored := make(map[uint64]Print, len(hashes))
+	err := r.book.PrintsOf(ctx, s, hashes, func(p Print) error { stored[p.Hash] = p; return nil })
+	return stored, err
+}
+
+func hashesOf(keys []string) []uint64 {
+	hashes := make([]uint64, len(keys))
+	for i, key := range keys {
+		hashes[i] = keyHash(key)
+	}
+	return hashes
 }

@@ -181,17 +181,17 @@ func (r *Run) observeChanges(ctx context.Context, s record.Side, v *view) error 
 	}
 	var page []shown
 	compare := func() error {
-		stored := make(map[uint64]uint64, len(page))
 		hashes := make([]uint64, len(page))
 		for i := range page {
 			hashes[i] = page[i].print.Hash
 		}
-		if err := r.book.PrintsOf(ctx, s, hashes, func(p Print) error { stored[p.Hash] = p.Print; return nil }); err != nil {
+		stored, err := r.settled(ctx, s, hashes)
+		if err != nil {
 			return err
 		}
 		for _, x := range page {
 			old, known := stored[x.print.Hash]
-			if known && old == x.print.Print {
+			if known && old == x.print {
 				continue
 			}
 			in, err := r.inScope(s, x.rec.Values)

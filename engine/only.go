@@ -57,14 +57,17 @@ func (r *Run) only(ctx context.Context) (bool, error) {
 // spoolOnly spools those of the records that do not show what was settled.
 func (r *Run) spoolOnly(ctx context.Context, s record.Side, found map[string]record.Record, inside map[string]bool) error {
 	k, pr := r.sink(ctx, s), newPrinter(r.rules.Digest)
+	stored, err := r.settled(ctx, s, hashesOf(r.job.Only[s]))
+	if err != nil {
+		return err
+	}
 	for _, key := range r.job.Only[s] {
 		rec := found[key]
 		r.observed[s]++
 		print := pr.of(key, rec.Values)
-		settled, known, err := r.book.Print(ctx, s, print.Hash)
+		settled, known := stored[print.Hash]
+		var err error
 		switch {
-		case err != nil:
-			return err
 		case known && settled == print:
 			continue
 		case inside != nil && !inside[key]:
