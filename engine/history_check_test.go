@@ -238,16 +238,18 @@ func (w *history) beforeCreate(s *system, f record.Fields) {
 		return
 	}
 	for key, g := range w.graves[s.phys] {
-		if g[path] == marker && w.linked[w.pair(s.phys, key, marker.Text())] {
+		if g[path] == marker && w.wasLinked(s.phys, key, marker.Text()) {
 			w.problem("no resurrection: %s %s was deleted by a person and is made again", s.name, key)
 		}
 	}
 }
 
-func (w *history) pair(s record.Side, key, twin string) [2]string {
+func (w *history) wasLinked(s record.Side, key, twin string) bool {
 	var p [2]string
 	p[s], p[s.Other()] = key, twin
-	return p
+	w.pairing.Lock()
+	defer w.pairing.Unlock()
+	return w.linked[p]
 }
 
 // sawPairing holds a new link against: two candidates are never a guess.
@@ -255,7 +257,9 @@ func (w *history) sawPairing(keys [2]string) {
 	if w.flip {
 		keys[0], keys[1] = keys[1], keys[0]
 	}
+	w.pairing.Lock()
 	w.linked[keys] = true
+	w.pairing.Unlock()
 	n := 0
 	for _, k := range w.systems[1].m.Keys() {
 		if w.systems[1].m.Get(k)["marker"].Text() == keys[0] {

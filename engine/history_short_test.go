@@ -54,11 +54,16 @@ func (c config) simpler() (out []config) {
 	add(func(d *config) { d.Talk = talks[0] })
 	add(func(d *config) { d.Files = [2]bool{} })
 	add(func(d *config) { d.Automation = 0 })
+	add(func(d *config) {
+		if d.CreateLeft = false; d.Gone[0] == reconcile.GoneRecreate { // what is never made is not made again
+			d.Gone[0] = reconcile.GoneDetach
+		}
+	})
 	add(func(d *config) { d.First = reconcile.First{Mode: reconcile.FirstSide} })
 	add(func(d *config) { d.Conditional = [2]bool{true, true} })
 	add(func(d *config) { d.Gone = [2]reconcile.GoneThen{} })
 	for _, off := range []func(*config) *bool{
-		func(d *config) *bool { return &d.CreateLeft }, func(d *config) *bool { return &d.Scoped }, func(d *config) *bool { return &d.Incremental },
+		func(d *config) *bool { return &d.Scoped }, func(d *config) *bool { return &d.Incremental },
 		func(d *config) *bool { return &d.Measured }, func(d *config) *bool { return &d.KeepDrift }, func(d *config) *bool { return &d.Poison },
 		func(d *config) *bool { return &d.Late }, func(d *config) *bool { return &d.Lag }, func(d *config) *bool { return &d.Audit }, func(d *config) *bool { return &d.Audited }, func(d *config) *bool { return &d.Slow },
 	} {

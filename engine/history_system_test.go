@@ -143,7 +143,7 @@ func (s *system) make(ctx context.Context, paths []string, f record.Fields) (rec
 		return rec, err
 	}
 	for key, g := range s.w.graves[s.phys] { // made again: it goes on where the old one ended
-		if path := []string{"origin", "marker"}[s.phys]; g[path] == f[path] {
+		if path := []string{"origin", "marker"}[s.phys]; g[path] == f[path] || s.w.wasLinked(s.phys, key, f[path].Text()) {
 			s.w.succeed(s.phys, key, rec.Key)
 		}
 	}

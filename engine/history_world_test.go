@@ -58,12 +58,14 @@ type history struct {
 	words     [2]map[string]map[record.Value]bool // by side and field: every text that may stand there
 	graves    [2]map[string]record.Fields
 	buried    [2]map[string]bool // keys whose twin must not be made again
+	pairing   sync.Mutex         // of linked: what was decided and what was written are folded side by side
 	linked    map[[2]string]bool
 	planned   map[string]bool // writes that the preview of this run announced
 	touched   map[string]int  // epoch in which somebody last wrote a field of a record
 	epoch     int             // grows with every run that leaves nothing waiting and nothing unsaid, and to which everything shows
 	busy      bool            // somebody wrote while a run was under way
 	held      bool            // something was hidden at some time: a field, or a record of a scan
+	telling   sync.Mutex      // of problems
 	problems  []string
 	spared    string        // a ticket that people leave alone
 	recording func([]point) // told the calls of each run
@@ -196,6 +198,8 @@ func (w *history) close() {
 }
 
 func (w *history) problem(format string, args ...any) {
+	w.telling.Lock()
+	defer w.telling.Unlock()
 	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }
 
