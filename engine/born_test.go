@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,4 +136,36 @@ func (w *world) status() record.Status {
 		w.t.Fatal(l, err)
 	}
 	return l.Status
+}
+
+// aware is an instance that tells which of some records are in a scope in its own language.
+type aware struct{ *instance }
+
+func (a aware) Within(ctx context.Context, native string, keys []string, emit func(string) error) error {
+	_, err := a.Scan(ctx, connectors.Query{Paths: incidentPaths, Native: native}, func(r record.Record) error {
+		if slices.Contains(keys, r.Key) {
+			return emit(r.Key)
+		}
+		return nil
+	})
+	return err
+}
+
+func TestATwinOutOfAScopeThatItsSystemTellsIsNeitherPairedNorMadeTwice(t *testing.T) {
+	w, mend := outside(t, true)
+	mend()
+	w.job.Ends[1].Handle = aware{&instance{Store: w.incident}}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.incident.Add(text("marker", "T-1", "summary", "of an earlier life", "state", "odd"))
+	for _, why := range []string{"on first contact", "when the ticket moves"} {
+		w.wantPlan(why)
+		w.apply()
+		w.ticket.Edit("T-1", text("title", "b"))
+		w.now = w.now.Add(time.Minute)
+	}
+	if w.incident.Len() != 2 {
+		t.Errorf("%d incidents, want 2", w.incident.Len())
+	}
+	w.incident.Edit("sys2", text("state", "new"))
+	w.wantPlan("in scope it is its twin", `update incident sys2 summary="b"`)
 }

@@ -62,7 +62,7 @@ func (p *pass) gather(block int, ms []Moved) error {
 
 // search puts into the spool what a system finds under the match values of ms.
 func (p *pass) search(s record.Side, block int, ms []Moved) error {
-	if p.r.views[s].first && p.r.views[s].full {
+	if p.r.views[s].first && p.r.views[s].full && p.r.job.Ends[s].Native == "" {
 		return nil // nothing was settled before: whatever there is is in the spool
 	}
 	slot := p.r.rules.Match[block].Slots[p.side]
@@ -78,28 +78,51 @@ func (p *pass) search(s record.Side, block int, ms []Moved) error {
 	if len(values) == 0 {
 		return nil
 	}
-	k := p.r.sink(p.ctx, s)
-	pr := newPrinter(p.r.rules.Digest)
+	var found []record.Record
+	var keys []string
 	err := p.r.find(p.ctx, s, p.r.rules.Sides[s].Paths, p.r.rules.Match[block].Slots[s], values, func(rec record.Record) error {
 		if _, there, err := p.r.spool.Get(p.ctx, s, rec.Key); err != nil || there {
 			return err
 		}
-		in, err := p.r.inScope(s, rec.Values)
-		if err != nil {
-			p.found[strings.Clone(rec.Key)] = p.found[rec.Key] || s != p.side
-			return k.unsure(rec, pr.of(rec.Key, rec.Values), err)
-		}
-		presence := reconcile.Present
-		if !in {
-			presence = reconcile.OutOfScope
-		}
-		if s != p.side {
-			p.found[strings.Clone(rec.Key)] = true
-		}
-		return k.put(rec, presence, pr.of(rec.Key, rec.Values))
+		rec = rec.Clone()
+		found, keys = append(found, rec), append(keys, rec.Key)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("look for twins by %s on %s: %w", p.r.rules.Sides[s].Paths[p.r.rules.Match[block].Slots[s]], p.r.name(s), err)
+	}
+	return p.take(s, found, keys)
+}
+
+// take puts records that were found by a match value into the spool. A search knows nothing of a scope in the system's
+// own language: where the system can, it is asked; else what is found counts as in scope, until a scan shows that it is not.
+func (p *pass) take(s record.Side, found []record.Record, keys []string) error {
+	if len(found) == 0 {
+		return nil
+	}
+	inside, told, err := p.r.inside(p.ctx, s, keys)
+	if err != nil {
+		return err
+	}
+	k := p.r.sink(p.ctx, s)
+	pr := newPrinter(p.r.rules.Digest)
+	for _, rec := range found {
+		print := pr.of(rec.Key, rec.Values)
+		in, doubt := p.r.inScope(s, rec.Values)
+		if s != p.side {
+			p.found[rec.Key] = true
+		}
+		switch {
+		case doubt != nil:
+			err = k.unsure(rec, print, doubt)
+		case !in, told && inside != nil && !inside[rec.Key]:
+			err = k.put(rec, reconcile.OutOfScope, print)
+		default:
+			err = k.put(rec, reconcile.Present, print)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return k.flush()
 }
