@@ -213,7 +213,7 @@ func cmpOr(ss ...string) string {
 
 // fields are the values that a decision sets on a side, by path.
 func (c *carrier) fields(d reconcile.Decision, s record.Side) record.Fields {
-	f := record.Fields{}
+	f := make(record.Fields, len(d.Sets[s]))
 	for _, set := range d.Sets[s] {
 		f[c.r.rules.Sides[s].Paths[set.Slot]] = set.To
 	}
@@ -222,7 +222,7 @@ func (c *carrier) fields(d reconcile.Decision, s record.Side) record.Fields {
 
 // shown are a side's values by path.
 func (c *carrier) shown(in reconcile.Input, s record.Side) record.Fields {
-	f := record.Fields{}
+	f := make(record.Fields, len(in.Record[s].Values))
 	for i, v := range in.Record[s].Values {
 		f[c.r.rules.Sides[s].Paths[i]] = v
 	}

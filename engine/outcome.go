@@ -50,7 +50,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		if len(w.holds) > 0 {
 			link.Status = record.Held
 		}
-		w.wait = w.wait || r.restless(in, link, stored, w.holds)
+		w.wait = w.wait || (len(w.holds) > 0 || !r.alone(in, d, stored)) && r.restless(in, link, stored, w.holds)
 		for _, s := range record.Sides {
 			switch {
 			case d.Life == reconcile.CreateOn && s == d.Side && !r.enters(s, stored[s]):
@@ -152,6 +152,36 @@ func (r *Run) enters(s record.Side, values []record.Value) bool {
 	return side.Sure && !slices.ContainsFunc(side.Needs, func(n reconcile.Need) bool { return values[n.Slot] != n.To })
 }
 
+// alone reports whether what was written cannot matter to anything but the rules that asked for it: these got just what
+// they wanted, and no other looks at it. Deciding again, as restless does, would find nothing.
+func (r *Run) alone(in reconcile.Input, d reconcile.Decision, stored [2][]record.Value) bool {
+	if d.Life != reconcile.Stay || len(in.Link.Meant) > 0 {
+		return false
+	}
+	for _, s := range record.Sides {
+		if stored[s] == nil && len(d.Sets[s]) > 0 {
+			return false
+		}
+		for _, set := range d.Sets[s] {
+			if set.Rule < 0 || stored[s][set.Slot] != set.To {
+				return false
+			}
+			for i := range r.rules.Fields {
+				f := &r.rules.Fields[i]
+				if i != set.Rule && (slices.Contains(f.Reads[s], set.Slot) || slices.Contains(f.Paths[s], set.Slot)) {
+					return false
+				}
+			}
+		}
+	}
+	for i := range d.Verdicts {
+		if v := &d.Verdicts[i]; v.Policy == reconcile.PingPong || r.rules.Fields[v.Rule].When != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // restless reports whether a link asks for more writes after the ones that stored tells of: a written value may make
 // the condition of another rule true. Nobody will move these records again, so they must not count as seen. What is held
 // waits for its time.
@@ -200,15 +230,13 @@ func shownNow(l record.Link, in reconcile.Input, s record.Side) []record.Value {
 // waits are the conflicts and holds that a decision leaves, and those of its failed writes.
 func (r *Run) waits(in reconcile.Input, d reconcile.Decision, w written) []Waiting {
 	var ws []Waiting
-	verdict := make(map[string]*reconcile.Verdict, len(d.Verdicts))
-	for i := range d.Verdicts {
-		verdict[r.rules.Fields[d.Verdicts[i].Rule].Name] = &d.Verdicts[i]
-	}
 	for _, c := range reconcile.Conflicts(r.rules, in, d) {
 		c.Since = r.started
 		wait := Waiting{Conflict: &c}
-		if v := verdict[c.Field]; v != nil {
-			wait.Seen = v.Now
+		for i := range d.Verdicts {
+			if v := &d.Verdicts[i]; r.rules.Fields[v.Rule].Name == c.Field {
+				wait.Seen = v.Now
+			}
 		}
 		if choice, ok := in.Decided[c.Field]; ok {
 			wait.Choice = &choice

@@ -44,8 +44,12 @@ type docket struct {
 	f     field // the one that is looked at
 }
 
-// pick returns the values of some slots; a slot that values does not reach is Absent.
+// pick returns the values of some slots; a slot that values does not reach is Absent. Nobody changes what a decision or its
+// input holds, so that one value need not be copied.
 func (c *docket) pick(values []record.Value, slots []int) []record.Value {
+	if len(slots) == 1 && slots[0] < len(values) {
+		return values[slots[0] : slots[0]+1 : slots[0]+1]
+	}
 	if c.pool == nil {
 		n := 0
 		for i := range c.r.Fields {

@@ -128,10 +128,20 @@ func (f *field) weigh() {
 			continue
 		}
 		f.v.Implied[s], f.faults[s] = f.imply(f.rule, s, f.env)
-		if f.faults[s] == nil && (slices.Equal(f.v.Implied[s], f.now(s)) || f.stored(s)) {
+		if f.faults[s] == nil && (f.shown(s) || f.stored(s)) {
 			f.v.Holds = true
 		}
 	}
+}
+
+// shown reports whether side s shows just what is implied.
+func (f *field) shown(s record.Side) bool {
+	for k, slot := range f.rule.Paths[s] {
+		if at(f.env.Values[s], slot) != f.v.Implied[s][k] {
+			return false
+		}
+	}
+	return true
 }
 
 // stored reports whether side s still carries what it stored when exactly the implied values were sent.

@@ -441,6 +441,11 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 // AppendValues appends vs to dst in a compact form that DecodeValues reads: per value one byte of kind,
 // then its number or its length and text.
 func AppendValues(dst []byte, vs []Value) []byte {
+	most := binary.MaxVarintLen64 * (1 + len(vs))
+	for i := range vs {
+		most += len(vs[i].text)
+	}
+	dst = slices.Grow(dst, most)
 	dst = binary.AppendUvarint(dst, uint64(len(vs)))
 	for _, v := range vs {
 		dst = append(dst, byte(v.kind))
@@ -466,6 +471,7 @@ func DecodeValues(src []byte) ([]Value, error) {
 		return nil, errDamaged
 	}
 	src = src[w:]
+	text := string(src) // all texts at once: they are parts of it
 	vs := make([]Value, n)
 	for i := range vs {
 		if len(src) == 0 || src[0] > byte(Object) {
@@ -490,7 +496,8 @@ func DecodeValues(src []byte) ([]Value, error) {
 			if w <= 0 || l > uint64(len(src)-w) {
 				return nil, errDamaged
 			}
-			v.text, src = string(src[w:w+int(l)]), src[w+int(l):]
+			at := len(text) - len(src) + w
+			v.text, src = text[at:at+int(l)], src[w+int(l):]
 		}
 		vs[i] = v
 	}

@@ -41,14 +41,7 @@ func values(vs []record.Value) []byte {
 	if vs == nil {
 		return nil
 	}
-	size := 8
-	for _, v := range vs {
-		size += 4
-		if k := v.Kind(); k == record.Text || k == record.List || k == record.Object {
-			size += 24
-		}
-	}
-	return record.AppendValues(make([]byte, 0, size), vs)
+	return record.AppendValues(nil, vs)
 }
 
 // fields stores f in the order of its paths.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -290,6 +291,8 @@ func (s *spool) Items(ctx context.Context, from int, emit func(engine.Spooled) e
 
 func appendMoved(dst []byte, m *engine.Moved) []byte {
 	r := &m.Record
+	body := values(r.Values)
+	dst = slices.Grow(dst, len(body)+len(r.Label)+len(r.Version)+len(r.Author)+8*len(m.Match)+64)
 	dst = appendText(dst, r.Label)
 	dst = appendText(dst, r.Version)
 	dst = appendText(dst, r.Author)
@@ -307,7 +310,7 @@ func appendMoved(dst []byte, m *engine.Moved) []byte {
 	for _, h := range m.Match {
 		dst = binary.LittleEndian.AppendUint64(dst, h)
 	}
-	return appendValues(dst, r.Values)
+	return append(binary.AppendUvarint(dst, uint64(len(body))), body...)
 }
 
 func readMoved(key string, b []byte) (engine.Moved, error) {
