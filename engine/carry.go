@@ -487,9 +487,10 @@ func (c *carrier) delete(ctx context.Context, ld loaded, a plan.Action) step {
 }
 
 // intended makes sure that the intent of a call over this version is durable. An earlier one over another version is
-// given up: recovery tells by the version whether something came between.
+// given up: recovery tells by the version whether something came between. So is one that has waited for long, since
+// recovery takes it that a call follows its intent soon.
 func (c *carrier) intended(ctx context.Context, in **Intent, a plan.Action, ld *loaded, version string) error {
-	if *in != nil && (a.Kind == plan.Create || (*in).Version == version) {
+	if *in != nil && (a.Kind == plan.Create || (*in).Version == version) && c.r.now().Sub((*in).At) < heldBack/2 {
 		return nil
 	}
 	if *in != nil {
