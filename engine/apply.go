@@ -157,17 +157,30 @@ func (r *Run) useApproval(ctx context.Context) error {
 	return nil
 }
 
-// intend makes intents durable. The first ones of an approved plan, or of a plan file, use that up, before their calls: a
-// run that dies earlier has written nothing, and leaves it to the next.
+// intend makes intents durable.
 func (c *carrier) intend(ctx context.Context, ins ...*Intent) error {
-	err := c.r.book.Intend(ctx, ins)
-	if err == nil && c.spend != nil {
-		err = c.spend()
-	}
-	if err != nil {
+	if err := c.r.book.Intend(ctx, ins); err != nil {
 		return fmt.Errorf("write down the intent: %w", err)
 	}
 	return nil
+}
+
+// begin comes right before a call that changes a system, after its intent. The first one of an approved plan, or of a plan
+// file, uses that up: a run that dies earlier has written nothing, and leaves it to the next.
+func (c *carrier) begin(ctx context.Context) error {
+	err := c.r.ours(ctx)
+	if err == nil && c.spend != nil {
+		err = c.spend()
+	}
+	return err
+}
+
+// announce is intend and begin, of a call that is not prepared with others.
+func (c *carrier) announce(ctx context.Context, in *Intent) error {
+	if err := c.intend(ctx, in); err != nil {
+		return err
+	}
+	return c.begin(ctx)
 }
 
 // pruneBatch is how much of each kind one run forgets at most: a state full of old things shrinks over many runs.

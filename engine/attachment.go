@@ -70,8 +70,8 @@ func (c *carrier) attachment(ctx context.Context, u unit) error {
 	case copied != "":
 		res.Why = "a file with this content is there already"
 	default:
-		if err := c.intend(ctx, &in); err != nil {
-			return fmt.Errorf("write down the intent: %w", err)
+		if err := c.announce(ctx, &in); err != nil {
+			return err
 		}
 		source.Size, source.Hash = body.size, body.hash
 		stored, err := w.Attach(ctx, f.Path, a.Key, source, body.File)

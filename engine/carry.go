@@ -264,7 +264,7 @@ func (c *carrier) change(ctx context.Context, a plan.Action, ld loaded) step {
 		if err := c.intended(ctx, &in, a, &ld, version); err != nil {
 			return step{intent: in.number(), err: err}
 		}
-		if err := c.r.ours(ctx); err != nil {
+		if err := c.begin(ctx); err != nil {
 			return step{intent: in.number(), err: err}
 		}
 		rec, err := up.Update(ctx, c.r.rules.Sides[s].Paths, key, version, in.New)
@@ -471,7 +471,7 @@ func (c *carrier) delete(ctx context.Context, ld loaded, a plan.Action) step {
 	if err := c.intended(ctx, &in, a, &ld, cur.Version); err != nil {
 		return given(step{err: err})
 	}
-	if err := c.r.ours(ctx); err != nil {
+	if err := c.begin(ctx); err != nil {
 		return given(step{err: err})
 	}
 	err = del.Delete(ctx, key, cur.Version)

@@ -1,12 +1,16 @@
 package engine_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fieldsync/fieldsync/connectors/memory"
 	"github.com/fieldsync/fieldsync/engine"
@@ -124,5 +128,108 @@ func (w *changedWorld) edit(changed int) {
 		w.at = (w.at + 7919) % w.pairs
 		side, path := w.at%2, [2]string{"location", "u_location"}
 		w.sides[side].Edit(fmt.Sprintf("k%06d", w.at), record.Fields{path[side]: record.OfText(fmt.Sprintf("moved in round %d", w.round))})
+	}
+}
+
+// A distant collection answers an update after a while, so many at a time, and takes a batch for one request.
+type distant struct {
+	*memory.Store
+	slots chan struct{}
+	batch int
+
+	mu   sync.Mutex
+	next *delivery // the batch that is being gathered
+}
+
+// A delivery is a batch of updates.
+type delivery struct {
+	n          int
+	full, done chan struct{}
+}
+
+const distance = 50 * time.Millisecond
+
+func (d *distant) Batch() int { return d.batch }
+
+func (d *distant) Update(ctx context.Context, paths []string, key, version string, f record.Fields) (record.Record, error) {
+	d.mu.Lock()
+	if d.next == nil {
+		d.next = &delivery{full: make(chan struct{}), done: make(chan struct{})}
+		go d.deliver(d.next)
+	}
+	mine := d.next
+	if mine.n++; mine.n == d.batch {
+		close(mine.full)
+		d.next = nil
+	}
+	d.mu.Unlock()
+	<-mine.done
+	return d.Store.Update(ctx, paths, key, version, f)
+}
+
+func (d *distant) deliver(b *delivery) {
+	select {
+	case <-b.full:
+	case <-time.After(2 * time.Millisecond):
+		d.mu.Lock()
+		if d.next == b {
+			d.next = nil
+		}
+		d.mu.Unlock()
+	}
+	d.slots <- struct{}{}
+	time.Sleep(distance)
+	<-d.slots
+	close(b.done)
+}
+
+// BenchmarkDistantWrites carries out 1,000 updates of a system that takes 50 ms for a request, and holds the time against
+// the ideal, all requests that are allowed at a time, all the time, and against a loop that does nothing but those requests.
+func BenchmarkDistantWrites(b *testing.B) {
+	const updates = 1000
+	for _, c := range []struct{ concurrency, batch int }{{16, 1}, {8, 50}} {
+		b.Run(fmt.Sprintf("%d at a time of %d", c.concurrency, c.batch), func(b *testing.B) {
+			w := newChangedWorld(b, 4*updates)
+			w.job.Ends[1].Limits.Concurrency = c.concurrency
+			w.job.Ends[1].Handle = &distant{Store: w.sides[1], slots: make(chan struct{}, c.concurrency), batch: c.batch}
+			rounds := (updates + c.concurrency*c.batch - 1) / (c.concurrency * c.batch)
+			ideal := time.Duration(rounds) * distance
+			var took, bare time.Duration
+			n := 0
+			for b.Loop() {
+				start := time.Now()
+				var g errgroup.Group
+				g.SetLimit(c.concurrency * c.batch)
+				for range updates {
+					g.Go(func() error {
+						_, err := w.job.Ends[1].Handle.(*distant).Update(b.Context(), nil, "k000000", "", nil)
+						return err
+					})
+				}
+				if err := g.Wait(); err != nil {
+					b.Fatal(err)
+				}
+				bare += time.Since(start)
+				w.now = w.now.Add(time.Minute)
+				for i := range updates {
+					w.sides[0].Edit(fmt.Sprintf("k%06d", i), record.Fields{"location": record.OfText(fmt.Sprintf("moved %d to %d", n, i))})
+				}
+				r, err := w.engine.Start(b.Context(), w.job)
+				if err != nil {
+					b.Fatal(err)
+				}
+				start = time.Now()
+				acc, err := r.Apply(b.Context(), engine.Approval{})
+				took += time.Since(start)
+				if r.Close(); err != nil || acc.Done != updates {
+					b.Fatalf("%d writes, want %d: %v", acc.Done, updates, err)
+				}
+				n++
+			}
+			b.ReportMetric(took.Seconds()/float64(n), "s")
+			b.ReportMetric(took.Seconds()/float64(n)/ideal.Seconds(), "wall/ideal")
+			b.ReportMetric(took.Seconds()/bare.Seconds(), "wall/bare-loop")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }

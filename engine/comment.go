@@ -64,8 +64,8 @@ func (c *carrier) comment(ctx context.Context, u unit) (done bool, err error) {
 	}
 	in := Intent{Link: a.Link, Kind: plan.Comment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: e.ID,
 		New: record.Fields{e.Path: record.OfText(e.Text)}, Source: record.Fields{"": record.OfInt(int64(u.Source))}, At: r.now(), Run: c.run}
-	if err := c.intend(ctx, &in); err != nil {
-		return false, fmt.Errorf("write down the intent: %w", err)
+	if err := c.announce(ctx, &in); err != nil {
+		return false, err
 	}
 	added, err := w.AddComment(ctx, e.Path, a.Key, e.Text)
 	if err != nil && unknownOutcome(err) {
@@ -99,8 +99,8 @@ func (c *carrier) edit(ctx context.Context, u unit) (done bool, err error) {
 	}
 	in := Intent{Link: a.Link, Kind: plan.Comment, Side: a.Side, Key: a.Key, Twin: a.From.Key, Marker: e.ID, Version: e.Copy,
 		Expected: record.Fields{e.Path: record.OfText(e.Was)}, New: record.Fields{e.Path: record.OfText(e.Text)}, Source: record.Fields{"": record.OfInt(int64(u.Source))}, At: r.now(), Run: c.run}
-	if err := c.intend(ctx, &in); err != nil {
-		return false, fmt.Errorf("write down the intent: %w", err)
+	if err := c.announce(ctx, &in); err != nil {
+		return false, err
 	}
 	_, err = w.EditComment(ctx, e.Path, a.Key, e.Copy, e.Was, e.Text)
 	if err != nil && unknownOutcome(err) {

@@ -147,7 +147,7 @@ func (c *carrier) build(ctx context.Context, a plan.Action, ld loaded) step {
 	if err := c.intended(ctx, &in, a, &ld, ""); err != nil {
 		return step{err: err}
 	}
-	if err := c.r.ours(ctx); err != nil {
+	if err := c.begin(ctx); err != nil {
 		return step{intent: in.number(), err: err}
 	}
 	rec, err := cr.Create(ctx, c.r.rules.Sides[s].Paths, in.New)

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// groupSize is how many actions are loaded together, and make their intents durable in one transaction.
+	// groupSize is how many actions at least are loaded together, and make their intents durable in one transaction.
 	groupSize = 128
 	// unremembered is how many actions may have been carried out, or be under way, without being remembered: their folds
 	// share transactions. After a crash as many are looked at one by one.
@@ -29,6 +29,7 @@ type crew struct {
 	ctx   context.Context // ends with the first error
 	halt  context.CancelCauseFunc
 	g     *errgroup.Group
+	size  int           // of a group
 	room  chan struct{} // one for each action that is begun and not remembered yet
 	units []unit        // of the next group
 	ready chan []loaded // groups with durable intents
@@ -36,7 +37,9 @@ type crew struct {
 
 func (c *carrier) crew(ctx context.Context) *crew {
 	ctx, halt := context.WithCancelCause(ctx)
-	w := &crew{c: c, halt: halt, room: make(chan struct{}, unremembered), ready: make(chan []loaded, 1)}
+	// Where writes travel in batches, a group fills all that may be under way.
+	most := max(groupSize, cap(c.slots))
+	w := &crew{c: c, halt: halt, size: most, room: make(chan struct{}, max(unremembered, 2*most)), ready: make(chan []loaded, 1)}
 	w.g, w.ctx = errgroup.WithContext(ctx)
 	w.g.Go(w.send)
 	return w
@@ -44,7 +47,7 @@ func (c *carrier) crew(ctx context.Context) *crew {
 
 // add has one more action carried out.
 func (w *crew) add(u unit) error {
-	if w.units = append(w.units, u); len(w.units) >= groupSize {
+	if w.units = append(w.units, u); len(w.units) >= w.size {
 		return w.prepare()
 	}
 	return nil
