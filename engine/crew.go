@@ -39,7 +39,11 @@ func (c *carrier) crew(ctx context.Context) *crew {
 	ctx, halt := context.WithCancelCause(ctx)
 	// Where writes travel in batches, a group fills all that may be under way.
 	most := max(groupSize, cap(c.slots))
-	w := &crew{c: c, halt: halt, size: most, room: make(chan struct{}, max(unremembered, 2*most)), ready: make(chan []loaded, 1)}
+	room := max(unremembered, 2*most)
+	if cap(c.slots) == 1 {
+		room = 1 // where one action comes after the other, so does what is remembered: the same run always gives the same IDs
+	}
+	w := &crew{c: c, halt: halt, size: most, room: make(chan struct{}, room), ready: make(chan []loaded, 1)}
 	w.g, w.ctx = errgroup.WithContext(ctx)
 	w.g.Go(w.send)
 	return w
