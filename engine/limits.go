@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fieldsync/fieldsync/engine/plan"
 	"github.com/fieldsync/fieldsync/engine/record"
@@ -93,7 +94,11 @@ func (r *Run) sum(links int64) plan.Footer {
 			if raise == "comments" || raise == "attachments" {
 				raise = "updates" // of their record
 			}
-			f.Stops = append(f.Stops, plan.Stop{Limit: l.name, Why: fmt.Sprintf("%d %s are more than %s", l.n, l.name, over),
+			what := fmt.Sprintf("%d %s are", l.n, l.name)
+			if l.n == 1 {
+				what = "1 " + strings.TrimSuffix(l.name, "s") + " is"
+			}
+			f.Stops = append(f.Stops, plan.Stop{Limit: l.name, Why: what + " more than " + over,
 				Hint: "look through the plan; then approve it, or raise limits { " + raise + " } in the mapping"})
 		}
 	}
