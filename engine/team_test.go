@@ -270,11 +270,17 @@ func TestWhatADeadRunPutUpIsClearedAway(t *testing.T) {
 	c := newColleague(w)
 	b := engine.Book(nil)
 	var ref engine.PartRef
-	c.before = func(p engine.PartRef) { b, ref = c.book(p), p }
+	offered := make(chan struct{})
+	c.before = func(p engine.PartRef) {
+		if ref.Sync == "" {
+			close(offered)
+		}
+		b, ref = c.book(p), p
+	}
 	ctx, die := context.WithCancel(t.Context())
 	c.takes = func(p engine.PartRef) bool { return p.N > 0 }
 	w.engine.Store = deaf{w.engine.Store} // a dead process takes nothing down
-	w.job.Ends[1].Handle = away{w.job.Ends[1].Handle, 0}
+	w.job.Ends[1].Handle = late{away{w.job.Ends[1].Handle, 0}, offered}
 	if _, err := w.engine.Start(ctx, w.job); err == nil {
 		t.Fatal("the run did not die")
 	}
@@ -299,6 +305,17 @@ func TestWhatADeadRunPutUpIsClearedAway(t *testing.T) {
 		t.Errorf("a page for the dead run gives %v", err)
 	}
 	w.wantPlan("nothing is left to do", "hold T-32 sys26 ")
+}
+
+// A late collection is not scanned before something has happened.
+type late struct {
+	away
+	until <-chan struct{}
+}
+
+func (l late) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
+	<-l.until
+	return l.away.Scan(ctx, q, emit)
 }
 
 // A deaf store's books never take parts down.
