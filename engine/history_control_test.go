@@ -42,9 +42,10 @@ type control struct {
 	fired  *point   // where it died
 	down   [2]error // systems that this process does not reach any more
 
-	frozen bool        // it was, and its lease is another's now
-	wrote  int         // calls that change a system since then
-	book   engine.Book // planted: the state takes its writes all the same
+	still  chan struct{} // it stands still until this is closed; nil: it does not
+	frozen bool          // it did, and its lease is another's now
+	wrote  int           // calls that change a system since then
+	book   engine.Book   // planted: the state takes its writes all the same
 
 	die       func(point) bool // nil: never
 	fault     func(name string, n int) *fault
@@ -54,8 +55,28 @@ type control struct {
 
 func newControl() *control { return &control{counts: map[string]int{}} }
 
+// stand keeps every call of the process waiting until the function that it returns is called. Whoever calls stand is one of
+// its calls; those of its other goroutines, such as the renewal of its lease, must not go on meanwhile either.
+func (c *control) stand() (goOn func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.still = make(chan struct{})
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(c.still)
+		c.still = nil
+	}
+}
+
 func (c *control) enter(name string) (int, error) {
 	c.mu.Lock()
+	for c.still != nil {
+		still := c.still
+		c.mu.Unlock()
+		<-still
+		c.mu.Lock()
+	}
 	if c.dead {
 		c.mu.Unlock()
 		return 0, errDead

@@ -23,6 +23,7 @@ func (w *history) freeze() {
 	if c.counts["lease"] == 0 || c.counts["release"] > 0 || c.frozen {
 		return // it has no lease to lose
 	}
+	defer c.stand()()
 	was := moment{w.control, w.planned, w.inflate, w.cutScan, w.shortScan}
 	w.wait(11 * time.Second)
 	e := w.process()
