@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -99,7 +100,7 @@ func (s *scanner) Work(ctx context.Context, j *river.Job[part]) error {
 	n, p := s.n, j.Args
 	if p.Node == n.Name {
 		if n.offered(p) {
-			return river.JobSnooze(time.Second) // for another node; this one is at work on the others
+			return river.JobSnooze(apart(time.Second)) // for another node; this one is at work on the others
 		}
 		return nil
 	}
@@ -128,3 +129,7 @@ func (s *scanner) Work(ctx context.Context, j *river.Job[part]) error {
 	n.Log.Warn("a part could not be scanned here; the node of the run does it", "sync", p.Sync, "part", p.N+1, "err", err)
 	return nil
 }
+
+// apart is about as long as usual. Nodes that ask in step would find the same one to be first each time, and the parts that
+// this one puts off would never be there when another asks.
+func apart(usual time.Duration) time.Duration { return usual*3/4 + rand.N(usual/2) }

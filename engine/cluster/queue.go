@@ -90,7 +90,7 @@ func (n *Node) open(ctx context.Context) error {
 		Logger:                      quiet(n.Log),
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: n.Workers}},
-		FetchPollInterval:           500 * time.Millisecond,
+		FetchPollInterval:           apart(500 * time.Millisecond),
 		JobTimeout:                  2 * time.Minute,
 		RescueStuckJobsAfter:        stuck,
 		CompletedJobRetentionPeriod: time.Hour, // the accounts of runs are in the state
