@@ -115,7 +115,7 @@ func lostCreate(t *testing.T) {
 			ctx := t.Context()
 			if strings.HasPrefix(c.fault, "slow") {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+				ctx, cancel = context.WithTimeout(ctx, 500*time.Millisecond)
 				defer cancel()
 			}
 			_, err := tb.Create(ctx, []string{"state"}, texts(map[string]string{"correlation_id": "T-1"}))
