@@ -21,10 +21,12 @@ build: deps
 	CC=$(STATICCC) go build -trimpath -tags '$(STATICTAGS)' \
 		-ldflags '-s -w -linkmode external -extldflags "-static"' -o bin/fieldsync ./cmd/fieldsync
 
-# Installs what the tests need, then runs them all.
+# Installs what the tests need, then runs them all. The long tests mostly wait, for real servers and for leases to end: more
+# of them at once than there are processors.
+WAITING := 6
 test: deps servers
 	go vet -tags '$(TAGS)' ./...
-	FIELDSYNC_SCREENSHOTS='$(CURDIR)/bin/screenshots' go test -timeout 15m -tags '$(TAGS)' ./...
+	FIELDSYNC_SCREENSHOTS='$(CURDIR)/bin/screenshots' go test -timeout 15m -parallel $(WAITING) -tags '$(TAGS)' ./...
 	go test -race -tags '$(TAGS)' $(RACE)
 
 # Ten times the random histories that make test lives, on a file, and many more on a server than it does; the bugs that are

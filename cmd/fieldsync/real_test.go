@@ -27,6 +27,7 @@ import (
 // ServiceNow, has people work on both sides, kills fieldsync while it writes, and holds both sides, asked directly, to what
 // people did.
 func TestTwoHundredTicketsOfARealToolEndAgreed(t *testing.T) {
+	t.Parallel() // it mostly waits for the tools
 	for _, tool := range []struct {
 		name string
 		open func(*testing.T) ticketing
