@@ -151,9 +151,15 @@ func (b *tab) script(on bool) {
 	})
 }
 
+// visit goes to a page. One that is still on its way, because something was clicked right before, may come in between, and
+// then the address is asked for again.
 func (b *tab) visit(path string) {
 	b.t.Helper()
-	b.check(chromedp.Do(b.ctx, chromedp.Navigate(b.url+path)))
+	err := chromedp.Do(b.ctx, chromedp.Navigate(b.url+path))
+	for again := 0; again < 3 && err != nil && strings.Contains(err.Error(), "net::ERR_ABORTED"); again++ {
+		err = chromedp.Do(b.ctx, chromedp.Navigate(b.url+path))
+	}
+	b.check(err)
 }
 
 // click clicks what an XPath finds.
