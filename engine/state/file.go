@@ -55,11 +55,12 @@ func (f *file) openWriting() error {
 			return err
 		}
 	}
-	if f.writer, err = dialWriter(f.path); err != nil {
+	err = patiently(func() (err error) { f.writer, err = dialWriter(f.path); return err })
+	if err != nil {
 		return err
 	}
 	if kind.schema < latestSchema(liteMigrations) {
-		if err := migrate(f.path, f.writer.on()); err != nil {
+		if err := patiently(func() error { return migrate(f.path, f.writer.on()) }); err != nil {
 			f.writer.close()
 			return err
 		}

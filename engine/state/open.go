@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 	"github.com/pressly/goose/v3"
@@ -173,6 +174,17 @@ func dsn(path, params string) string {
 }
 
 const writing = "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate&_foreign_keys=1"
+
+// patiently does again what SQLite refuses at once, without the wait that it keeps elsewhere: while another process turns the
+// journal of a new file into a log, it answers others that the file is locked. A file that stays locked has been waited for.
+func patiently(do func() error) error {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := do()
+		if e, ok := errors.AsType[sqlite3.Error](err); !ok || e.Code != sqlite3.ErrBusy || time.Since(began) > 5*time.Second {
+			return err
+		}
+	}
+}
 
 // dialWriter opens the one connection that writes. It takes the write lock once, because SQLite falls back to
 // reading without a word where a file may not be written.
