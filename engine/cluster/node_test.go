@@ -193,6 +193,47 @@ func TestARequestFromAnyNodeIsOneRunNowAndOneMoreIfItRuns(t *testing.T) {
 	}
 }
 
+func TestARequestThatFollowsAnotherAtOnceIsNotLost(t *testing.T) {
+	m := newTeam(t)
+	one, _ := m.node(m.job("job", ""))
+	two, _ := m.node(m.job("job", ""))
+	for i := range 8 {
+		if err := []*cluster.Node{one, two}[i%2].Trigger("job"); err != nil {
+			t.Fatal(err)
+		}
+		m.until(fmt.Sprintf("run %d", i+1), func() bool { return m.starts("job") == i+1 })
+	}
+}
+
+func TestARequestDuringARunThatTheLeaderBeforeAskedForIsOneMore(t *testing.T) {
+	m := newTeam(t)
+	hold := make(chan struct{})
+	m.hold["job"] = hold
+	one, stopOne := m.node(m.job("job", ""))
+	two, _ := m.node(m.job("job", ""))
+	if err := one.Trigger("job"); err != nil {
+		t.Fatal(err)
+	}
+	m.until("it runs", func() bool { return m.starts("job") == 1 })
+	go stopOne() // which waits for what runs there
+	m.until("the other node leads", func() bool {
+		return m.count("SELECT count(*) FROM lease WHERE sync = '(schedule)' AND owner = '"+two.Name+"'") == "1"
+	})
+	if err := two.Trigger("job"); err != nil {
+		t.Fatal(err)
+	}
+	m.until("it has heard", func() bool {
+		return m.count("SELECT count(*) FROM river_job WHERE kind = 'request' AND finalized_at IS NULL") == "0"
+	})
+	n := m.starts("job")
+	close(hold)
+	m.until("it runs once more", func() bool { return m.starts("job") == n+1 })
+	m.until("nothing is left", func() bool { return m.count("SELECT count(*) FROM river_job WHERE finalized_at IS NULL") == "0" })
+	if m.starts("job") != n+1 || m.overlap {
+		t.Errorf("%d runs, overlapping: %t; want %d", m.starts("job"), m.overlap, n+1)
+	}
+}
+
 func TestAPausedJobRestsOnWhateverNodeLeads(t *testing.T) {
 	m := newTeam(t)
 	one, stopOne := m.node(m.job("job", "@every 1s"))

@@ -54,10 +54,13 @@ func (run) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished}}
 }
 
-// A request asks the leader to have a job run. Many of the same are one.
+// A request asks the leader to have a job run. Many of the same are one, until the leader takes it: what is asked for from
+// then on may have come too late for the run that it leads to. After is the queue's number of the one that was taken, which
+// is listed as running for a moment after it has ended, or for minutes if the leader died over it.
 type request struct {
 	Job     string `json:"job" river:"unique"`
 	Trigger string `json:"trigger" river:"unique"`
+	After   int64  `json:"after" river:"unique"`
 }
 
 func (request) Kind() string { return "request" }
@@ -188,13 +191,19 @@ func outcome(ctx context.Context, err error) error {
 	return river.RecordOutput(ctx, err.Error())
 }
 
-// ask has a job run by whatever node is free, and returns its outcome. A job whose node died is queued once more.
+// ask has a job run by whatever node is free, and returns its outcome. A job whose node died is queued once more. One that
+// the leader before had queued will do when the job is due; what a person, a system or another job asks for may have
+// come after it began.
 func (n *Node) ask(ctx context.Context, name, trigger string) error {
 	for {
 		res, err := n.client.Insert(ctx, run{name, n.epoch(name, 0), trigger}, nil)
 		if err == nil {
 			var lost bool
-			if lost, err = n.await(ctx, res.Job.ID); !lost {
+			lost, err = n.await(ctx, res.Job.ID)
+			switch {
+			case !lost && res.UniqueSkippedAsDuplicate && trigger != schedule.OnSchedule && trigger != schedule.OnMisfire && ctx.Err() == nil:
+				continue
+			case !lost:
 				return err
 			}
 			n.epoch(name, res.Job.ID)
@@ -416,8 +425,14 @@ func (n *Node) request(job, trigger string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if _, err := n.client.Insert(ctx, request{job, trigger}, nil); err != nil {
-		return fmt.Errorf("run %s: %w", job, err)
+	for after := int64(0); ; {
+		res, err := n.client.Insert(ctx, request{job, trigger, after}, nil)
+		switch {
+		case err != nil:
+			return fmt.Errorf("run %s: %w", job, err)
+		case !res.UniqueSkippedAsDuplicate || res.Job.State != rivertype.JobStateRunning:
+			return nil
+		}
+		after = res.Job.ID
 	}
-	return nil
 }
