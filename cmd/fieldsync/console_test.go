@@ -413,6 +413,16 @@ func TestHeldThingsAreTriedAgainWhenAPersonAsks(t *testing.T) {
 	if st := s.run("again", "true"); st.Held != 0 || s.incident("T-1003")["short_description"] != "Fan tray" {
 		t.Errorf("a person asked, and it was not tried again: %+v", st)
 	}
+	s.refuse.Store(true)
+	s.tell(`UPDATE tickets SET title = 'Fan tray 2' WHERE id = 'T-1003'`)
+	s.run()
+	s.refuse.Store(false)
+	s.tell(`ALTER TABLE tickets RENAME TO away`)
+	s.run("again", "true")
+	s.tell(`ALTER TABLE away RENAME TO tickets`)
+	if st := s.run(); st.Held != 0 {
+		t.Errorf("a person asked, the run could not look, and the next one did not try again: %+v", st)
+	}
 }
 
 func TestLongListsAreShownInParts(t *testing.T) {

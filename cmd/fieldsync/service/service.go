@@ -315,6 +315,11 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 	if err != nil {
 		return acc, err
 	}
+	defer func() {
+		if again && !looked(err) {
+			err = errors.Join(err, s.askAgain(context.WithoutCancel(ctx), m.Name))
+		}
+	}()
 	seen := s.live.follow(m.Name)
 	defer seen.end()
 	ctx, end := s.Meter.Span(ctx, "run "+m.Name, slog.String("trigger", trigger))
@@ -339,6 +344,12 @@ func (s *service) carryOut(ctx context.Context, r *ruleset, m *mapping.Sync, tri
 		seen.result(res)
 		s.Meter.Metrics.Acted(m.Name, res)
 	}})
+}
+
+// looked reports whether a run that came to err has looked at every record, as far as it could be.
+func looked(err error) bool {
+	_, stopped := errors.AsType[*engine.StoppedError](err)
+	return err == nil || stopped
 }
 
 // scanPart scans a part of what a run on another node reads, by the rules in force here.
