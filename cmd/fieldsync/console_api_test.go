@@ -73,6 +73,12 @@ func TestEveryAnswerIsWhatTheAPIFileSays(t *testing.T) {
 	}
 	pages() // nothing has run yet
 	get("/runs/{id}", "/runs/1", http.StatusNotFound)
+	if body, code := s.get("/api/v1/nothing"); code != http.StatusNotFound || !strings.HasPrefix(body, `{"error":"not found: nothing answers GET /api/v1/nothing; `) {
+		t.Errorf("a path of the API that is not there answers %d %s", code, body)
+	}
+	if body, code := s.get("/nothing"); code != http.StatusNotFound || !strings.Contains(body, "nothing answers GET /nothing") || !strings.Contains(body, "<nav") {
+		t.Errorf("a page that is not there answers %d %s", code, body)
+	}
 	s.run()
 	s.tell(`UPDATE tickets SET priority = 1, title = 'Certificate' WHERE id = 'T-1004'`)
 	s.tell(`UPDATE tickets SET status = 'nonsense' WHERE id = 'T-1003'`)

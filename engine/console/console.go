@@ -101,7 +101,19 @@ func (c *Console) Routes() []Route {
 	return append(list,
 		Route{"GET /live", access.Look, http.HandlerFunc(c.live)},
 		Route{"GET " + api + "/openapi.json", access.Look, http.HandlerFunc(serveAPI)},
+		Route{"GET /", access.Look, http.HandlerFunc(c.nothing)},
+		Route{"POST /", access.Decide, http.HandlerFunc(c.nothing)},
 		Route{"GET /static/{name}", access.Nobody, http.HandlerFunc(serveAsset)})
+}
+
+// nothing answers requests for what is not there.
+func (c *Console) nothing(w http.ResponseWriter, r *http.Request) {
+	err := fmt.Errorf("%w: nothing answers %s %s; %s/openapi.json lists what does", ErrNotFound, r.Method, r.URL.Path, api)
+	if strings.HasPrefix(r.URL.Path, api+"/") {
+		c.failJSON(w, err)
+	} else {
+		c.fail(w, r, err)
+	}
 }
 
 func serveAPI(w http.ResponseWriter, _ *http.Request) {
