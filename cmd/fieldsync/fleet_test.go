@@ -6,10 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +44,7 @@ type fleet struct {
 type node struct {
 	f     *fleet
 	n     int
-	way   *way
+	way   *servertest.Way
 	level string // of the log; "": warnings
 	cmd   *exec.Cmd
 	out   *lockedBuffer
@@ -77,7 +74,7 @@ func newFleet(t testing.TB, syncs, tickets, nodes int) *fleet {
 	}
 	f.rules("")
 	for i := range nodes {
-		f.nodes = append(f.nodes, &node{f: f, n: i, way: newWay(t, f.state)})
+		f.nodes = append(f.nodes, &node{f: f, n: i, way: servertest.NewWay(t, f.state)})
 	}
 	return f
 }
@@ -231,7 +228,7 @@ func (n *node) start() {
 	n.f.t.Helper()
 	n.out = &lockedBuffer{}
 	n.cmd = exec.Command("fieldsync", "serve", "-d", n.f.dir, "--listen", "127.0.0.1:0", "--workers", strconv.Itoa(max(2, n.f.workers)), "--log-level", cmp.Or(n.level, "warn"))
-	n.cmd.Env = append(os.Environ(), "STATE_URL="+n.way.url, "SYSTEMS_URL="+n.f.direct)
+	n.cmd.Env = append(os.Environ(), "STATE_URL="+n.way.URL, "SYSTEMS_URL="+n.f.direct)
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	if err := n.cmd.Start(); err != nil {
 		n.f.t.Fatal(err)
@@ -332,96 +329,6 @@ func (f *fleet) run(args ...string) (string, int) {
 		return v, ok
 	}})
 	return out.String(), code
-}
-
-// A way leads one node to the server, and can be cut: nothing arrives then, and nobody is told.
-type way struct {
-	url string
-	to  string
-	cut atomic.Bool
-
-	mu   sync.Mutex
-	open []net.Conn
-}
-
-func newWay(t testing.TB, target string) *way {
-	u, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &way{to: u.Host}
-	u.Host = l.Addr().String()
-	w.url = u.String()
-	t.Cleanup(func() { l.Close(); w.drop() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go w.lead(c)
-		}
-	}()
-	return w
-}
-
-func (w *way) lead(c net.Conn) {
-	defer c.Close()
-	w.keep(c)
-	if w.cut.Load() {
-		io.Copy(io.Discard, c) // until somebody loses patience
-		return
-	}
-	s, err := net.Dial("tcp", w.to)
-	if err != nil {
-		return
-	}
-	defer s.Close()
-	w.keep(s)
-	var both sync.WaitGroup
-	for _, pair := range [][2]net.Conn{{c, s}, {s, c}} {
-		both.Go(func() {
-			defer pair[0].Close()
-			defer pair[1].Close()
-			buf := make([]byte, 32<<10)
-			for {
-				n, err := pair[0].Read(buf)
-				if w.cut.Load() {
-					io.Copy(io.Discard, pair[0])
-					return
-				}
-				if n > 0 {
-					if _, err := pair[1].Write(buf[:n]); err != nil {
-						return
-					}
-				}
-				if err != nil {
-					return
-				}
-			}
-		})
-	}
-	both.Wait()
-}
-
-func (w *way) keep(c net.Conn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.open = append(w.open, c)
-}
-
-// drop ends what is open, as a network does that is back and knows of nothing.
-func (w *way) drop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.open {
-		c.Close()
-	}
-	w.open = nil
 }
 
 // A lockedBuffer is written to by a process and read meanwhile.

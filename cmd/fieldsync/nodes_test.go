@@ -91,12 +91,14 @@ func TestSeveralNodesShareTheWork(t *testing.T) {
 		f.server.Restart(t)
 		soon("the server was restarted", since)
 
-		off := f.busy(nil)
+		off, which := f.leader(), "the leader"
+		if round%2 == 1 {
+			off, which = f.busy(nil), "a busy node"
+		}
 		since = time.Now()
-		off.way.cut.Store(true)
-		soon("a busy node is cut off", since)
-		off.way.cut.Store(false)
-		off.way.drop()
+		off.way.Cut()
+		soon(which+" is cut off", since)
+		off.way.Mend()
 		soon("it is back", time.Now())
 	}
 	rest()

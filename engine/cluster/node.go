@@ -209,12 +209,18 @@ func (n *Node) lead(ctx context.Context) {
 	}
 }
 
-// leader starts jobs until ctx ends or the lease is lost.
-func (n *Node) leader(ctx context.Context) error {
+// leader starts jobs until ctx ends or the lease is lost. However it ends, another node may lead.
+func (n *Node) leader(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var renewing sync.WaitGroup
-	defer renewing.Wait()
-	defer stop(nil)
+	defer func() {
+		err = errors.Join(err, context.Cause(ctx))
+		stop(nil)
+		renewing.Wait()
+		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, n.takeRequests(rest, false), n.Store.Release(rest, leaderLease, n.Name))
+	}()
 	renewing.Go(func() { stop(n.keepLead(ctx)) })
 	renewing.Go(func() { n.follow(ctx) })
 	last, err := n.Last(ctx)
@@ -227,7 +233,7 @@ func (n *Node) leader(ctx context.Context) error {
 			loop.Pause(job, true)
 		}
 	}
-	if err := n.client.Queues().Add(requests, river.QueueConfig{MaxWorkers: 1}); err != nil {
+	if err := n.takeRequests(ctx, true); err != nil {
 		return err
 	}
 	n.Log.Info("starting the jobs of all nodes", "node", n.Name)
@@ -239,9 +245,21 @@ func (n *Node) leader(ctx context.Context) error {
 	n.mu.Lock()
 	n.loop, n.leading = nil, nil
 	n.mu.Unlock()
-	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	return err
+}
+
+// takeRequests has this node work the requests, or not any more. It stops before it begins: while the database is away
+// nothing can be stopped wholly, and what was left half stopped would stay so.
+func (n *Node) takeRequests(ctx context.Context, take bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return errors.Join(err, context.Cause(ctx), n.client.Queues().Remove(rest, requests), n.Store.Release(rest, leaderLease, n.Name))
+	if err := n.client.Queues().Remove(ctx, requests); err != nil && !errors.Is(err, &river.QueueNotFoundError{}) {
+		return fmt.Errorf("stop the queue of requests: %w", err)
+	}
+	if !take {
+		return nil
+	}
+	return n.client.Queues().Add(requests, river.QueueConfig{MaxWorkers: 1})
 }
 
 // keepLead renews the lease of the leader until ctx ends, and returns why it is lost.

@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/fieldsync/fieldsync/connectors/servertest"
 	"github.com/fieldsync/fieldsync/connectors/sql/sqltest"
 	"github.com/fieldsync/fieldsync/engine"
 	"github.com/fieldsync/fieldsync/engine/cluster"
@@ -232,6 +234,38 @@ func TestARequestDuringARunThatTheLeaderBeforeAskedForIsOneMore(t *testing.T) {
 	if m.starts("job") != n+1 || m.overlap {
 		t.Errorf("%d runs, overlapping: %t; want %d", m.starts("job"), m.overlap, n+1)
 	}
+}
+
+func TestALeaderThatWasCutOffFromTheServerLeadsAgain(t *testing.T) {
+	m := newTeam(t)
+	way := servertest.NewWay(t, m.url)
+	m.url = way.URL
+	var leads, lost atomic.Int32
+	m.nodeWith(func(n *cluster.Node) {
+		n.Log = slog.New(slog.NewTextHandler(lines(func(line string) {
+			if strings.Contains(line, "starting the jobs of all nodes") {
+				leads.Add(1)
+			}
+			if strings.Contains(line, "another node may start the jobs now") {
+				lost.Add(1)
+			}
+		}), nil))
+	}, m.job("job", "@every 1s"))
+	m.until("it runs", func() bool { return m.starts("job") >= 1 })
+	way.Cut()
+	m.until("it leads no more", func() bool { return lost.Load() == 1 })
+	way.Mend()
+	m.until("it leads again", func() bool { return leads.Load() == 2 })
+	n := m.starts("job")
+	m.until("it runs again", func() bool { return m.starts("job") >= n+3 })
+}
+
+// lines hears of every line that is written.
+type lines func(line string)
+
+func (l lines) Write(line []byte) (int, error) {
+	l(string(line))
+	return len(line), nil
 }
 
 func TestAPausedJobRestsOnWhateverNodeLeads(t *testing.T) {
