@@ -485,6 +485,25 @@ func TestAnUpdateWhoseAnswerWasLostIsNotTakenForAnEdit(t *testing.T) {
 	w.wantPlan("no conflict with ourselves")
 }
 
+func TestWhatAWriteMayHaveReplacedIsInTheHistoryThoughTheRecordIsGoneSince(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Fields[0].Policy = reconcile.Policy{Kind: reconcile.TakeSide, Side: record.Left}
+	w.ticket.Add(text("title", "a", "status", "new"))
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "ours"))
+	w.incident.Edit("sys1", text("summary", "hers"))
+	w.applyLosingTheAnswer()
+	w.incident.Remove("sys1")
+	w.now = w.now.Add(time.Minute)
+	w.open()
+	w.apply()
+	if lines := w.history("T-1"); !slices.Contains(lines, "right summary hers→ours rule") {
+		t.Errorf("what was replaced is nowhere: %v", lines)
+	}
+}
+
 func TestASecondWriteWhoseAnswerWasLostIsNotTakenForAnEditEither(t *testing.T) {
 	w := newWorld(t)
 	w.ticket.Add(text("title", "a", "status", "new"))
@@ -1142,6 +1161,64 @@ func TestARecordThatIsGoneStaysGoneWhileItsTwinIsHeld(t *testing.T) {
 		w.apply()
 		w.now = w.now.Add(24 * time.Hour) // the hold is due again
 	}
+}
+
+func TestAChangeOfATwinIsCarriedWhenTheRecordThatWasGoneIsBack(t *testing.T) {
+	w := newWorld(t)
+	w.ticket.Add(text("title", " a ", "status", "new")) // the incident has it trimmed
+	w.ticket.Add(text("title", "b", "status", "new"))
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	ticket := w.ticket.Get("T-1")
+	w.ticket.Remove("T-1")
+	w.incident.Edit("sys1", text("summary", "c"))
+	w.wantPlan("the change is kept", "hold T-1 sys1 ")
+	w.apply()
+	w.ticket.NewKey = func(int) string { return "T-1" }
+	w.ticket.Add(ticket)
+	w.now = w.now.Add(time.Hour)
+	w.wantPlan("what the incident shows is not what it made of the title", `update ticket T-1 title="c"`)
+	w.apply()
+	w.wantPlan("settled")
+}
+
+// A lagging handle's scans do not show some records.
+type lagging struct {
+	*memory.Store
+	behind map[string]bool
+}
+
+func (l *lagging) Scan(ctx context.Context, q connectors.Query, emit func(record.Record) error) (connectors.Window, error) {
+	return l.Store.Scan(ctx, q, func(rec record.Record) error {
+		if l.behind[rec.Key] {
+			return nil
+		}
+		return emit(rec)
+	})
+}
+
+func TestARecordThatAScanOverlooksIsNoReasonToTryAgainWhatWaits(t *testing.T) {
+	w := newWorld(t)
+	tickets := &lagging{Store: w.ticket}
+	w.job.Ends[0].Handle = tickets
+	for _, title := range []string{"a", "b"} {
+		w.ticket.Add(text("title", title, "status", "new"))
+	}
+	w.apply()
+	w.now = w.now.Add(time.Minute)
+	w.ticket.Edit("T-1", text("title", "c"))
+	w.incident.Hook = func(_ context.Context, op memory.Op) error {
+		if op.Name == "update" {
+			return &connectors.Error{Kind: connectors.ErrBusy, Op: "update incident", RetryAfter: time.Hour}
+		}
+		return nil
+	}
+	w.apply()
+	w.incident.Hook = nil
+	w.now = w.now.Add(time.Minute)
+	w.wantPlan("it waits for its time", "hold T-1 sys1 summary")
+	tickets.behind = map[string]bool{"T-1": true}
+	w.wantPlan("and does so where the ticket is found by its key alone", "hold T-1 sys1 summary")
 }
 
 func TestARecordThatGoesBeforeItsWriteBackIsSeenToBeGone(t *testing.T) {

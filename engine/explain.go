@@ -167,7 +167,7 @@ func (r *Run) storeConflicts(ctx context.Context, l record.Link) error {
 	}
 	l.Status = record.Held
 	for _, s := range record.Sides {
-		l.Now[s] = shownNow(l, ld.in, s)
+		showsNow(&l, ld.in, s)
 	}
 	return r.book.Fold(ctx, []Fold{{Link: &l, Decided: true, Waiting: ws}})
 }

@@ -339,12 +339,12 @@ func (r *Run) settleAbsence(ctx context.Context, s record.Side, keys []string) e
 	for _, key := range keys {
 		rec, ok := found[key]
 		presence := reconcile.Gone
+		old, known, err := r.book.Print(ctx, s, keyHash(key))
+		if err != nil {
+			return err
+		}
 		if !ok {
 			rec = record.Record{Key: key}
-			old, known, err := r.book.Print(ctx, s, keyHash(key))
-			if err != nil {
-				return err
-			}
 			if known && old == r.gonePrint(key) {
 				continue // an earlier run found it gone, and what follows from that waits for its time
 			}
@@ -358,7 +358,10 @@ func (r *Run) settleAbsence(ctx context.Context, s record.Side, keys []string) e
 				continue
 			}
 			if in && r.job.Ends[s].Native == "" {
-				presence = reconcile.Present // it came back between the scan and the read
+				presence = reconcile.Present // it came back between the scan and the read, or the scan's index lags behind
+			}
+			if known && old == pr.of(key, rec.Values) && presence == reconcile.Present {
+				continue // nothing moved: what waits of it waits for its time
 			}
 		}
 		if err := sink.put(rec, presence, pr.of(key, rec.Values)); err != nil {

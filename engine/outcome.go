@@ -77,7 +77,7 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		}
 		link.Status = record.Held
 		for _, s := range record.Sides {
-			link.Now[s] = shownNow(link, in, s)
+			showsNow(&link, in, s)
 			f.Prints[s] = ld.prints[s]
 			if in.Presence[s] == reconcile.OutOfScope && in.Born[s] {
 				f.Prints[s] = mark(link.Key[s], markOutside)
@@ -87,7 +87,8 @@ func (r *Run) outcome(ld loaded, w written) Fold {
 		link.Status = record.Detached
 		for _, s := range record.Sides {
 			if in.Presence[s] == reconcile.Present {
-				link.Now[s], f.Prints[s] = shownNow(link, in, s), ld.prints[s]
+				showsNow(&link, in, s)
+				f.Prints[s] = ld.prints[s]
 			} else {
 				f.Forget[s] = keyHash(link.Key[s])
 			}
@@ -218,13 +219,13 @@ func settled(in reconcile.Input, d reconcile.Decision, s record.Side, rec *recor
 	return vs
 }
 
-// shownNow is what a side shows, or nil where that is its base.
-func shownNow(l record.Link, in reconcile.Input, s record.Side) []record.Value {
-	vs := in.Record[s].Values
-	if in.Presence[s] != reconcile.Present && in.Presence[s] != reconcile.Unsure || slices.Equal(vs, l.Base[s]) {
-		return nil
+// showsNow has a link remember what a side was seen to show.
+func showsNow(l *record.Link, in reconcile.Input, s record.Side) {
+	if in.Presence[s] != reconcile.Present && in.Presence[s] != reconcile.Unsure {
+		l.Now[s] = nil
+		return
 	}
-	return vs
+	reconcile.Shows(l, s, in.Record[s].Values)
 }
 
 // waits are the conflicts and holds that a decision leaves, and those of its failed writes.

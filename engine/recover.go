@@ -246,17 +246,22 @@ func (r *Run) replay(ctx context.Context, in Intent, done write) (Fold, bool, er
 }
 
 // overwritten keeps what an update may have replaced, where the record shows neither that nor what was sent: the system
-// may have stored the write in its own way, or somebody has edited it since. The next observation finds out the rest.
+// may have stored the write in its own way, or somebody has edited it since, or deleted the record. The next observation
+// finds out the rest.
 func (r *Run) overwritten(ctx context.Context, f *Fold, in Intent, w write) error {
-	if in.Kind != plan.Update || w.rec.Key == "" {
+	if in.Kind != plan.Update {
 		return nil
 	}
 	f.Keys[in.Side], f.Keys[in.Side.Other()] = in.Key, in.Twin
 	for slot, path := range r.rules.Sides[in.Side].Paths {
-		if _, wrote := in.New[path]; !wrote {
+		now, wrote := in.New[path]
+		if !wrote {
 			continue
 		}
-		old, now, m := in.Expected[path], w.rec.Values[slot], meantAt(w.meant, in.Side, slot)
+		if w.rec.Key != "" {
+			now = w.rec.Values[slot]
+		}
+		old, m := in.Expected[path], meantAt(w.meant, in.Side, slot)
 		switch lost := (Lost{Side: in.Side, Path: path, Value: old, By: now, Run: in.Run, At: in.At, Cause: ByRule}); {
 		case m != nil:
 			lost.By = m.Stored

@@ -38,7 +38,7 @@ func Settle(r *Rules, in Input, d Decision, stored [2][]record.Value, failed [2]
 		l.Status = record.Held
 		for _, s := range record.Sides {
 			if in.Presence[s] == Present {
-				l.Now[s] = news(l.Base[s], sized(in.Record[s].Values, len(r.Sides[s].Paths)))
+				Shows(&l, s, sized(in.Record[s].Values, len(r.Sides[s].Paths)))
 			}
 		}
 		return l
@@ -74,6 +74,29 @@ func Settle(r *Rules, in Input, d Decision, stored [2][]record.Value, failed [2]
 		l.Status = record.Held
 	}
 	return l
+}
+
+// Shows has a link remember what side s shows while nothing new is agreed on. What was sent there stays known only of slots
+// that still show what was stored of it: to anything else it has no relation.
+func Shows(l *record.Link, s record.Side, shown []record.Value) {
+	var sent []record.Value
+	for slot, v := range l.Sent[s] {
+		if !v.Known() || slot >= len(shown) || !shown[slot].Known() || shown[slot] == lastSeen(l, s, slot) {
+			continue
+		}
+		if sent == nil {
+			sent = slices.Clone(l.Sent[s])
+		}
+		sent[slot] = record.Value{}
+	}
+	l.Now[s] = news(l.Base[s], shown)
+	switch {
+	case sent == nil:
+	case slices.ContainsFunc(sent, record.Value.Known):
+		l.Sent[s] = sent
+	default:
+		l.Sent[s] = nil
+	}
 }
 
 // A ledger gathers, slot by slot, what all rules together say of it.
