@@ -407,7 +407,11 @@ func (w *history) deed(token string, st step) {
 		f[memKey] = record.OfText(key)
 		s.m.Add(f)
 		delete(f, memKey)
+		said := len(w.said)
 		w.created(s, key, f)
+		for _, e := range w.said[said:] {
+			e.epoch = 0 // it shows what it did before: whatever its twin got meanwhile is newer
+		}
 	case "rules":
 		w.edition++
 	case "hide":
