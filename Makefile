@@ -30,7 +30,7 @@ test: deps servers
 	go test -race -tags '$(TAGS)' $(RACE)
 
 # Ten times the random histories that make test lives, on a file, and many more on a server than it does; the bugs that are
-# planted to see that they are caught; and ten rounds of killing a running service, and nodes that share one state. It takes hours.
+# planted to see that they are caught; and ten rounds of killing a running service, and nodes that share one state. It takes an hour or two.
 # FIELDSYNC_SEED=n lives the histories or the round of one seed again.
 soak: deps servers
 	FIELDSYNC_SOAK=10 go test -tags '$(TAGS)' -timeout 3h -v -run 'TestHistories|TestCrashesChangeNothing|TestTheSidesAreEqual|TestAPoisonousRecord|TestPlantedBugs' ./engine
