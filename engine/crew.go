@@ -134,6 +134,9 @@ func (w *crew) giveUp(lds []loaded) error {
 		}
 	}
 	why := context.Cause(w.ctx)
+	if len(folds) == 0 {
+		return why
+	}
 	if err := w.c.r.book.Fold(context.WithoutCancel(w.ctx), folds); err != nil {
 		return errors.Join(why, err)
 	}
