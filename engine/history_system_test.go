@@ -168,6 +168,7 @@ func (s *system) rules(key string, before, f record.Fields) record.Fields {
 	if s.w.cfg.Automation == 1 && s.closes(f) {
 		if before != nil {
 			s.w.supersede(s, key, pairings[2], before["note"])
+			s.w.touch(s, key, record.Fields{"note": before["note"]}) // a rival of what people write on the other side
 		}
 		f["note"] = record.OfText("closed")
 	}
